@@ -1,0 +1,98 @@
+"""Paint any picture in the style of any other: neural style transfer by optimisation.
+
+>>> import impasto
+>>> pastiche = impasto.stylize("photo.jpg", "painting.jpg")  # doctest: +SKIP
+>>> pastiche.save("pastiche.png")  # doctest: +SKIP
+
+Names are loaded when first used, so that `import impasto` touches no disk, network or GPU, and
+the command line answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from impasto.encoder import Encoder
+    from impasto.errors import (
+        DivergenceError,
+        ImageError,
+        ImpastoError,
+        MemoryLimitError,
+        SettingsError,
+        ShapeError,
+        WeightsError,
+    )
+    from impasto.images import Picture, load_image, load_picture, read_metadata, save_image
+    from impasto.losses import Objective
+    from impasto.optimize import Step
+    from impasto.recipes import RECIPES, Recipe, recipe_settings
+    from impasto.settings import Settings
+    from impasto.statistics import STATISTICS, Statistic, gram_matrix
+    from impasto.stylizer import Pastiche, Stylizer, stylize
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "encoder": ("Encoder",),
+    "errors": (
+        "DivergenceError",
+        "ImageError",
+        "ImpastoError",
+        "MemoryLimitError",
+        "SettingsError",
+        "ShapeError",
+        "WeightsError",
+    ),
+    "images": ("Picture", "load_image", "load_picture", "read_metadata", "save_image"),
+    "losses": ("Objective",),
+    "optimize": ("Step",),
+    "recipes": ("RECIPES", "Recipe", "recipe_settings"),
+    "settings": ("Settings",),
+    "statistics": ("STATISTICS", "Statistic", "gram_matrix"),
+    "stylizer": ("Pastiche", "Stylizer", "stylize"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "RECIPES",
+    "STATISTICS",
+    "DivergenceError",
+    "Encoder",
+    "ImageError",
+    "ImpastoError",
+    "MemoryLimitError",
+    "Objective",
+    "Pastiche",
+    "Picture",
+    "Recipe",
+    "Settings",
+    "SettingsError",
+    "ShapeError",
+    "Statistic",
+    "Step",
+    "Stylizer",
+    "WeightsError",
+    "__version__",
+    "gram_matrix",
+    "load_image",
+    "load_picture",
+    "read_metadata",
+    "recipe_settings",
+    "save_image",
+    "stylize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'impasto' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"impasto.{_HOME[name]}"), name)
+
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

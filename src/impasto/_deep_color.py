@@ -1,0 +1,209 @@
+"""Color as a file states it: ICC profiles, and 16 bits a channel. Serves images only.
+
+Pillow reads 16-bit RGB as 8 bit and cannot write it, so 16-bit PNG and every TIFF pass through
+libvips (pyvips), imported when the first such file is met. Arrays here are (H, W, C), uint8 or
+uint16, with C = 3 (sRGB) or 4 (sRGB and alpha, not premultiplied).
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+from PIL import ImageCms
+
+from impasto.errors import ImageError
+
+__all__ = [
+    "PNG_SIGNATURE",
+    "description_of",
+    "encode_deep",
+    "header_of",
+    "read_with_vips",
+    "reason",
+    "srgb_profile",
+    "transform_to_srgb",
+]
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
+MM_PER_INCH = 25.4
+DESCRIPTION = {"png": "png-comment-0-impasto", "tiff": "image-description"}  # libvips' names
+
+
+@functools.cache
+def srgb_profile() -> bytes:
+    """Return sRGB as an ICC profile: always the same bytes, so equal pictures are equal files."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes.fromhex("07e8 0001 0001 0000 0000 0000")  # dateTimeNumber: 2024-01-01
+    return bytes(profile)
+
+
+def transform_to_srgb(
+    profile: bytes, mode: str, label: str
+) -> tuple[ImageCms.ImageCmsTransform, str] | None:
+    """Return how to follow a profile into sRGB, and the Pillow mode to do it from.
+
+    None if there is nothing to follow: the profile is broken or speaks of another kind of
+    picture (both warned about), or it is sRGB under any name, i.e. moves no color by more than
+    1/255. Leaving those out keeps the exact values of files that say sRGB.
+
+    Args:
+        profile: the ICC profile.
+        mode: the picture's Pillow mode: L, RGB, CMYK or LAB.
+        label: what to call the picture in a warning.
+    """
+    # Relative colorimetric with black point compensation is what photo editors do by default.
+    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if mode == "L" and source.profile.xcolor_space.strip() == "RGB":
+            mode = "RGB"  # a grey picture that kept the profile of a colored one
+        target = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
+        transform = ImageCms.buildTransform(source, target, mode, "RGB", intent, flags)
+        if mode in ("L", "RGB"):
+            probe = _probe(mode)
+            moved = np.asarray(ImageCms.applyTransform(probe, transform), np.int16)
+            if np.abs(moved - np.asarray(probe.convert("RGB"), np.int16)).max() <= 1:
+                return None
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
+        warnings.warn(
+            f"{label}: its color profile cannot be used ({error}), so its colors are taken as sRGB",
+            stacklevel=2,
+        )
+        return None
+    return transform, mode
+
+
+def _probe(mode: str) -> PillowImage.Image:
+    """Return every grey and, for RGB, a 6 × 6 × 6 lattice of the color cube, one pixel high."""
+    ramp = np.arange(256, dtype=np.uint8)
+    if mode == "L":
+        return PillowImage.fromarray(ramp[None])
+    lattice = np.stack(np.meshgrid(*[ramp[::51]] * 3), axis=-1).reshape(-1, 3)
+    greys = np.repeat(ramp[:, None], 3, axis=1)
+    return PillowImage.fromarray(np.concatenate([lattice, greys])[None])
+
+
+def header_of(data: bytes, label: str) -> Any | None:
+    """Return the undecoded pyvips.Image of a 16-bit PNG or an 8- or 16-bit TIFF, else None.
+
+    Raises: ImageError: it should be such a file, but is damaged.
+    """
+    deep_png = data.startswith(PNG_SIGNATURE) and data[24:25] == b"\x10"  # IHDR: bit depth
+    if not deep_png and not data.startswith(TIFF_SIGNATURES):
+        return None
+    import pyvips
+
+    try:
+        if deep_png:
+            return pyvips.Image.pngload_buffer(data, fail_on="error")
+        image = pyvips.Image.tiffload_buffer(data, fail_on="error")
+    except pyvips.Error as error:
+        raise ImageError(f"{label} is damaged or cut short: {reason(error)}") from error
+    return image if image.format in ("uchar", "ushort") else None
+
+
+def read_with_vips(
+    image: Any, label: str
+) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.uint16], float | None]:
+    """Decode what header_of opened: upright, in sRGB.
+
+    Returns: (H, W, 3) or (H, W, 4) at the file's own depth, and its dots per inch if it has any.
+    Raises:  ImageError: the file is damaged.
+    """
+    import pyvips
+
+    # 1 px/mm is what libvips says, and writes, where nothing is known.
+    dpi = None if image.xres == 1 else round(image.xres * MM_PER_INCH, 1)
+    depth = 16 if image.format == "ushort" else 8
+    try:
+        image = image.autorot().copy_memory()
+        alpha = image[image.bands - 1].numpy() if image.hasalpha() else None
+        colors = _vips_colors(image if alpha is None else image[: image.bands - 1], depth, label)
+    except pyvips.Error as error:
+        raise ImageError(f"{label} is damaged or cut short: {reason(error)}") from error
+    if alpha is None:
+        return colors, dpi
+    return np.concatenate([colors, alpha[..., None].astype(colors.dtype)], axis=-1), dpi
+
+
+def _vips_colors(image: Any, depth: int, label: str) -> npt.NDArray[Any]:
+    """Return a pyvips.Image without alpha as (H, W, 3) in sRGB."""
+    mode = {"cmyk": "CMYK", "lab": "LAB", "labs": "LAB"}.get(image.interpretation)
+    if mode is None:
+        mode = "L" if image.bands < 3 else "RGB"
+    if mode != "CMYK":
+        image = image[0] if mode == "L" else image[:3]
+    profile = image.get("icc-profile-data") if "icc-profile-data" in image.get_fields() else None
+    follow = transform_to_srgb(bytes(profile), mode, label) if profile else None
+    if follow is not None:
+        if mode == "L" and follow[1] == "RGB":
+            image = image.bandjoin([image, image])
+        image = image.icc_transform(
+            "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=depth
+        )
+    elif mode == "LAB":
+        image = image.colourspace("rgb16" if depth == 16 else "srgb")
+    values: npt.NDArray[Any] = image.numpy()
+    if follow is None and mode == "CMYK":
+        full = 2**depth - 1
+        ink = values[..., :4].astype(np.float32) / full
+        light = (1 - ink[..., :3]) * (1 - ink[..., 3:])
+        rounded: npt.NDArray[Any] = np.floor(light * full + 0.5).astype(values.dtype)
+        return rounded
+    if values.ndim == 2 or values.shape[2] == 1:
+        return np.repeat(values.reshape(*values.shape[:2], 1), 3, axis=2)
+    return values[..., :3]
+
+
+def encode_deep(
+    pixels: npt.NDArray[np.uint16], kind: str, text: str | None, dpi: float | None, label: str
+) -> bytes:
+    """Encode (H, W, 3 or 4) as a 16-bit "png" or "tiff", lossless, tagged sRGB.
+
+    Args:
+        pixels: sRGB, and alpha if there is a fourth channel.
+        kind: "png" or "tiff".
+        text: ASCII to store as the comment "impasto" (PNG) or the ImageDescription (TIFF).
+        dpi: dots per inch.
+        label: what to call the picture in an error.
+
+    Raises:
+        ImageError: libvips could not.
+    """
+    import pyvips
+
+    scale = {} if dpi is None else {"xres": dpi / MM_PER_INCH, "yres": dpi / MM_PER_INCH}
+    try:
+        image = pyvips.Image.new_from_array(pixels, interpretation="rgb16").copy(**scale)
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", srgb_profile())
+        if text is not None:
+            image.set_type(pyvips.GValue.gstr_type, DESCRIPTION[kind], text)
+        if kind == "png":
+            # Told to keep everything, libvips adds EXIF of its own making.
+            data: bytes = image.pngsave_buffer(bitdepth=16, keep="icc:other")
+        else:
+            data = image.tiffsave_buffer(
+                compression="deflate", predictor="horizontal", resunit="inch"
+            )
+    except pyvips.Error as error:
+        raise ImageError(f"{label} cannot be written: {reason(error)}") from error
+    return data
+
+
+def description_of(header: Any) -> str | None:
+    """Return the ImageDescription of what header_of opened."""
+    name = DESCRIPTION["tiff"]
+    return str(header.get(name)) if name in header.get_fields() else None
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error of the system or of a decoder says, on one line."""
+    text = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return text or type(error).__name__

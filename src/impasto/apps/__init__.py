@@ -1,0 +1,1 @@
+"""What people touch: the command line. Nothing in the core imports from here."""

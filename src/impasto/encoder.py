@@ -1,0 +1,163 @@
+"""VGG-16 and VGG-19 as describers of pictures: image → features by layer name.
+
+The network is fixed: its weights never receive gradients, and it runs no deeper than the deepest
+layer that was asked for. Callers only ever see sRGB in [0, 1]; what the network was trained on
+(BGR in 0…255 minus a mean color, or ImageNet normalisation) is dealt with in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.errors import ShapeError, WeightsError
+from impasto.layers import check_layer, deepest, layer_names, minimum_side
+from impasto.weights import VGGWeights, load_mean_activations, load_weights
+
+__all__ = ["Encoder", "Features"]
+
+Features = Mapping[str, Tensor]  # {"relu1_1": (1, C, h, w), …}, shallow to deep
+
+# The mean color of ImageNet in sRGB order, 0…255 (Simonyan & Zisserman; published with the model).
+_CAFFE_MEAN = (123.68, 116.779, 103.939)
+# What torchvision's models were trained with (torchvision.transforms' documented constants).
+_TORCHVISION_MEAN = (0.485, 0.456, 0.406)
+_TORCHVISION_STD = (0.229, 0.224, 0.225)
+
+# Average and L2 pooling pass on less or more energy than the maximum the network was trained
+# with. These factors bring the mean activation behind a pooling back to about what it was: they
+# are crowsonkb/style-transfer-pytorch's (average × 2, L2 × 0.78).
+_POOLING_GAIN = {"average": 2.0, "l2": 0.78}
+
+
+class Encoder(nn.Module):
+    """A pretrained VGG without its classifier, cut after the deepest layer asked for.
+
+    Args:
+        layers: names of the layers to return, in any order, e.g. ("relu1_1", "relu4_2").
+        network: "vgg19" or "vgg16".
+        weights: "bundled", "torchvision", a path, or weights already loaded.
+        convention: what the weights want as input: "auto", "caffe" or "torchvision".
+        normalised: rescale the filters so that each one's mean activation over a set of photos
+            is 1; with max and average pooling the network computes the same function up to one
+            factor per channel (Gatys, Ecker & Bethge, CVPR 2016, section 2).
+        pooling: "max" as trained, "average" (Gatys et al.: slightly more appealing), or "l2".
+        pooling_rescaled: multiply average and L2 pooling so that deep layers keep the strength
+            that the network was trained with; without it they fade, and so does their style.
+        padding: what the first convolution sees beyond the border: "zero" as trained (which
+            paints a pale frame), or "replicate", the nearest pixel. Deeper ones see zeros.
+        pixel_range: the value that white has before the mean color is subtracted, for weights
+            of the caffe convention: 255; neural-style multiplies by 256.
+
+    Raises:
+        SettingsError: an unknown network or layer, with the nearest match.
+        WeightsError: see `impasto.weights.load_weights`.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[str],
+        *,
+        network: str = "vgg19",
+        weights: str | VGGWeights = "bundled",
+        convention: str = "auto",
+        normalised: bool = False,
+        pooling: str = "max",
+        pooling_rescaled: bool = False,
+        padding: str = "replicate",
+        pixel_range: float = 255.0,
+    ) -> None:
+        super().__init__()
+        for name in layers:
+            check_layer(name, network)
+        order = layer_names(network)
+        last = order.index(deepest(tuple(layers), network))
+        self.network = network
+        self.layers = tuple(sorted(set(layers), key=order.index))
+        self.pooling = pooling
+        self.padding = padding
+        self.pooling_gain = _POOLING_GAIN.get(pooling, 1.0) if pooling_rescaled else 1.0
+        self._path = order[: last + 1]
+        if not isinstance(weights, VGGWeights):
+            convs = [name for name in self._path if name.startswith("conv")]
+            weights = load_weights(network, weights, convention=convention, last=convs[-1])
+        if weights.network != network:
+            raise WeightsError(f"these are weights of {weights.network}; asked for {network}")
+        self._store(weights, normalised)
+        if weights.convention == "caffe":
+            self._scale, self._shift = (pixel_range,) * 3, _CAFFE_MEAN
+        else:
+            self._scale = tuple(1 / s for s in _TORCHVISION_STD)
+            self._shift = tuple(
+                m / s for m, s in zip(_TORCHVISION_MEAN, _TORCHVISION_STD, strict=True)
+            )
+
+    def _store(self, weights: VGGWeights, normalised: bool) -> None:
+        """Register the filters on the path as buffers: they move with the module, but never learn."""
+        means = load_mean_activations(self.network) if normalised else {}
+        before: Tensor | None = None
+        for name in self._path:
+            if not name.startswith("conv"):
+                continue
+            weight, bias = weights.layers[name]
+            if name == "conv1_1" and weights.convention == "caffe":
+                weight = weight.flip(1)  # trained on BGR; images here are RGB
+            if normalised:
+                # F' = F / m for every channel, so the next layer must see its inputs × m again.
+                mean = means[name]
+                weight = weight / mean.view(-1, 1, 1, 1)
+                bias = bias / mean
+                weight = weight if before is None else weight * before.view(1, -1, 1, 1)
+                before = mean
+            self.register_buffer(f"{name}_weight", weight.contiguous(), persistent=False)
+            self.register_buffer(f"{name}_bias", bias.clone(), persistent=False)
+
+    @property
+    def minimum_side(self) -> int:
+        """The smallest side in px of a picture that still has features at the deepest layer."""
+        return minimum_side(self._path[-1])
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Describe an image.
+
+        Args:    image: (B, 3, H, W), sRGB in [0, 1]; values beyond are allowed.
+        Returns: the features of the layers asked for, (B, C, h, w), shallow to deep.
+        Raises:  ShapeError: not an image, or too small for the deepest layer.
+        """
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise ShapeError(f"an image is (B, 3, H, W), not {tuple(image.shape)}")
+        height, width = image.shape[-2:]
+        if min(height, width) < self.minimum_side:
+            raise ShapeError(
+                f"{width} x {height} px is too small: {self._path[-1]} needs at least "
+                f"{self.minimum_side} px on each side"
+            )
+        scale, shift = image.new_tensor(self._scale), image.new_tensor(self._shift)
+        x = image * scale.view(1, 3, 1, 1) - shift.view(1, 3, 1, 1)
+        features: dict[str, Tensor] = {}
+        for name in self._path:
+            if name.startswith("conv"):
+                x = self._convolve(name, x)
+            elif name.startswith("relu"):
+                x = F.relu(x)
+            else:
+                x = self._pool(x)
+            if name in self.layers:
+                features[name] = x
+        return features
+
+    def _convolve(self, name: str, x: Tensor) -> Tensor:
+        weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+        if name == "conv1_1" and self.padding == "replicate":
+            return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
+        return F.conv2d(x, weight, bias, padding=1)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        if self.pooling == "max":
+            return F.max_pool2d(x, 2)
+        if self.pooling == "average":
+            return F.avg_pool2d(x, 2) * self.pooling_gain
+        # The small number keeps the root's gradient finite where all four inputs are 0.
+        return (4.0 * F.avg_pool2d(x * x, 2) + 1e-12).sqrt() * self.pooling_gain

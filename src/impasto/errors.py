@@ -1,0 +1,75 @@
+"""What can go wrong, as one tree.
+
+ImpastoError
+├── ImageError          a picture cannot be read, written, or used as it is
+├── SettingsError       an option has a value that it may not have   (also a ValueError)
+├── ShapeError          an array or tensor has the wrong shape       (also a ValueError)
+├── WeightsError        a network's weights are missing, damaged, or not what they claim to be
+├── MemoryLimitError    a picture does not fit; names the size that does
+└── DivergenceError     the optimisation left the finite numbers; carries the last good image
+
+Every message says what was asked, what was given and what is allowed, in one sentence that
+the command line can print as it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "DivergenceError",
+    "ImageError",
+    "ImpastoError",
+    "MemoryLimitError",
+    "SettingsError",
+    "ShapeError",
+    "WeightsError",
+    "nearest_match",
+]
+
+
+class ImpastoError(Exception):
+    """Anything that impasto reports about its input or its surroundings."""
+
+
+class ImageError(ImpastoError):
+    """A picture cannot be read, written, or used as it is."""
+
+
+class SettingsError(ImpastoError, ValueError):
+    """An option has a value that it may not have."""
+
+
+class ShapeError(ImpastoError, ValueError):
+    """An array or tensor has the wrong shape."""
+
+
+class WeightsError(ImpastoError):
+    """A network's weights are missing, damaged, or not what they claim to be."""
+
+
+class MemoryLimitError(ImpastoError):
+    """A picture does not fit into memory; the message names the largest size that does."""
+
+
+class DivergenceError(ImpastoError):
+    """The optimisation left the finite numbers and smaller steps did not bring it back.
+
+    Attributes:
+        image: the last good image, (1, 3, H, W), sRGB in [0, 1].
+    """
+
+    def __init__(self, message: str, image: Tensor) -> None:
+        super().__init__(message)
+        self.image = image
+
+
+def nearest_match(word: str, choices: Iterable[str]) -> str:
+    """Return "; did you mean relu4_2?" for the choice closest to word, or "" if none is close."""
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""

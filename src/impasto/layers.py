@@ -1,0 +1,74 @@
+"""The names of VGG's layers: `conv4_2` before its activation, `relu4_2` after it, `pool4`.
+
+Where a paper, Keras or a notebook says "conv4_2", it nearly always means the activation after
+the ReLU, which is `relu4_2` here. Free of torch, so that options can be checked and help be
+printed at once.
+"""
+
+from __future__ import annotations
+
+from impasto.errors import SettingsError, nearest_match
+
+__all__ = [
+    "CONVOLUTIONS",
+    "check_layer",
+    "conv_names",
+    "deepest",
+    "layer_names",
+    "minimum_side",
+]
+
+# Convolutions per block and their channels (Simonyan & Zisserman 2015, table 1: D and E).
+CONVOLUTIONS: dict[str, tuple[tuple[int, int], ...]] = {
+    "vgg16": ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)),
+    "vgg19": ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)),
+}
+
+
+def _blocks(network: str) -> tuple[tuple[int, int], ...]:
+    if network not in CONVOLUTIONS:
+        raise SettingsError(
+            f"{network}: no such network (there are {', '.join(CONVOLUTIONS)})"
+            f"{nearest_match(network, CONVOLUTIONS)}"
+        )
+    return CONVOLUTIONS[network]
+
+
+def layer_names(network: str) -> tuple[str, ...]:
+    """List every layer, shallow to deep: conv1_1, relu1_1, …, pool1, …, pool5."""
+    names: list[str] = []
+    for block, (convolutions, _) in enumerate(_blocks(network), 1):
+        for index in range(1, convolutions + 1):
+            names += [f"conv{block}_{index}", f"relu{block}_{index}"]
+        names.append(f"pool{block}")
+    return tuple(names)
+
+
+def conv_names(network: str) -> tuple[str, ...]:
+    """List the convolutions, shallow to deep."""
+    return tuple(name for name in layer_names(network) if name.startswith("conv"))
+
+
+def check_layer(name: str, network: str) -> None:
+    """Raise a SettingsError with the nearest match unless the network has this layer."""
+    names = layer_names(network)
+    if name not in names:
+        raise SettingsError(
+            f"{name}: no such layer in {network} (convX_Y, reluX_Y or poolX; "
+            f"`impasto layers` lists them){nearest_match(name, names)}"
+        )
+
+
+def deepest(names: tuple[str, ...], network: str) -> str:
+    """Return the deepest of these layers."""
+    order = layer_names(network)
+    return max(names, key=order.index)
+
+
+def minimum_side(name: str) -> int:
+    """Return the smallest side, in px, of a picture that still has a feature at this layer.
+
+    Every pooling before the layer halves the picture, rounding down.
+    """
+    block = int(name.removeprefix("pool").removeprefix("conv").removeprefix("relu").split("_")[0])
+    return int(2**block if name.startswith("pool") else 2 ** (block - 1))

@@ -1,0 +1,369 @@
+"""The method, read top to bottom: a photo and paintings in, a pastiche out."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from impasto.encoder import Encoder
+from impasto.errors import ImageError, SettingsError
+from impasto.images import (
+    Picture,
+    Source,
+    fit,
+    load_picture,
+    resize,
+    save_image,
+    to_pillow,
+)
+from impasto.layers import deepest, minimum_side
+from impasto.losses import Objective, weighted_layers
+from impasto.optimize import Step, optimize
+from impasto.pyramid import Level, pyramid, steps_within
+from impasto.settings import Settings
+from impasto.statistics import STATISTICS
+from impasto.targets import Targets, measure_content, measure_style
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+__all__ = ["Pastiche", "Stylizer", "stylize"]
+
+_INITS = ("content", "style", "noise")
+
+
+@dataclass(frozen=True, eq=False)
+class Pastiche:
+    """A finished picture and how it was made.
+
+    Attributes:
+        image: (1, 3, H, W) float32, sRGB in [0, 1].
+        alpha: the photo's, (1, 1, H, W), or None where it is opaque.
+        settings: what it was made with.
+        history: per step its level, seconds and losses.
+        inputs: bare names and SHA-256 sums of the pictures it was made from.
+    """
+
+    image: Tensor
+    alpha: Tensor | None
+    settings: Settings
+    history: Sequence[Mapping[str, float]] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is written into the file: enough to make the picture again."""
+        from impasto import __version__
+
+        return {
+            "impasto": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "settings": self.settings.to_dict() | {"init": _bare_name(self.settings.init)},
+            **self.inputs,
+        }
+
+    def to_pillow(self) -> PIL.Image.Image:
+        """Return an 8-bit Pillow image, RGBA where the photo had transparency."""
+        return to_pillow(self.image, self.alpha)
+
+    def save(self, path: str | os.PathLike[str], *, bits: int = 8) -> None:
+        """Write a PNG, JPEG, WebP or TIFF file, with the settings in its metadata.
+
+        Raises: ImageError: it cannot be written; an old file stays whole.
+        """
+        save_image(self.image, path, alpha=self.alpha, metadata=self.metadata, bits=bits)
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.to_pillow().save(buffer, "png")
+        return buffer.getvalue()
+
+
+class Stylizer:
+    """An encoder on a device with settings, ready to paint many pictures.
+
+    Args:
+        settings: what determines the pictures.
+        device: "cpu", "cuda", "mps", …; None takes the CPU.
+
+    Raises: WeightsError: the network's weights are missing or damaged.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, *, device: str | torch.device | None = None
+    ) -> None:
+        self.settings = settings or Settings()
+        self.device = torch.device(device or "cpu")
+        self.layers = [
+            name
+            for kind in ("content", "style")
+            for name, _ in weighted_layers(self.settings, kind)
+        ]
+        self.encoder = Encoder(
+            self.layers,
+            network=self.settings.network,
+            weights=self.settings.weights,
+            convention=self.settings.weights_convention,
+            normalised=self.settings.normalised,
+            pooling=self.settings.pooling,
+            pooling_rescaled=self.settings.pooling_rescaled,
+            padding=self.settings.padding,
+            pixel_range=self.settings.pixel_range,
+        ).to(self.device)
+
+    def steps(
+        self, content: Source, styles: Source | Sequence[Source], *, init: Source | None = None
+    ) -> Iterator[Step]:
+        """Paint, and yield after every evaluation of the objective.
+
+        Args:
+            content: the photo.
+            styles: a painting, or several, blended equally.
+            init: a picture to start from, instead of `settings.init`.
+
+        Raises:
+            ImageError: a picture cannot be read, or is too small for the layers.
+            DivergenceError: the optimisation failed; carries the last good image.
+        """
+        photo, paintings = load_inputs(content, styles, self.settings)
+        levels = self.levels(photo)
+        pastiche = initial_image(photo, paintings, self.settings, levels[0].size, init)
+        done, seconds = 0, 0.0
+        for number, level in enumerate(levels, 1):
+            objective = Objective(
+                self.encoder, self.measure(photo, paintings, level), self.settings
+            )
+            for step in self._optimize(resize(pastiche.cpu(), level.size), objective, level):
+                yield replace(
+                    step,
+                    index=done + step.index,
+                    count=self.settings.steps,
+                    level=number,
+                    levels=len(levels),
+                    seconds=seconds + step.seconds,
+                )
+            pastiche, done, seconds = step.image, done + level.steps, seconds + step.seconds
+
+    def levels(self, photo: Picture) -> tuple[Level, ...]:
+        """Plan the sizes, coarse to fine, and their steps."""
+        return pyramid(photo.size, self.settings, smallest=self.encoder.minimum_side)
+
+    def measure(self, photo: Picture, paintings: Sequence[Picture], level: Level) -> Targets:
+        """Measure what to aim at, at the size of a level."""
+        settings = self.settings
+        return Targets(
+            content=measure_content(
+                self.encoder,
+                resize(photo.image, level.size).to(self.device),
+                [name for name, _ in weighted_layers(settings, "content")],
+            ),
+            style=measure_style(
+                self.encoder,
+                [scaled_style(each, level, settings).to(self.device) for each in paintings],
+                layers=[name for name, _ in weighted_layers(settings, "style")],
+                statistic=STATISTICS[settings.statistic],
+            ),
+        )
+
+    def _optimize(self, image: Tensor, objective: Objective, level: Level) -> Iterator[Step]:
+        settings = self.settings
+        return optimize(
+            image.to(self.device),
+            objective,
+            steps=level.steps,
+            optimizer=settings.optimizer,
+            learning_rate=settings.learning_rate,
+            history=settings.history,
+            averaging=settings.averaging,
+            clamp=settings.clamp,
+        )
+
+    def stylize(
+        self,
+        content: Source,
+        styles: Source | Sequence[Source],
+        *,
+        init: Source | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> Pastiche:
+        """Paint to the end and return the result.
+
+        Raises: as `steps`.
+        """
+        photo, paintings = load_inputs(content, styles, self.settings)
+        history = []
+        for step in self.steps(photo, paintings, init=init):
+            history.append(record(step))
+            if on_step is not None:
+                on_step(step)
+        return finish(step.image, photo, paintings, self.settings, history)
+
+    def within(self, content: Picture, seconds: float) -> Settings:
+        """Choose steps for a time budget, from a step measured on this machine.
+
+        Raises: SettingsError: the time is too short for the size; says what would do.
+        """
+        return steps_within(
+            content.size,
+            self.settings,
+            seconds=seconds,
+            seconds_per_megapixel=self._seconds_per_megapixel(content),
+        )
+
+    def _seconds_per_megapixel(self, content: Picture) -> float:
+        size = fit(content.size, min(self.settings.long_side, 256))
+        size = (max(size[0], self.encoder.minimum_side), max(size[1], self.encoder.minimum_side))
+        image = resize(content.image, size)
+        level = Level(size, max(size), 3)
+        objective = Objective(self.encoder, self.measure(content, [content], level), self.settings)
+        times = [step.seconds for step in self._optimize(image, objective, level)]
+        return (times[-1] - times[0]) / (len(times) - 1) / (size[0] * size[1] / 1e6)
+
+
+def stylize(
+    content: Source,
+    styles: Source | Sequence[Source],
+    settings: Settings | None = None,
+    *,
+    device: str | torch.device | None = None,
+    init: Source | None = None,
+) -> Pastiche:
+    """Paint a photo in the style of one or more paintings.
+
+    Args:
+        content: the photo: a path, a binary file, a Pillow image, an array or a tensor.
+        styles: a painting, or a list of them.
+        settings: None takes the default recipe; see `recipe_settings` for others.
+        device: "cpu", "cuda", "mps", …; None takes the CPU.
+        init: a picture to start from, instead of `settings.init`.
+
+    Raises:
+        ImageError: a picture cannot be read, or is too small for the layers.
+        WeightsError: the network's weights are missing or damaged.
+        DivergenceError: the optimisation failed; carries the last good image.
+    """
+    return Stylizer(settings, device=device).stylize(content, styles, init=init)
+
+
+def load_inputs(
+    content: Source, styles: Source | Sequence[Source], settings: Settings
+) -> tuple[Picture, list[Picture]]:
+    """Read the photo and the paintings and check that the layers can see them.
+
+    Raises: ImageError: one cannot be read, or is too small; SettingsError: no painting.
+    """
+    many = list(styles) if isinstance(styles, list | tuple) else [styles]
+    if not many:
+        raise SettingsError("no style given: name at least one painting")
+    photo = load_picture(content)
+    paintings = [load_picture(style) for style in many]
+    names = [n for kind in ("content", "style") for n, _ in weighted_layers(settings, kind)]
+    deep = deepest(tuple(names), settings.network)
+    check_size(photo, fit(photo.size, settings.long_side), deep, "content")
+    for painting in paintings:
+        side = style_side(painting, settings.long_side, settings)
+        check_size(painting, fit(painting.size, side), deep, "style")
+    return photo, paintings
+
+
+def check_size(picture: Picture, scaled: tuple[int, int], layer: str, role: str) -> None:
+    """Raise an ImageError for a picture in which the deepest layer has no feature left."""
+    least = minimum_side(layer)
+    (height, width), (rows, columns) = picture.size, scaled
+    if min(height, width, rows, columns) < least:
+        becomes = f", which becomes {columns} x {rows}" if scaled != picture.size else ""
+        raise ImageError(
+            f"{picture.name or role}: {width} x {height} px{becomes}, is too small: the layer "
+            f"{layer} needs at least {least} px on each side; use a larger picture, a larger size "
+            "or shallower layers"
+        )
+
+
+def style_side(style: Picture, long_side: int, settings: Settings) -> int:
+    """Return the long side at which a painting is looked at: never above its own."""
+    return min(max(style.size), max(1, round(long_side * settings.style_scale)))
+
+
+def scaled_style(style: Picture, level: Level, settings: Settings) -> Tensor:
+    """Return a painting at the size it is looked at on this level, (1, 3, h, w)."""
+    least = minimum_side(deepest(settings.style_layers, settings.network))
+    side = style_side(style, level.long_side, settings)
+    height, width = fit(style.size, side)
+    return resize(style.image, (max(height, least), max(width, least)))
+
+
+def initial_image(
+    photo: Picture,
+    paintings: Sequence[Picture],
+    settings: Settings,
+    size: tuple[int, int],
+    init: Source | None = None,
+) -> Tensor:
+    """Return the picture to start from, (1, 3, H, W), for a level of this size (H, W)."""
+    source: Source | None = init
+    if source is None and settings.init not in _INITS:
+        source = settings.init
+    if source is not None:
+        return resize(load_picture(source).image, size)
+    if settings.init == "content":
+        return resize(photo.image, size)
+    if settings.init == "style":
+        return _covering(paintings[0].image, size)
+    generator = torch.Generator().manual_seed(settings.seed)
+    noise = torch.randn((1, 3, *size), generator=generator)
+    return _MEAN_COLOR + settings.noise * noise
+
+
+# ImageNet's mean color: what VGG takes for "nothing" (Simonyan & Zisserman), in sRGB.
+_MEAN_COLOR = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1) / 255
+
+
+def _covering(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize and crop an image, centred, so that it covers the size without distortion."""
+    (height, width), (rows, columns) = image.shape[-2:], size
+    factor = max(rows / height, columns / width)
+    tall, wide = max(rows, round(height * factor)), max(columns, round(width * factor))
+    larger = resize(image, (tall, wide))
+    top, left = (tall - rows) // 2, (wide - columns) // 2
+    return larger[..., top : top + rows, left : left + columns]
+
+
+def record(step: Step) -> dict[str, float]:
+    """Return a step's numbers without its picture."""
+    return {
+        "step": step.index,
+        "level": step.level,
+        "seconds": step.seconds,
+        **step.losses,
+        "total": step.total,
+    }
+
+
+def finish(
+    image: Tensor,
+    photo: Picture,
+    paintings: Sequence[Picture],
+    settings: Settings,
+    history: Sequence[Mapping[str, float]],
+) -> Pastiche:
+    """Make a pastiche of the last image: at full size, with the photo's alpha and its history."""
+    size = fit(photo.size, settings.long_side)
+    alpha = None if photo.alpha is None else resize(photo.alpha, size)
+    inputs = {
+        "content": {"name": photo.name, "sha256": photo.sha256},
+        "styles": [{"name": each.name, "sha256": each.sha256} for each in paintings],
+    }
+    whole = resize(image.detach().cpu().clamp(0, 1), size)
+    return Pastiche(whole, alpha, settings, tuple(history), inputs)
+
+
+def _bare_name(init: str) -> str:
+    return init if init in _INITS else os.path.basename(init)  # noqa: PTH119  (any separator)

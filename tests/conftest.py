@@ -1,0 +1,67 @@
+"""What many tests share: a toy network, drawn pictures, the bundled ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PillowImage
+from torch import Tensor
+
+from helpers import toy_weights
+from impasto.encoder import Encoder
+from impasto.weights import VGGWeights
+
+EXAMPLES = Path(__file__).parent.parent / "src" / "impasto" / "assets" / "examples"
+
+
+@pytest.fixture
+def toy() -> VGGWeights:
+    """VGG-19's layers with a handful of channels each, seeded."""
+    return toy_weights("vgg19")
+
+
+@pytest.fixture
+def toy_encoder(toy: VGGWeights) -> Encoder:
+    return Encoder(("relu1_1", "relu2_1", "relu3_1", "relu4_2"), weights=toy)
+
+
+@pytest.fixture
+def photo() -> Tensor:
+    """A drawn 'photo', (1, 3, 32, 40): a bright disc over a gradient."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, 32), torch.linspace(0, 1, 40), indexing="ij")
+    disc = ((y - 0.5) ** 2 + (x - 0.5) ** 2 < 0.09).float()
+    return torch.stack([x, y, 0.3 + 0.6 * disc])[None]
+
+
+@pytest.fixture
+def painting() -> Tensor:
+    """A drawn 'painting', (1, 3, 36, 32): diagonal strokes of two colors with some grain."""
+    y, x = torch.meshgrid(torch.arange(36.0), torch.arange(32.0), indexing="ij")
+    stroke = (torch.sin((x + 2 * y) * 0.9) > 0).float()
+    grain = torch.rand((36, 32), generator=torch.Generator().manual_seed(1)) * 0.2
+    return torch.stack([0.8 * stroke + grain * 0.5, 0.2 + 0.3 * stroke, 0.7 - 0.6 * stroke])[None]
+
+
+@pytest.fixture
+def photo_file(photo: Tensor, tmp_path: Path) -> Path:
+    return _save(photo, tmp_path / "photo.png")
+
+
+@pytest.fixture
+def painting_file(painting: Tensor, tmp_path: Path) -> Path:
+    return _save(painting, tmp_path / "painting.png")
+
+
+def _save(image: Tensor, path: Path) -> Path:
+    array = (image[0].permute(1, 2, 0).clamp(0, 1).numpy() * 255 + 0.5).astype(np.uint8)
+    PillowImage.fromarray(array).save(path)
+    return path
+
+
+@pytest.fixture
+def examples() -> Path:
+    """The folder of the bundled pictures."""
+    return EXAMPLES

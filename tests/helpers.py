@@ -1,0 +1,74 @@
+"""Comparisons and stand-ins for tests. What compares is named assert_… and is tested to raise."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.layers import CONVOLUTIONS
+from impasto.weights import VGGWeights
+
+
+def toy_weights(network: str, *, width: float = 1 / 16, seed: int = 0) -> VGGWeights:
+    """A network with VGG's layers, a fraction of its channels, and seeded random filters."""
+    generator = torch.Generator().manual_seed(seed)
+    layers: dict[str, tuple[Tensor, Tensor]] = {}
+    before = 3
+    for block, (count, channels) in enumerate(CONVOLUTIONS[network], 1):
+        for index in range(1, count + 1):
+            after = max(2, round(channels * width))
+            scale = (2 / (before * 9)) ** 0.5
+            weight = torch.randn((after, before, 3, 3), generator=generator) * scale
+            bias = torch.randn(after, generator=generator) * 0.1
+            layers[f"conv{block}_{index}"] = (weight, bias)
+            before = after
+    return VGGWeights(network, "caffe", layers)
+
+
+def assert_close(actual: Tensor | float, expected: object, *, relative: float) -> None:
+    """Compare with the largest expected magnitude as the yardstick."""
+    a = np.asarray(actual.detach() if isinstance(actual, Tensor) else actual, dtype=np.float64)
+    b = np.asarray(expected, dtype=np.float64)
+    assert a.shape == b.shape, f"shapes {a.shape} and {b.shape}"
+    scale = max(float(np.abs(b).max()), 1e-30)
+    error = float(np.abs(a - b).max()) / scale
+    assert error <= relative, f"relative error {error:.3g} > {relative:.3g}"
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of two images in [0, 1]."""
+    return float(-10 * torch.log10((a - b).square().mean()))
+
+
+def border_excess(image: Tensor, photo: Tensor) -> float:
+    """How much more gradient the outer 2 % frame has than the inside, beyond the photo's own.
+
+    Mean gradient magnitude of the frame over that of the inside, minus the same of the photo.
+    """
+    return _frame_ratio(image) - _frame_ratio(photo)
+
+
+def _frame_ratio(image: Tensor) -> float:
+    grey = image.mean(dim=1)[0]
+    dy, dx = torch.gradient(grey)
+    magnitude = (dx.square() + dy.square()).sqrt()
+    height, width = grey.shape
+    edge = max(2, round(0.02 * max(height, width)))
+    inside = torch.zeros_like(grey, dtype=torch.bool)
+    inside[edge:-edge, edge:-edge] = True
+    return float(magnitude[~inside].mean() / magnitude[inside].mean())
+
+
+def chroma_noise(image: Tensor) -> float:
+    """Mean |Laplacian| of the two color-difference planes R − G and (R + G) / 2 − B."""
+    red, green, blue = image[0]
+    planes = torch.stack([red - green, (red + green) / 2 - blue])
+    laplacian = (
+        4 * planes[:, 1:-1, 1:-1]
+        - planes[:, :-2, 1:-1]
+        - planes[:, 2:, 1:-1]
+        - planes[:, 1:-1, :-2]
+        - planes[:, 1:-1, 2:]
+    )
+    return float(laplacian.abs().mean())

@@ -1,0 +1,145 @@
+"""Losses equal NumPy, are zero where they should be, and add up to the objective."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import assert_close, toy_weights
+from impasto.encoder import Encoder
+from impasto.losses import Objective, content_loss, total_variation
+from impasto.settings import Settings
+from impasto.statistics import STATISTICS
+from impasto.targets import Targets, measure_content, measure_style
+
+
+def random_image(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def objective_for(photo, painting, settings, encoder=None):
+    layers = (*settings.content_layers, *settings.style_layers)
+    encoder = encoder or Encoder(layers, weights=toy_weights(settings.network))
+    encoder = encoder.to(photo.dtype)
+    style = measure_style(
+        encoder,
+        [painting],
+        layers=settings.style_layers,
+        statistic=STATISTICS[settings.statistic],
+    )
+    targets = Targets(measure_content(encoder, photo, settings.content_layers), style)
+    return Objective(encoder, targets, settings)
+
+
+def test_content_loss_equals_numpy():
+    a, b = random_image(1, 4, 5, 6), random_image(1, 4, 5, 6, seed=1)
+    assert_close(content_loss(a, b), ((a.numpy() - b.numpy()) ** 2).mean(), relative=1e-14)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_total_variation_equals_numpy(reduction):
+    image = random_image(1, 3, 7, 5)
+    array = image.numpy()
+    expected = np.abs(np.diff(array, axis=2)).sum() + np.abs(np.diff(array, axis=3)).sum()
+    if reduction == "mean":
+        expected /= array.size
+    assert_close(total_variation(image, reduction=reduction), expected, relative=1e-14)
+
+
+def test_total_variation_by_hand():
+    image = torch.tensor([[[[0.0, 1.0], [0.0, 0.5]]]])
+    # across: 1 + 0.5; down: 0 + 0.5
+    assert total_variation(image, reduction="sum") == 2.0
+    assert total_variation(image) == 0.5
+
+
+def test_total_variation_of_a_constant_is_zero():
+    assert total_variation(torch.full((1, 3, 8, 8), 0.3)) == 0
+
+
+def test_objective_equals_numpy_from_exported_features(photo, painting):
+    """The whole weighted sum, recomputed from the encoder's features alone."""
+    settings = Settings(
+        content_weight=2.0,
+        style_weight=30.0,
+        tv_weight=0.7,
+        content_layers=("relu2_1", "relu4_2"),
+        content_layer_weights=(1.0, 3.0),
+        style_layers=("relu1_1", "relu3_1"),
+        style_layer_weights=(0.5, 2.0),
+    )
+    photo, painting = photo.double(), painting.double()
+    image = random_image(*photo.shape)
+    objective = objective_for(photo, painting, settings)
+    terms = objective(image)
+
+    def maps(picture):
+        return {name: each.numpy()[0] for name, each in objective.encoder(picture).items()}
+
+    def gram(each):
+        flat = each.reshape(each.shape[0], -1)
+        return np.einsum("ip,jp->ij", flat, flat) / flat.size
+
+    ours, aim, style = maps(image), maps(photo), maps(painting)
+    content = 2.0 * sum(
+        weight * ((ours[name] - aim[name]) ** 2).mean()
+        for name, weight in (("relu2_1", 1.0), ("relu4_2", 3.0))
+    )
+    painted = 30.0 * sum(
+        weight * ((gram(ours[name]) - gram(style[name])) ** 2).mean()
+        for name, weight in (("relu1_1", 0.5), ("relu3_1", 2.0))
+    )
+    array = image.numpy()
+    variation = np.abs(np.diff(array, axis=2)).sum() + np.abs(np.diff(array, axis=3)).sum()
+    assert_close(terms["content"], content, relative=1e-12)
+    assert_close(terms["style"], painted, relative=1e-12)
+    assert_close(terms["tv"], 0.7 * variation / array.size, relative=1e-12)
+
+
+def test_gradient_vanishes_where_content_is_style_is_image(photo):
+    settings = Settings(tv_weight=0.0)
+    image = photo.double().requires_grad_()
+    terms = objective_for(photo.double(), photo.double(), settings)(image)
+    assert terms["content"] == terms["style"] == terms["tv"] == 0
+    (gradient,) = torch.autograd.grad(sum(terms.values()), image)
+    assert gradient.abs().max() < 1e-12
+
+
+def test_objective_gradient(photo, painting):
+    photo, painting = photo.double()[..., :16, :16], painting.double()[..., :16, :16]
+    settings = Settings(content_layers=("relu2_2",), style_layers=("relu1_1", "relu2_1"))
+    objective = objective_for(photo, painting, settings)
+    image = random_image(*photo.shape).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: sum(objective(x).values()), image, atol=1e-4, fast_mode=True
+    )
+
+
+def test_a_weight_of_zero_switches_a_term_off(photo, painting):
+    for name in ("content", "style", "tv"):
+        settings = Settings(**{f"{name}_weight": 0.0})
+        assert objective_for(photo, painting, settings)(photo * 0.5)[name] == 0
+
+
+def test_layers_of_weight_zero_are_not_computed(photo, painting):
+    settings = Settings(style_layer_weights=(1, 0, 1, 0, 1))
+    assert set(objective_for(photo, painting, settings).by_layer(photo * 0.5)) == {
+        "content relu4_2", "style relu1_1", "style relu3_1", "style relu5_1", "tv",
+    }  # fmt: skip
+
+
+def test_objective_does_not_depend_on_size(photo, painting):
+    """Repeated side by side, a picture's statistics and means stay: a preview predicts a print.
+
+    Only the borders differ, where the first layer repeats pixels and deeper ones see zeros.
+    """
+    settings = Settings(content_layers=("relu1_2",), style_layers=("relu1_1", "relu2_1"))
+
+    def terms(times):
+        tiled = [each.repeat(1, 1, times, times) for each in (photo, painting, photo.roll(3, 3))]
+        return objective_for(tiled[0], tiled[1], settings)(tiled[2])
+
+    small, large = terms(4), terms(16)
+    for name in small:
+        assert_close(large[name], float(small[name]), relative=0.06)

@@ -1,0 +1,142 @@
+"""The pixel loop reaches known minima, keeps its bounds, and recovers from explosions."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from impasto.errors import DivergenceError
+from impasto.optimize import optimize
+
+SHAPE = (1, 3, 6, 5)
+
+
+def quadratic(center, scale=None):
+    """An ill-conditioned bowl whose minimum is known."""
+    scale = torch.logspace(0, 3, 90).view(SHAPE) if scale is None else scale
+    return lambda image: {"content": (scale * (image - center).square()).sum()}
+
+
+def random_image(seed=0):
+    return torch.rand(SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+def last(steps):
+    return list(steps)[-1]
+
+
+@pytest.mark.parametrize(("optimizer", "steps"), [("lbfgs", 200), ("adam", 800)])
+def test_finds_the_minimum(optimizer, steps):
+    center = 0.2 + 0.6 * random_image(1)
+    step = last(optimize(random_image(), quadratic(center), steps=steps, optimizer=optimizer))
+    assert (step.image - center).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize(("optimizer", "steps"), [("lbfgs", 200), ("adam", 800)])
+def test_finds_the_minimum_on_the_box(optimizer, steps):
+    """Half of the center lies outside [0, 1]: the constrained minimum is its projection."""
+    center = 2 * random_image(1) - 0.5
+    step = last(optimize(random_image(), quadratic(center), steps=steps, optimizer=optimizer))
+    assert (step.image - center.clamp(0, 1)).abs().max() < 2e-3
+    assert step.image.min() >= 0
+    assert step.image.max() <= 1
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_without_clamp_the_minimum_may_lie_outside(optimizer):
+    center = 2 * random_image(1) - 0.5
+    scale = torch.ones(SHAPE)
+    step = last(
+        optimize(
+            random_image(), quadratic(center, scale), steps=400, optimizer=optimizer, clamp=False
+        )
+    )
+    assert (step.image - center).abs().max() < 2e-2
+
+
+def test_lbfgs_needs_far_fewer_steps_than_its_gradient_alone():
+    """With curvature forgotten after each step it would crawl along the long valley."""
+    center = 0.2 + 0.6 * random_image(1)
+    remembering = last(optimize(random_image(), quadratic(center), steps=40, history=20))
+    forgetful = last(optimize(random_image(), quadratic(center), steps=40, history=1))
+    assert remembering.total < 0.5 * forgetful.total
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_yields_every_evaluation(optimizer):
+    calls = []
+
+    def objective(image):
+        calls.append(1)
+        return quadratic(torch.full(SHAPE, 0.5))(image)
+
+    steps = list(optimize(random_image(), objective, steps=7, optimizer=optimizer))
+    assert [step.index for step in steps] == [1, 2, 3, 4, 5, 6, 7]
+    assert all(step.count == 7 for step in steps)
+    assert len(calls) == 7
+
+
+def test_losses_are_those_of_the_image():
+    objective = quadratic(torch.full(SHAPE, 0.5))
+    for step in optimize(random_image(), objective, steps=5):
+        assert math.isclose(step.total, float(objective(step.image)["content"]), rel_tol=1e-6)
+
+
+def test_start_is_not_changed():
+    start = random_image()
+    before = start.clone()
+    last(optimize(start, quadratic(torch.full(SHAPE, 0.5)), steps=5))
+    assert torch.equal(start, before)
+
+
+def test_average_is_the_weighted_mean_of_the_iterates():
+    objective = quadratic(torch.full(SHAPE, 0.5))
+    raw = [step.image for step in optimize(random_image(), objective, steps=6, optimizer="adam")]
+    averaged = last(
+        optimize(random_image(), objective, steps=6, optimizer="adam", averaging=0.9)
+    ).image
+    weights = [0.9 ** (5 - k) for k in range(6)]
+    expected = sum(w * x for w, x in zip(weights, raw, strict=True)) / sum(weights)
+    assert torch.allclose(averaged, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9])
+def test_recovers_from_an_explosion(optimizer, bad):
+    """The fourth evaluation explodes once: the loss still ends lower, and no step shows it."""
+    calls = []
+
+    def objective(image):
+        calls.append(1)
+        loss = (image - 0.5).square().sum()
+        return {"content": loss * bad if len(calls) == 4 else loss}
+
+    steps = list(optimize(random_image(), objective, steps=40, optimizer=optimizer))
+    assert all(math.isfinite(step.total) and step.total < 100 for step in steps)
+    assert steps[-1].total < steps[2].total
+    assert torch.isfinite(steps[-1].image).all()
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_gives_up_with_the_last_good_image(optimizer):
+    calls = []
+
+    def objective(image):
+        calls.append(1)
+        loss = (image - 0.5).square().sum()
+        return {"content": loss * math.nan if len(calls) > 3 else loss}
+
+    seen = []
+    with pytest.raises(DivergenceError, match="loss became nan at step") as caught:
+        seen.extend(optimize(random_image(), objective, steps=40, optimizer=optimizer))
+    assert torch.isfinite(caught.value.image).all()
+    assert len(calls) < 15
+
+
+def test_gives_up_at_once_when_the_start_is_not_finite():
+    start = random_image()
+    with pytest.raises(DivergenceError) as caught:
+        next(iter(optimize(start, lambda image: {"content": image.sum() * math.nan}, steps=3)))
+    assert torch.equal(caught.value.image, start)

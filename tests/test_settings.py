@@ -1,0 +1,113 @@
+"""Settings check themselves, never change, and survive JSON and TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from impasto.errors import SettingsError
+from impasto.recipes import RECIPES, read_settings_file, recipe_settings, write_settings_file
+from impasto.settings import Settings
+
+
+def test_frozen_and_keyword_only():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().steps = 3
+    with pytest.raises(TypeError):
+        Settings("vgg19")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"network": "vgg18"}, r"network: 'vgg18' is not one of vgg19, vgg16; did you mean vgg1"),
+        ({"steps": 0}, r"steps: 0 is not a finite number ≥ 1"),
+        ({"steps": 1.5}, r"steps: 1.5 is not a whole number"),
+        ({"steps": True}, r"steps: True is not a whole number"),
+        ({"style_weight": -1}, r"style_weight: -1.0 is not a finite number ≥ 0"),
+        ({"tv_weight": float("nan")}, r"tv_weight: nan is not a finite number"),
+        ({"tv_weight": float("inf")}, r"tv_weight: inf is not a finite number"),
+        ({"averaging": 2.0}, r"averaging: 2.0 is not between 0 and 0.9999"),
+        ({"clamp": 1}, r"clamp: 1 is not true or false"),
+        ({"init": 3}, r"init: 3 is not text"),
+        ({"style_layers": "relu1_1"}, r"style_layers: 'relu1_1' is not a list"),
+        ({"style_layers": ("relu4_9",)}, r"relu4_9: no such layer in vgg19.*did you mean relu4_"),
+        ({"network": "vgg16", "style_layers": ("relu3_4",)}, r"relu3_4: no such layer in vgg16"),
+        ({"style_layers": ("relu1_1", "relu1_1")}, r"style_layers names a layer twice"),
+        ({"style_layers": ()}, r"style_layers is empty, but style_weight is not 0"),
+        ({"style_layer_weights": (1, 2)}, r"style_layer_weights has 2 numbers for 5 layers"),
+        ({"style_layer_weights": (0,) * 5}, r"style_layer_weights are all 0"),
+        ({"style_layer_weights": (1, 1, 1, 1, -1)}, r"style_layer_weights: -1.0 is not"),
+        ({"content_weight": 0, "style_weight": 0}, r"both 0: nothing to aim at"),
+        ({"stile_weight": 1}, r"stile_weight: no such setting; did you mean style_weight\?"),
+    ],
+)  # fmt: skip
+def test_wrong_values_say_what_would_be_right(values, message):
+    with pytest.raises(SettingsError, match=message):
+        Settings.from_dict(values)
+
+
+def test_whole_numbers_serve_as_numbers():
+    assert Settings(style_weight=3).style_weight == 3.0
+
+
+def test_replace_checks_too():
+    assert Settings().replace(steps=3).steps == 3
+    with pytest.raises(SettingsError, match="no such setting"):
+        Settings().replace(stepz=3)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_survives_json_and_toml(name, tmp_path):
+    settings = recipe_settings(name)
+    assert Settings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    path = tmp_path / "my.toml"
+    write_settings_file(settings, path)
+    assert Settings.from_dict(read_settings_file(path)) == settings
+    assert recipe_settings(str(path)) == settings
+
+
+def test_awkward_text_survives_toml(tmp_path):
+    settings = Settings(init='a "quoted" \\ Grüße ☂.png', weights="C:\\vgg.pth")
+    write_settings_file(settings, tmp_path / "my.toml")
+    assert Settings.from_dict(read_settings_file(tmp_path / "my.toml")) == settings
+
+
+def test_schedule_of_another_recipe():
+    mixed = recipe_settings("neural-style", schedule="default", seed=7)
+    assert mixed.tv_weight == recipe_settings("neural-style").tv_weight
+    assert mixed.init == Settings().init
+    assert mixed.clamp is Settings().clamp
+    assert mixed.seed == 7
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_halves_of_a_recipe_hold_their_own_fields(name):
+    half = {option.name: option.metadata["half"] for option in dataclasses.fields(Settings)}
+    assert all(half[field] == "objective" for field in RECIPES[name].objective)
+    assert all(half[field] == "schedule" for field in RECIPES[name].schedule)
+
+
+def test_unknown_recipe_has_a_nearest_match():
+    with pytest.raises(SettingsError, match=r"defalt: no such recipe.*did you mean default\?"):
+        recipe_settings("defalt")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps = ", "not a TOML file"),
+        ("stepps = 3", r"my.toml: stepps: no such setting; did you mean steps\?"),
+    ],
+)
+def test_bad_settings_file(text, message, tmp_path):
+    (tmp_path / "my.toml").write_text(text)
+    with pytest.raises(SettingsError, match=message):
+        recipe_settings(str(tmp_path / "my.toml"))
+
+
+def test_missing_settings_file(tmp_path):
+    with pytest.raises(SettingsError, match=r"nowhere.toml: cannot read these settings: No such"):
+        recipe_settings(str(tmp_path / "nowhere.toml"))
