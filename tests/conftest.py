@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from helpers import toy_weights
+from helpers import Outcome, toy_weights
 from impasto.encoder import Encoder
 from impasto.weights import VGGWeights
 
@@ -65,3 +67,23 @@ def _save(image: Tensor, path: Path) -> Path:
 def examples() -> Path:
     """The folder of the bundled pictures."""
     return EXAMPLES
+
+
+@pytest.fixture
+def command(monkeypatch, capfd) -> Callable[..., Outcome]:
+    """The command line in this process: command("layers") → how it ended."""
+    from impasto.apps.cli import run
+
+    threads = torch.get_num_threads()
+
+    def call(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["impasto", *map(str, words)])
+        capfd.readouterr()
+        try:
+            with pytest.raises(SystemExit) as stop:
+                run()
+        finally:
+            torch.set_num_threads(threads)
+        return Outcome(int(stop.value.code or 0), *capfd.readouterr())
+
+    return call

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -72,3 +75,31 @@ def chroma_noise(image: Tensor) -> float:
         - planes[:, 1:-1, 2:]
     )
     return float(laplacian.abs().mean())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended: its exit code and all it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def assert_clear_error(outcome: Outcome, *words: str) -> None:
+    """Expect one line `Error: …` on stderr that holds these words, nothing else, and exit 1."""
+    assert outcome.code == 1, f"exit {outcome.code}: {outcome.err}"
+    assert outcome.out == "", f"on stdout: {outcome.out!r}"
+    lines = outcome.err.splitlines()
+    assert len(lines) == 1, f"not one line: {outcome.err!r}"
+    assert lines[0].startswith("Error: "), lines[0]
+    for word in words:
+        assert word in lines[0], f"{word!r} is not in {lines[0]!r}"
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Every file below a folder with its bytes, and every folder with None."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from impasto.errors import DivergenceError
-from impasto.optimize import optimize
+from impasto.optimize import favour_coarse, optimize
 
 SHAPE = (1, 3, 6, 5)
 
@@ -59,9 +59,9 @@ def test_without_clamp_the_minimum_may_lie_outside(optimizer):
 def test_lbfgs_needs_far_fewer_steps_than_its_gradient_alone():
     """With curvature forgotten after each step it would crawl along the long valley."""
     center = 0.2 + 0.6 * random_image(1)
-    remembering = last(optimize(random_image(), quadratic(center), steps=40, history=20))
-    forgetful = last(optimize(random_image(), quadratic(center), steps=40, history=1))
-    assert remembering.total < 0.5 * forgetful.total
+    remembering = last(optimize(random_image(), quadratic(center), steps=100, history=20))
+    forgetful = last(optimize(random_image(), quadratic(center), steps=100, history=1))
+    assert remembering.total < 0.1 * forgetful.total
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
@@ -107,14 +107,15 @@ def test_average_is_the_weighted_mean_of_the_iterates():
 def test_recovers_from_an_explosion(optimizer, bad):
     """The fourth evaluation explodes once: the loss still ends lower, and no step shows it."""
     calls = []
+    bowl = quadratic(torch.full(SHAPE, 0.5))
 
     def objective(image):
         calls.append(1)
-        loss = (image - 0.5).square().sum()
+        loss = bowl(image)["content"]
         return {"content": loss * bad if len(calls) == 4 else loss}
 
     steps = list(optimize(random_image(), objective, steps=40, optimizer=optimizer))
-    assert all(math.isfinite(step.total) and step.total < 100 for step in steps)
+    assert all(math.isfinite(step.total) and step.total < 1e5 for step in steps)
     assert steps[-1].total < steps[2].total
     assert torch.isfinite(steps[-1].image).all()
 
@@ -122,10 +123,11 @@ def test_recovers_from_an_explosion(optimizer, bad):
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_gives_up_with_the_last_good_image(optimizer):
     calls = []
+    bowl = quadratic(torch.full(SHAPE, 0.5))
 
     def objective(image):
         calls.append(1)
-        loss = (image - 0.5).square().sum()
+        loss = bowl(image)["content"]
         return {"content": loss * math.nan if len(calls) > 3 else loss}
 
     seen = []
@@ -140,3 +142,28 @@ def test_gives_up_at_once_when_the_start_is_not_finite():
     with pytest.raises(DivergenceError) as caught:
         next(iter(optimize(start, lambda image: {"content": image.sum() * math.nan}, steps=3)))
     assert torch.equal(caught.value.image, start)
+
+
+def test_does_not_leave_a_minimum_it_starts_from():
+    center = 0.2 + 0.6 * random_image(1)
+    for step in optimize(center, quadratic(center), steps=5):
+        assert torch.equal(step.image, center)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (1, 3, 7, 9), (1, 3, 1, 5), (1, 1, 13, 18)])
+def test_the_first_guess_of_the_inverse_hessian_is_symmetric_and_positive(shape):
+    """Column by column as a matrix, with eigenvalues from 1 to gain²ᵏ."""
+    count = shape[1] * shape[2] * shape[3]
+    columns = torch.eye(count, dtype=torch.float64).view(count, *shape)
+    matrix = torch.stack([favour_coarse(each, 1.5, 2).flatten() for each in columns])
+    assert torch.allclose(matrix, matrix.T, atol=1e-12)
+    values = torch.linalg.eigvalsh(matrix)
+    assert values.min() > 1 - 1e-9
+    assert values.max() <= 1.5**4 + 1e-9
+
+
+def test_coarse_bands_are_multiplied():
+    constant = torch.full((1, 3, 8, 8), 0.5)
+    assert torch.allclose(favour_coarse(constant, 1.5, 2), constant * 1.5**4)
+    checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(1, 3, 4, 4)
+    assert torch.allclose(favour_coarse(checks, 1.5, 2), checks)

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 def main() -> None:
     """Start the command line."""
-    from impasto.apps.cli import run
+    try:
+        from impasto.apps.cli import run
 
-    run()
+        run()
+    except KeyboardInterrupt:  # while it is still being loaded
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from impasto.errors import ShapeError, WeightsError
 from impasto.layers import check_layer, deepest, layer_names, minimum_side
@@ -87,7 +87,8 @@ class Encoder(nn.Module):
             raise WeightsError(f"these are weights of {weights.network}; asked for {network}")
         self._store(weights, normalised)
         if weights.convention == "caffe":
-            self._scale, self._shift = (pixel_range,) * 3, _CAFFE_MEAN
+            self._scale: tuple[float, ...] = (pixel_range,) * 3
+            self._shift: tuple[float, ...] = _CAFFE_MEAN
         else:
             self._scale = tuple(1 / s for s in _TORCHVISION_STD)
             self._shift = tuple(
@@ -95,7 +96,7 @@ class Encoder(nn.Module):
             )
 
     def _store(self, weights: VGGWeights, normalised: bool) -> None:
-        """Register the filters on the path as buffers: they move with the module, but never learn."""
+        """Register the filters on the path as buffers: they follow the module but never learn."""
         means = load_mean_activations(self.network) if normalised else {}
         before: Tensor | None = None
         for name in self._path:
@@ -141,7 +142,7 @@ class Encoder(nn.Module):
             if name.startswith("conv"):
                 x = self._convolve(name, x)
             elif name.startswith("relu"):
-                x = F.relu(x)
+                x = functional.relu(x)
             else:
                 x = self._pool(x)
             if name in self.layers:
@@ -151,13 +152,15 @@ class Encoder(nn.Module):
     def _convolve(self, name: str, x: Tensor) -> Tensor:
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
         if name == "conv1_1" and self.padding == "replicate":
-            return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
-        return F.conv2d(x, weight, bias, padding=1)
+            return functional.conv2d(
+                functional.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias
+            )
+        return functional.conv2d(x, weight, bias, padding=1)
 
     def _pool(self, x: Tensor) -> Tensor:
         if self.pooling == "max":
-            return F.max_pool2d(x, 2)
+            return functional.max_pool2d(x, 2)
         if self.pooling == "average":
-            return F.avg_pool2d(x, 2) * self.pooling_gain
+            return functional.avg_pool2d(x, 2) * self.pooling_gain
         # The small number keeps the root's gradient finite where all four inputs are 0.
-        return (4.0 * F.avg_pool2d(x * x, 2) + 1e-12).sqrt() * self.pooling_gain
+        return (4.0 * functional.avg_pool2d(x * x, 2) + 1e-12).sqrt() * self.pooling_gain

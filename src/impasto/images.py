@@ -245,10 +245,7 @@ def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
     """
     if bool((weight > 0).all()):
         return premultiplied / weight
-    coarse = [
-        functional.avg_pool2d(plane, 2, ceil_mode=True, count_include_pad=False)
-        for plane in (premultiplied, weight)
-    ]
+    coarse = [functional.avg_pool2d(plane, 2, ceil_mode=True) for plane in (premultiplied, weight)]
     below = functional.interpolate(
         _push_pull(*coarse), size=weight.shape[-2:], mode="bilinear", align_corners=False
     )
@@ -355,7 +352,8 @@ def save_image(
     kind = _codecs.format_of(suffix, label, bits)
     if kind == "jpeg" and alpha is not None:
         _check_planes(image, alpha)
-        image, alpha = image * alpha + (1 - alpha), None
+        opacity = alpha.to(image).clamp(0, 1)
+        image, alpha = image.clamp(0, 1) * opacity + (1 - opacity), None
     values = _quantise(image, alpha, bits)
     data = _codecs.encode(values, kind, metadata=metadata, dpi=dpi, label=label)
     try:

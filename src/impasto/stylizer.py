@@ -260,7 +260,7 @@ def load_inputs(
 
     Raises: ImageError: one cannot be read, or is too small; SettingsError: no painting.
     """
-    many = list(styles) if isinstance(styles, list | tuple) else [styles]
+    many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
     if not many:
         raise SettingsError("no style given: name at least one painting")
     photo = load_picture(content)

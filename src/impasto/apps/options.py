@@ -7,15 +7,64 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from impasto.errors import SettingsError
+from impasto.layers import CONVOLUTIONS, layer_names
 from impasto.settings import TYPES, Settings
 
-__all__ = ["flag", "parse_duration", "show_value", "with_settings"]
+__all__ = ["GroupedCommand", "flag", "parse_duration", "show_value", "with_settings"]
+
+# The word that stands for a value in the help.
+_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME|FILE"}
+
+
+class GroupedCommand(TyperCommand):
+    """A command with plain help: arguments, its own options, then the settings by halves.
+
+    Typer's panels are left out: at 80 columns they cut the longer flags off.
+    """
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Show the usage as it was written down, in every version of Typer."""
+        return [self.options_metavar or ""]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """List the parameters under the titles of their groups."""
+        groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            if getattr(parameter, "hidden", False):
+                continue
+            is_argument = parameter.param_type_name == "argument"
+            title = getattr(parameter, "rich_help_panel", None) or "Options"
+            groups.setdefault("Arguments" if is_argument else title, []).append(
+                _help_row(parameter, ctx)
+            )
+        for title, rows in groups.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Complete the flags that `--help` leaves out, too."""
+        _reveal(self.params)
+        return super().shell_complete(ctx, incomplete)
+
+
+def _help_row(parameter: Any, context: typer.Context) -> tuple[str, str]:
+    if parameter.param_type_name == "argument":
+        return parameter.metavar, parameter.help or ""
+    names, text = parameter.get_help_record(context)
+    return names, " ".join(text.split())
+
+
+def _reveal(parameters: Sequence[Any]) -> None:
+    for parameter in parameters:
+        parameter.hidden = False
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,7 +75,10 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """
     signature = inspect.signature(command, eval_str=True)
     own = [each for name, each in signature.parameters.items() if name != "options"]
-    flags = [flag(option) for option in dataclasses.fields(Settings)]
+    fields = dataclasses.fields(Settings)
+    # In the help a picture's size and steps come before what it aims at.
+    flags = [flag(option) for half in ("schedule", "objective") for option in fields
+             if option.metadata["half"] == half]  # fmt: skip
     names = {each.name for each in flags}
 
     @functools.wraps(command)
@@ -41,7 +93,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(**rest, options=options)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [each.replace(kind=keyword) for each in (*own, *flags, _HELP_ALL)]
+    parameters = [each.replace(kind=keyword) for each in (*own, _HELP_ALL, *flags)]
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
     return wrapper
@@ -61,21 +113,30 @@ def flag(option: dataclasses.Field[Any]) -> inspect.Parameter:
         shown_type = str
     elif typing.get_origin(kind) is tuple:
         extra = {"metavar": "A,B,…"}
+        if typing.get_args(kind)[0] is str:
+            extra["autocompletion"] = complete_layers
         shown_type = str
     else:
-        extra = {"metavar": facts["unit"].upper() or None}
+        extra = {"metavar": facts["unit"].upper() or _METAVARS[kind]}
         shown_type = kind
     info = typer.Option(
         name,
         help=f"{facts['help']} [default: {show_value(option.default, facts['unit'])}]",
         hidden=not facts["common"],
-        rich_help_panel=None if facts["common"] else facts["half"].capitalize(),
+        rich_help_panel=facts["half"].capitalize(),
         **extra,
     )
     annotation = typing.Annotated[shown_type | None, info]
     return inspect.Parameter(
         option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
+
+
+def complete_layers(incomplete: str) -> list[str]:
+    """Complete the last name in a list of layers."""
+    before, comma, _ = incomplete.rpartition(",")
+    names = dict.fromkeys(name for network in CONVOLUTIONS for name in layer_names(network))
+    return [f"{before}{comma}{name}" for name in names]
 
 
 def show_value(value: Any, unit: str = "") -> str:
@@ -103,14 +164,18 @@ def _parse(name: str, text: Any) -> Any:
         raise SettingsError(f"{name}: {text!r} is not a list of numbers, like 1,0.5,2") from error
 
 
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m(?:in)?)?(?:{_NUMBER}(?:s(?:ec)?)?)?")
+
+
 def parse_duration(text: str) -> float:
-    """Return the seconds of "90", "90s", "2m", "1m30s" or "1h".
+    """Return the seconds of "90", "90s", "2m", "1m30s", "1.5h" and the like.
 
     Raises: SettingsError: anything else, or 0.
     """
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
-    hours, minutes, seconds = match.groups("0") if match else ("0", "0", "0")
-    total = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    match = _DURATION.fullmatch(re.sub(r"\s", "", text))
+    hours, minutes, seconds = map(float, match.groups("0")) if match else (0.0, 0.0, 0.0)
+    total = hours * 3600 + minutes * 60 + seconds
     if not total > 0:
         raise SettingsError(f"{text!r} is not a time, like 90s, 2m, 1m30s or 1h")
     return total
@@ -119,8 +184,7 @@ def parse_duration(text: str) -> float:
 def _show_all(context: typer.Context, value: bool) -> None:
     if not value:
         return
-    for parameter in context.command.params:
-        parameter.hidden = False  # type: ignore[attr-defined]
+    _reveal(context.command.params)
     typer.echo(context.get_help())
     raise typer.Exit
 
@@ -132,7 +196,7 @@ _HELP_ALL = inspect.Parameter(
     annotation=typing.Annotated[
         bool,
         typer.Option(
-            "--help-all", help="Show every setting and exit.", is_eager=True, callback=_show_all
+            "--help-all", help="Show all options and exit.", is_eager=True, callback=_show_all
         ),
     ],
 )

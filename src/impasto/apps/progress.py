@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from impasto.optimize import Step
@@ -26,43 +27,48 @@ def reporting(levels: Sequence[Level], console: Console, *, quiet: bool) -> Iter
     """Give a function that shows a step."""
     if quiet:
         yield lambda step: None
-    elif console.is_terminal:
-        with _bar(console) as progress:
-            yield _bar_reporter(levels, progress)
+    elif console.file.isatty() and not console.is_dumb_terminal:  # FORCE_COLOR makes no terminal
+        with _bar(levels, console) as report:
+            yield report
     else:
         yield _line_reporter(levels, console)
 
 
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("level {task.fields[level]}"),
+@contextmanager
+def _bar(levels: Sequence[Level], console: Console) -> Iterator[Reporter]:
+    """Show two lines, which together fit 80 columns: how far, and the losses."""
+    work = _Work(levels)
+    progress = Progress(
+        TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         TextColumn("step {task.fields[step]}"),
-        TextColumn("{task.fields[losses]}", style="dim"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[remaining]}"),
+        TextColumn("{task.fields[elapsed]} elapsed"),
+        TextColumn("{task.fields[left]} left"),
         console=console,
-        transient=True,
+        expand=True,
+    )
+    task = progress.add_task(
+        _level_text(levels, 1), total=1.0, step="…", elapsed=_clock(0), left="…"
     )
 
+    def show(losses: str) -> Group:
+        line = Text(losses, style="dim", overflow="ellipsis", no_wrap=True)
+        return Group(progress, line)
 
-def _bar_reporter(levels: Sequence[Level], progress: Progress) -> Reporter:
-    work = _Work(levels)
-    task: TaskID = progress.add_task(
-        "", total=1.0, level="", step="…", losses="", remaining="", start=True
-    )
+    with Live(show("measuring the pictures …"), console=console, transient=True) as live:
 
-    def report(step: Step) -> None:
-        progress.update(
-            task,
-            completed=work.done(step),
-            level=f"{step.level}/{step.levels} {levels[step.level - 1].long_side} px",
-            step=f"{step.index}/{step.count}",
-            losses=_losses(step),
-            remaining=f"{_clock(work.remaining(step))} left",
-        )
+        def report(step: Step) -> None:
+            progress.update(
+                task,
+                completed=work.done(step),
+                description=_level_text(levels, step.level),
+                step=f"{step.index}/{step.count}",
+                elapsed=_clock(step.seconds),
+                left=_clock(work.remaining(step)),
+            )
+            live.update(show(_losses(step)))
 
-    return report
+        yield report
 
 
 def _line_reporter(levels: Sequence[Level], console: Console) -> Reporter:
@@ -76,9 +82,8 @@ def _line_reporter(levels: Sequence[Level], console: Console) -> Reporter:
             return
         last[:] = [now, step.level]
         line = (
-            f"level {step.level}/{step.levels} {levels[step.level - 1].long_side} px  "
-            f"step {step.index}/{step.count}  {_losses(step)}  "
-            f"{_clock(step.seconds)} elapsed, {_clock(work.remaining(step))} left"
+            f"{_level_text(levels, step.level)}  step {step.index}/{step.count}  {_losses(step)}"
+            f"  {_clock(step.seconds)} elapsed  {_clock(work.remaining(step))} left"
         )
         console.print(Text(line), soft_wrap=True)
 
@@ -91,28 +96,33 @@ class _Work:
     def __init__(self, levels: Sequence[Level]) -> None:
         self.levels = levels
         self.costs = [level.size[0] * level.size[1] for level in levels]
-        pairs = zip(levels, self.costs, strict=True)
-        self.total = sum(level.steps * cost for level, cost in pairs)
+        self.total = self._before(len(levels))
+
+    def _before(self, count: int) -> int:
+        pairs = zip(self.levels[:count], self.costs[:count], strict=True)
+        return sum(level.steps * cost for level, cost in pairs)
 
     def done(self, step: Step) -> float:
-        before = sum(level.steps for level in self.levels[: step.level - 1])
-        finished = sum(
-            level.steps * cost
-            for level, cost in zip(
-                self.levels[: step.level - 1], self.costs[: step.level - 1], strict=True
-            )
-        )
-        return (finished + (step.index - before) * self.costs[step.level - 1]) / self.total
+        """Return the finished part, in [0, 1]."""
+        earlier = sum(level.steps for level in self.levels[: step.level - 1])
+        here = (step.index - earlier) * self.costs[step.level - 1]
+        return (self._before(step.level - 1) + here) / self.total
 
     def remaining(self, step: Step) -> float:
+        """Return the seconds that are left if pixels go on to cost what they did."""
         done = self.done(step)
         return step.seconds * (1 - done) / done
 
 
+def _level_text(levels: Sequence[Level], number: int) -> str:
+    return f"level {number}/{len(levels)}, {levels[number - 1].long_side} px"
+
+
 def _losses(step: Step) -> str:
-    return "  ".join(f"{name} {loss:.4g}" for name, loss in step.losses.items() if loss)
+    return "  ".join(f"{name} {loss:.4g}" for name, loss in step.losses.items())
 
 
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes}:{seconds:02d}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Write docs/options.md: every setting and every recipe, from the code.
+
+scripts/options_page.py            writes the page
+scripts/options_page.py --check    exits 1 if the page is not what would be written
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+from impasto.apps.options import show_value  # noqa: E402  (found by the line above)
+from impasto.recipes import RECIPES  # noqa: E402
+from impasto.settings import TYPES, Settings  # noqa: E402
+
+PAGE = ROOT / "docs" / "options.md"
+INTRODUCTION = """\
+<!-- Written by scripts/options_page.py from src/impasto/settings.py: change it there. -->
+
+# Options
+
+Every setting is a field of `impasto.Settings`, a flag of `impasto stylize` (`style_weight` is
+`--style-weight`; a switch such as `clamp` has `--clamp` and `--no-clamp`), a key of a settings
+file, and part of the metadata in every picture. Lists are typed with commas:
+`--style-layers relu1_1,relu2_1`. Defaults are those of the recipe `default`.
+
+Which wins: flags, then `--settings FILE.toml`, then `--recipe`.
+"""
+HALVES = {
+    "objective": "## Objective: what is aimed at",
+    "schedule": "## Schedule: from which picture, at which sizes, by which steps",
+}
+
+
+def page() -> str:
+    """Return the whole page."""
+    parts = [INTRODUCTION]
+    for half, title in HALVES.items():
+        rows = [
+            row(option)
+            for option in dataclasses.fields(Settings)
+            if option.metadata["half"] == half
+        ]
+        parts.append(
+            f"{title}\n\n" + table(("setting", "default", "allowed", "what it does"), rows)
+        )
+    parts.append("## Recipes\n")
+    for name, recipe in RECIPES.items():
+        changed = {**recipe.objective, **recipe.schedule}
+        text = f"`{name}`: {recipe.purpose} From: {recipe.source}.\n"
+        if changed:
+            values = [(f"`{key}`", f"`{show_value(value)}`") for key, value in changed.items()]
+            text += "\n" + table(("setting", "value"), values)
+        parts.append(text)
+    return "\n".join(parts)
+
+
+def row(option: dataclasses.Field[Any]) -> tuple[str, ...]:
+    """Return what the page says of a setting."""
+    facts = option.metadata
+    text = facts["help"] + (f" After: {facts['source']}." if facts["source"] else "")
+    default = show_value(option.default, facts["unit"])
+    return f"`{option.name}`", f"`{default}`", allowed(TYPES[option.name], facts), text
+
+
+def allowed(kind: Any, facts: Any) -> str:
+    """Return the values that a setting of this type may have, in words."""
+    if typing.get_origin(kind) is Literal:
+        return ", ".join(f"`{choice}`" for choice in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        return "layers" if item is str else f"numbers{limits(facts)}"
+    words = {bool: "on or off", str: "text", int: "whole number", float: "number"}
+    return words[kind] + limits(facts)
+
+
+def limits(facts: Any) -> str:
+    """Return the range of a number, in words."""
+    low, high = facts["low"], facts["high"]
+    if math.isinf(low) and math.isinf(high):
+        return ""
+    if math.isinf(high) or high >= 2**62:
+        return f" ≥ {low:g}"
+    return f", {low:g} to {high:g}"
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped) + "\n"
+
+
+def main() -> None:
+    """Write the page, or check it."""
+    if "--check" in sys.argv[1:]:
+        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
+            sys.exit(f"{PAGE} is out of date: run scripts/options_page.py")
+        return
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(), encoding="utf-8", newline="\n")
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()

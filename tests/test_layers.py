@@ -1,0 +1,176 @@
+"""The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
+
+apps → stylizer → pyramid | optimize → losses → targets → encoder | statistics
+     → images | weights | recipes → settings → layers → errors
+
+Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
+package, which lead anywhere, are for users only.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import impasto
+
+PACKAGE = Path(impasto.__file__).parent
+LADDER = (
+    ("apps",),
+    ("stylizer",),
+    ("pyramid", "optimize"),
+    ("losses",),
+    ("targets",),
+    ("encoder", "statistics"),
+    ("images", "weights", "recipes"),
+    ("_codecs",),  # in the back of images
+    ("_deep_color",),
+    ("settings",),
+    ("layers",),
+    ("errors",),
+)
+RUNG = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms}
+PICTURES = ("images", "_codecs", "_deep_color")
+# Who alone may import what, besides for type annotations.
+RESERVED = {
+    **dict.fromkeys(("typer", "click", "rich", "tqdm", "gradio", "fastapi", "ray"), ("apps",)),
+    **dict.fromkeys(("PIL", "pyvips", "pillow_heif"), PICTURES),
+    **dict.fromkeys(("urllib", "http", "socket", "requests"), ("weights",)),
+    **dict.fromkeys(("impasto._codecs", "impasto._deep_color"), PICTURES),
+}
+# Read by `--help`, so that it answers at once.
+LIGHT = ("errors", "layers", "settings", "recipes")
+
+
+def modules() -> dict[str, str]:
+    """Every module's dotted name below the package, and its source."""
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path.read_text(encoding="utf-8")
+        for path in PACKAGE.rglob("*.py")
+        if path.parent != PACKAGE or path.name not in ("__init__.py", "__main__.py")
+    }
+
+
+def imports(source: str) -> Iterator[tuple[str, bool]]:
+    """Every imported name, and whether it is for type annotations only."""
+    tree = ast.parse(source)
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names = [".import_module"]
+        else:
+            continue
+        yield from ((name, id(node) in for_types) for name in names)
+
+
+def violations(module: str, source: str) -> list[str]:
+    """What is wrong with the imports of a module."""
+    room = module.split(".")[0]
+    if room not in RUNG:
+        return [f"{module} has no place on the ladder"]
+    wrong = []
+    for name, for_types in imports(source):
+        top, _, rest = name.partition(".")
+        if name.startswith("."):
+            wrong.append(f"{module} hides an import: {name}")
+        elif top == "impasto":
+            wrong += _upward(module, room, rest)
+        elif room in LIGHT and top not in sys.stdlib_module_names and not for_types:
+            wrong.append(f"{module} imports {top}: `--help` waits for it")
+        allowed = next((RESERVED[each] for each in _prefixes(name) if each in RESERVED), None)
+        if allowed is not None and room not in allowed and not for_types:
+            wrong.append(f"{module} imports {name}, which is for {', '.join(allowed)}")
+    return wrong
+
+
+def _upward(module: str, room: str, rest: str) -> list[str]:
+    target = rest.split(".")[0]
+    if target == "__version__" or target == room == "apps":
+        return []
+    if target not in RUNG:
+        return [f"{module} imports impasto.{rest} by the front door"]
+    if RUNG[target] < RUNG[room]:
+        return [f"{module} imports {target}: upwards"]
+    if RUNG[target] == RUNG[room]:
+        return [f"{module} imports {target}: sideways"]
+    return []
+
+
+def _prefixes(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def test_every_rung_exists():
+    assert {name.split(".")[0] for name in modules()} == set(RUNG)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_go_rightwards(module):
+    assert violations(module, modules()[module]) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("errors", "from impasto.settings import Settings", "errors imports settings: upwards"),
+        ("errors", "import impasto.settings", "errors imports settings: upwards"),
+        ("errors", "from impasto import settings", "errors imports settings: upwards"),
+        ("images", "from impasto.stylizer import stylize", "images imports stylizer: upwards"),
+        ("stylizer", "from impasto.apps.cli import app", "stylizer imports apps: upwards"),
+        ("stylizer", "def f():\n  import impasto.apps.cli", "stylizer imports apps: upwards"),
+        ("settings", "from impasto.recipes import RECIPES", "settings imports recipes: upwards"),
+        (
+            "images",
+            "if TYPE_CHECKING:\n  from impasto.encoder import Encoder",
+            "images imports encoder: upwards",
+        ),
+        ("pyramid", "from impasto.optimize import Step", "pyramid imports optimize: sideways"),
+        ("images", "from impasto.weights import load_weights", "images imports weights: sideways"),
+        ("losses", "from impasto import stylize", "losses imports impasto.stylize by the front"),
+        ("losses", "import impasto", "losses imports impasto. by the front door"),
+        ("losses", "from .targets import Targets", "losses hides an import: .targets.Targets"),
+        ("losses", "importlib.import_module(name)", "losses hides an import"),
+        ("misc", "", "misc has no place on the ladder"),
+        ("stylizer", "import typer", "stylizer imports typer, which is for apps"),
+        ("optimize", "from rich.progress import track", "optimize imports rich.progress.track"),
+        ("weights", "import PIL.Image", "weights imports PIL.Image, which is for images"),
+        ("losses", "def f():\n  import pyvips", "losses imports pyvips, which is for images"),
+        ("images", "import urllib.request", "images imports urllib.request, which is for weights"),
+        ("encoder", "from impasto import _codecs", "encoder imports impasto._codecs, which is"),
+        ("settings", "import torch", "settings imports torch: `--help` waits for it"),
+        ("recipes", "import numpy as np", "recipes imports numpy: `--help` waits for it"),
+    ],
+)
+def test_violations_are_noticed(module, source, complaint):
+    found = violations(module, source)
+    assert any(each.startswith(complaint) for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("errors", "if TYPE_CHECKING:\n  from torch import Tensor"),
+        ("stylizer", "if typing.TYPE_CHECKING:\n  import PIL.Image"),
+        ("stylizer", "from impasto import __version__"),
+        ("stylizer", "from impasto.errors import ImageError"),
+        ("apps.cli", "from impasto.apps.options import flag\nimport typer"),
+        ("images", "from impasto import _codecs\nimport PIL"),
+    ],
+)
+def test_what_is_allowed(module, source):
+    assert violations(module, source) == []
