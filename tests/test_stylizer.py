@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pytest
 import torch
-from helpers import psnr
 from PIL import Image as PillowImage
 
 import impasto
+from helpers import psnr
 from impasto.errors import DivergenceError, ImageError, SettingsError
 from impasto.images import load_image, read_metadata
 from impasto.settings import Settings
@@ -38,7 +39,7 @@ def test_steps_are_numbered_through_all_levels(photo, painting, stylizer):
     assert {step.count for step in steps} == {6}
     assert [step.level for step in steps] == sorted(step.level for step in steps)
     assert steps[-1].level == steps[-1].levels == 2
-    assert all(a.seconds <= b.seconds for a, b in zip(steps, steps[1:], strict=False))
+    assert all(a.seconds <= b.seconds for a, b in itertools.pairwise(steps))
     assert max(steps[0].image.shape) < max(steps[-1].image.shape) == 48
 
 
@@ -84,7 +85,7 @@ def test_several_styles_are_blended(photo, painting):
 
 
 def test_a_pastiche_saves_with_what_made_it(photo_file, painting_file, tmp_path):
-    settings = Settings(**QUICK, style_weight=70)
+    settings = Settings(**QUICK, style_weight=7)
     pastiche = stylize(photo_file, painting_file, settings)
     pastiche.save(tmp_path / "out.png")
     metadata = read_metadata(tmp_path / "out.png")
@@ -157,23 +158,26 @@ def test_style_is_scaled_but_never_enlarged(photo, painting):
 def test_from_noise_the_content_comes_back_when_it_is_its_own_style(examples):
     """With content = style and no total variation the photo is the only thing to aim at.
 
-    It is also the identity test of the literature. 24 dB is what 200 steps reach (measured 27).
+    It is also the identity test of the literature. 300 steps reach 20.7 dB.
     """
     photo = load_image(examples / "neuschwanstein.jpg", long_side=64)
     settings = Settings(
-        init="noise", long_side=64, coarsest=0, steps=200, tv_weight=0,
-        content_layers=("relu2_1",), content_weight=100,
-    )  # fmt: skip
+        init="noise", long_side=64, coarsest=0, steps=300, tv_weight=0, content_layers=("relu1_1",)
+    )
     result = stylize(photo, photo, settings).image
-    assert psnr(result, photo) > 24
+    assert psnr(result, photo) > 19
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 2000), (15, 40)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 2000), (7, 40)])
 def test_too_small_pictures_name_the_smallest_size(size, photo, painting, stylizer):
     small = torch.rand(1, 3, *size)
-    with pytest.raises(ImageError, match=r"content: .* too small: the layer relu5_1 needs at least 16 px"):
+    with pytest.raises(
+        ImageError, match=r"content: .* too small: the layer relu4_2 needs at least 8 px"
+    ):
         next(stylizer.steps(small, painting))
-    with pytest.raises(ImageError, match=r"style: .* too small: the layer relu5_1 needs at least 16 px"):
+    with pytest.raises(
+        ImageError, match=r"style: .* too small: the layer relu4_2 needs at least 8 px"
+    ):
         next(stylizer.steps(photo, small))
 
 
@@ -183,9 +187,9 @@ def test_no_style_is_an_error(photo, stylizer):
 
 
 def test_divergence_carries_the_last_good_image(photo, painting):
-    settings = Settings(**QUICK, optimizer="adam", clamp=False, learning_rate=10, style_weight=1e36)
+    settings = Settings(**QUICK, style_weight=3e38)  # times a loss above 1 it is not finite
     with pytest.raises(DivergenceError) as caught:
-        stylize(photo, painting, settings)
+        stylize(photo, painting * 0.05, settings)
     assert torch.isfinite(caught.value.image).all()
 
 

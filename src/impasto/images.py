@@ -52,7 +52,7 @@ MAX_PIXELS = 200_000_000  # 2.4 GB as float32 RGB; the largest cameras make 150 
 _ROUNDING = 1e-6  # how far floats may leave [0, 1] by the rounding of what computed them
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture:
     """An image with what its file says beside the colors.
 
@@ -74,6 +74,10 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """(H, W) in px."""
         return self.image.shape[-2], self.image.shape[-1]
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"<Picture {self.name or 'without a name'}, {width} x {height} px>"
 
 
 Source = str | os.PathLike[str] | BinaryIO | PIL.Image.Image | npt.NDArray[Any] | Tensor | Picture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,8 @@ class Objective(nn.Module):
         self.targets = targets
         self.settings = settings
         self.statistic = STATISTICS[settings.statistic]
+        self._content_scales = _scales(content_loss, targets.content, settings.content_form)
+        self._style_scales = _scales(self.statistic.distance, targets.style, settings.style_form)
 
     def by_layer(self, image: Tensor) -> dict[str, Tensor]:
         """Return every term of every layer: "content relu4_2", "style relu1_1", …, "tv"."""
@@ -65,12 +67,11 @@ class Objective(nn.Module):
         terms: dict[str, Tensor] = {}
         for name, weight in weighted_layers(settings, "content"):
             loss = content_loss(features[name], self.targets.content[name])
-            terms[f"content {name}"] = weight * loss
+            terms[f"content {name}"] = weight / self._content_scales[name] * loss
         for name, weight in weighted_layers(settings, "style"):
             measured = self.statistic.measure(features[name])
-            terms[f"style {name}"] = weight * self.statistic.distance(
-                measured, self.targets.style[name]
-            )
+            loss = self.statistic.distance(measured, self.targets.style[name])
+            terms[f"style {name}"] = weight / self._style_scales[name] * loss
         if settings.tv_weight > 0:
             variation = total_variation(image, reduction=settings.tv_reduction)
             terms["tv"] = settings.tv_weight * variation
@@ -82,6 +83,21 @@ class Objective(nn.Module):
         Each is a scalar ≥ 0, weighted; their sum is what is minimised. A term of weight 0 is 0.
         """
         return sum_by_term(self.by_layer(image), image)
+
+
+def _scales(
+    distance: Callable[[Tensor, Tensor], Tensor], targets: Mapping[str, Tensor], form: str
+) -> dict[str, float]:
+    """Return what each layer's loss is divided by: 1, or the loss of an empty picture there.
+
+    Raw losses of VGG's layers differ by four orders of magnitude, so that one or two of them
+    decide alone; as a share of what there is to reach, they weigh alike on every layer, network
+    and painting.
+    """
+    if form == "mean":
+        return dict.fromkeys(targets, 1.0)
+    empty = {name: float(distance(torch.zeros_like(each), each)) for name, each in targets.items()}
+    return {name: scale if scale > 0 else 1.0 for name, scale in empty.items()}
 
 
 def weighted_layers(settings: Settings, kind: str) -> list[tuple[str, float]]:

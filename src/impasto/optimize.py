@@ -36,7 +36,7 @@ _COARSE_GAIN = 1.4
 _BANDS = 5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Step:
     """One evaluation of the objective: the picture and what it scores.
 
@@ -62,6 +62,10 @@ class Step:
         """The sum of all terms: what is minimised."""
         return sum(self.losses.values())
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[-2:]
+        return f"<Step {self.index}/{self.count}, {width} x {height} px, total {self.total:.4g}>"
+
 
 def optimize(
     image: Tensor,
@@ -78,6 +82,8 @@ def optimize(
 
     An evaluation that is not finite, or whose loss explodes, is undone: the picture goes back to
     the last good one and leaves it by a smaller step.
+
+    The last step is the best of all, unless iterates are averaged.
 
     Args:
         image: the picture to start from, (1, 3, H, W); it is not changed.
@@ -98,26 +104,32 @@ def optimize(
     start = time.perf_counter()
     point = image.detach().clamp(0, 1) if clamp else image.detach().clone()
     good: _Evaluation | None = None
+    best: _Evaluation | None = None
     failures, floor, limit = 0, 0.0, math.inf
     for index in range(1, steps + 1):
         evaluation = _evaluate(point, objective)
         if evaluation.is_finite and evaluation.total <= limit:
             floor = _NEXT_TO_NOTHING * evaluation.total if good is None else floor
             good, failures = evaluation, 0
+            best = good if best is None or good.total <= best.total else best
             limit = _EXPLOSION * max(evaluation.total, floor)
             average.add(evaluation.point)
         else:
             failures += 1
             if good is None or failures > _RETRIES:
                 raise DivergenceError(
-                    f"the loss became {evaluation.total:.3g} at step {index} and smaller steps "
-                    "did not help; try a smaller learning rate or smaller weights",
+                    f"the loss became {evaluation.total:.3g} at step {index} of this size, and "
+                    "smaller steps did not help; try a smaller learning rate or smaller weights",
                     average.value if good else image.detach(),
                 )
             method.shrink()
-        yield Step(average.value, good.losses, index, steps, seconds=time.perf_counter() - start)
-        if index < steps:
-            point = method.step(good)
+        seconds = time.perf_counter() - start
+        if index == steps and best is not None and averaging == 0:
+            # Without a line search the last step can be a detour upwards.
+            yield Step(best.point, best.losses, index, steps, seconds=seconds)
+            return
+        yield Step(average.value, good.losses, index, steps, seconds=seconds)
+        point = method.step(good)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ only add detail.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from impasto.errors import SettingsError
@@ -62,26 +63,32 @@ def _share(total: int, weights: list[float]) -> list[int]:
 
 
 def steps_within(
-    size: tuple[int, int], settings: Settings, *, seconds: float, seconds_per_megapixel: float
+    size: tuple[int, int],
+    settings: Settings,
+    *,
+    seconds: float,
+    seconds_per_megapixel: float,
+    spent: float = 0.0,
 ) -> Settings:
-    """Choose steps, and if need be fewer levels, that take about this many seconds.
+    """Choose the number of steps that take about this many seconds.
 
     Args:
         size: (H, W) of the photo.
-        seconds: the time that may be used.
+        seconds: the whole budget.
+        spent: how much of it is gone already.
         seconds_per_megapixel: the cost of one step, measured on this machine.
 
-    Returns: the settings with `steps` (and `coarsest`) changed.
+    Returns: the settings with `steps` changed.
     Raises:  SettingsError: not even a handful of steps at full size fit; says what does.
     """
     cost = _mean_cost(pyramid(size, settings, smallest=1), seconds_per_megapixel)
-    steps = int(seconds / cost)
+    steps = int((seconds - spent) / cost)
     if steps < _FEWEST_STEPS:
-        side = int(settings.long_side * (steps / _FEWEST_STEPS) ** 0.5)
+        side = settings.long_side * (max(steps, 0) / _FEWEST_STEPS) ** 0.5
         raise SettingsError(
             f"{seconds:.0f} s is too short for {settings.long_side} px on this machine: a step "
-            f"takes about {cost:.1f} s; allow {cost * _FEWEST_STEPS:.0f} s, or try "
-            f"--long-side {max(side, 64)}"
+            f"takes about {cost:.1f} s; allow {math.ceil(spent + cost * _FEWEST_STEPS)} s, or try "
+            f"--long-side {max(int(side), 64)}"
         )
     return settings.replace(steps=min(steps, _MOST_STEPS))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,9 @@ RECIPES: dict[str, Recipe] = {
             "network": "vgg19",
             "padding": "zero",
             "pixel_range": 256.0,  # its preprocess multiplies by 256, not 255
+            "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+            "content_form": "mean",
+            "style_form": "mean",
             "content_weight": 5.0,
             "style_weight": 100.0,
             # 1e-3 · Σ(|∂x| + |∂y|) over pixels of 0…256; here pixels are 0…1.
@@ -90,7 +94,8 @@ def recipe_settings(
 def _recipe(name: str) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]
-    if name.endswith(".toml") or Path(name).is_file():
+    # Unlike Path.is_file, this one is false, and does not raise, where a name is too long.
+    if name.endswith(".toml") or os.path.isfile(name):  # noqa: PTH113
         return _split(read_settings_file(Path(name)), name)
     raise SettingsError(
         f"{name}: no such recipe (there are {', '.join(RECIPES)}, or name a .toml file)"
@@ -132,6 +137,7 @@ def write_settings_file(settings: Settings, path: Path) -> None:
         value = json.dumps(settings.to_dict()[option.name])
         lines += [f"# {option.metadata['help']}", f"{option.name} = {value}", ""]
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines), encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{path}: cannot write these settings: {error.strerror}") from error

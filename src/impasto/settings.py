@@ -28,6 +28,7 @@ ConventionName = Literal["auto", "caffe", "torchvision"]
 PoolingName = Literal["max", "average", "l2"]
 PaddingName = Literal["zero", "replicate"]
 StatisticName = Literal["gram"]
+FormName = Literal["mean", "relative"]
 ReductionName = Literal["mean", "sum"]
 OptimizerName = Literal["lbfgs", "adam"]
 
@@ -72,7 +73,7 @@ class Settings:
 
     # The objective: which network looks, at what, and how much each term weighs.
     network: NetworkName = _option(
-        "vgg19", "Network that describes the pictures.", half="objective", common=True
+        "vgg19", "Network that describes the pictures.", half="objective"
     )
     weights: str = _option(
         "bundled",
@@ -111,10 +112,10 @@ class Settings:
         (), "A weight per content layer; none: 1 each.", half="objective", low=0
     )
     style_layers: tuple[str, ...] = _option(
-        ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+        ("relu1_1", "relu2_1", "relu3_1", "relu4_1"),
         "Layers whose statistics say how it is painted.",
         half="objective",
-        source="Gatys et al. 2016",
+        source="Gatys et al. 2016, figure 1d",
     )
     style_layer_weights: tuple[float, ...] = _option(
         (), "A weight per style layer; none: 1 each.", half="objective", low=0
@@ -122,14 +123,25 @@ class Settings:
     statistic: StatisticName = _option(
         "gram", "What is compared between the painting and the picture.", half="objective"
     )
+    content_form: FormName = _option(
+        "relative",
+        "Content loss as a mean over features, or that divided by the photo's own mean square.",
+        half="objective",
+    )
+    style_form: FormName = _option(
+        "relative",
+        "Style loss as a mean, or that divided by the painting's own mean square, so that every "
+        "layer, network and painting weighs alike.",
+        half="objective",
+    )
     content_weight: float = _option(
-        5.0, "How much the photo counts.", half="objective", low=0, common=True
+        1.0, "How much the photo counts.", half="objective", low=0, common=True
     )
     style_weight: float = _option(
-        100.0, "How much the painting counts.", half="objective", low=0, common=True
+        15.0, "How much the painting counts.", half="objective", low=0, common=True
     )
     tv_weight: float = _option(
-        1e4,
+        0.07,
         "How calm the picture is to be: weight of the total variation.",
         half="objective",
         low=0,
@@ -164,14 +176,14 @@ class Settings:
         0.25, "Standard deviation of the noise to start from.", half="schedule", low=0
     )
     steps: int = _option(
-        120,
+        300,
         "Evaluations of the objective and its gradient, over all levels.",
         half="schedule",
         low=1,
         common=True,
     )
     coarsest: int = _option(
-        256,
+        128,
         "Long side of the first, coarsest level; 0: one level only.",
         half="schedule",
         low=0,
@@ -181,7 +193,7 @@ class Settings:
         math.sqrt(2), "Factor between the sizes of two levels.", half="schedule", low=1.1, high=8
     )
     step_decay: float = _option(
-        1.0,
+        0.5,
         "How fast steps become fewer as levels grow: steps ∝ 1 / long side to this power.",
         half="schedule",
         low=0,
@@ -209,9 +221,7 @@ class Settings:
     clamp: bool = _option(
         True, "Keep the pixels in [0, 1] while optimising, not only on saving.", half="schedule"
     )
-    seed: int = _option(
-        0, "Seed of the noise.", half="schedule", low=0, high=2**63 - 1, common=True
-    )
+    seed: int = _option(0, "Seed of the noise.", half="schedule", low=0, high=2**63 - 1)
 
     def __post_init__(self) -> None:
         for option in dataclasses.fields(self):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from impasto.encoder import Encoder
-from impasto.errors import ImageError, SettingsError
+from impasto.errors import ImageError, SettingsError, nearest_match
 from impasto.images import (
     Picture,
     Source,
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Pastiche", "Stylizer", "stylize"]
 
-_INITS = ("content", "style", "noise")
+INITS = ("content", "style", "noise")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pastiche:
     """A finished picture and how it was made.
 
@@ -81,6 +82,10 @@ class Pastiche:
         """
         save_image(self.image, path, alpha=self.alpha, metadata=self.metadata, bits=bits)
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[-2:]
+        return f"<Pastiche, {width} x {height} px, {len(self.history)} steps>"
+
     def _repr_png_(self) -> bytes:
         buffer = BytesIO()
         self.to_pillow().save(buffer, "png")
@@ -92,16 +97,19 @@ class Stylizer:
 
     Args:
         settings: what determines the pictures.
-        device: "cpu", "cuda", "mps", …; None takes the CPU.
+        device: "cpu", "cuda", "cuda:1" or "mps"; None takes the first of cuda, mps and cpu that is
+            there. (Only the CPU was tried by us.)
 
-    Raises: WeightsError: the network's weights are missing or damaged.
+    Raises:
+        WeightsError: the network's weights are missing or damaged.
+        SettingsError: no such device.
     """
 
     def __init__(
         self, settings: Settings | None = None, *, device: str | torch.device | None = None
     ) -> None:
         self.settings = settings or Settings()
-        self.device = torch.device(device or "cpu")
+        self.device = choose_device(device)
         self.layers = [
             name
             for kind in ("content", "style")
@@ -141,7 +149,8 @@ class Stylizer:
             objective = Objective(
                 self.encoder, self.measure(photo, paintings, level), self.settings
             )
-            for step in self._optimize(resize(pastiche.cpu(), level.size), objective, level):
+            start = enlarge(pastiche.cpu(), photo, level.size)
+            for step in self._optimize(start, objective, level):
                 yield replace(
                     step,
                     index=done + step.index,
@@ -206,16 +215,21 @@ class Stylizer:
                 on_step(step)
         return finish(step.image, photo, paintings, self.settings, history)
 
-    def within(self, content: Picture, seconds: float) -> Settings:
+    def within(self, content: Picture, seconds: float, *, spent: float = 0.0) -> Settings:
         """Choose steps for a time budget, from a step measured on this machine.
+
+        Args:
+            content: the photo, for its proportions.
+            seconds: the whole budget.
+            spent: how much of it is gone already; measuring comes on top by itself.
 
         Raises: SettingsError: the time is too short for the size; says what would do.
         """
+        start = time.perf_counter()
+        cost = self._seconds_per_megapixel(content)
+        spent += time.perf_counter() - start
         return steps_within(
-            content.size,
-            self.settings,
-            seconds=seconds,
-            seconds_per_megapixel=self._seconds_per_megapixel(content),
+            content.size, self.settings, seconds=seconds, spent=spent, seconds_per_megapixel=cost
         )
 
     def _seconds_per_megapixel(self, content: Picture) -> float:
@@ -242,7 +256,7 @@ def stylize(
         content: the photo: a path, a binary file, a Pillow image, an array or a tensor.
         styles: a painting, or a list of them.
         settings: None takes the default recipe; see `recipe_settings` for others.
-        device: "cpu", "cuda", "mps", …; None takes the CPU.
+        device: as for `Stylizer`.
         init: a picture to start from, instead of `settings.init`.
 
     Raises:
@@ -251,6 +265,31 @@ def stylize(
         DivergenceError: the optimisation failed; carries the last good image.
     """
     return Stylizer(settings, device=device).stylize(content, styles, init=init)
+
+
+def choose_device(name: str | torch.device | None) -> torch.device:
+    """Return the device of that name; None and "auto" take the first that is there.
+
+    Raises: SettingsError: no such device, or not on this machine.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name is None or name == "auto":
+        return torch.device(next(device for device, present in there.items() if present))
+    kind, _, index = str(name).partition(":")
+    if kind not in there:
+        raise SettingsError(
+            f"device {name}: no such device (auto, cpu, cuda or mps){nearest_match(kind, there)}"
+        )
+    if not there[kind]:
+        raise SettingsError(f"device {name}: this machine, or this build of torch, has none")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if ":" in str(name) and not (index.isdecimal() and int(index) < count):
+        raise SettingsError(f"device {name}: there are {count}, counted from {kind}:0")
+    return torch.device(str(name))
 
 
 def load_inputs(
@@ -308,9 +347,7 @@ def initial_image(
     init: Source | None = None,
 ) -> Tensor:
     """Return the picture to start from, (1, 3, H, W), for a level of this size (H, W)."""
-    source: Source | None = init
-    if source is None and settings.init not in _INITS:
-        source = settings.init
+    source = chosen_init(settings) if init is None else init
     if source is not None:
         return resize(load_picture(source).image, size)
     if settings.init == "content":
@@ -324,6 +361,36 @@ def initial_image(
 
 # ImageNet's mean color: what VGG takes for "nothing" (Simonyan & Zisserman), in sRGB.
 _MEAN_COLOR = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1) / 255
+
+
+def chosen_init(settings: Settings) -> Picture | None:
+    """Read the file that `settings.init` names; None where it names no file.
+
+    Raises: SettingsError: neither a name nor a file; ImageError: the file cannot be read.
+    """
+    if settings.init in INITS:
+        return None
+    if not os.path.exists(settings.init):  # noqa: PTH110  (false, not an error, if too long)
+        raise SettingsError(
+            f"init: {settings.init} is neither {', '.join(INITS)} nor a file that exists"
+            f"{nearest_match(settings.init, INITS)}"
+        )
+    return load_picture(settings.init)
+
+
+def enlarge(pastiche: Tensor, photo: Picture, size: tuple[int, int]) -> Tensor:
+    """Bring the result of a coarser level to the next one's size, (H, W).
+
+    An enlarged picture has nothing in its finest band, where the styles have much, so the photo's
+    own detail is put there: the next level starts from less loss than half of what a blurred
+    picture has (docs/performance.md).
+    """
+    if tuple(pastiche.shape[-2:]) == size:
+        return pastiche
+    sharp = resize(photo.image, size)
+    height, width = pastiche.shape[-2:]
+    blurred = resize(resize(sharp, (height, width)), size)
+    return (resize(pastiche, size) + sharp - blurred).clamp(0, 1)
 
 
 def _covering(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -366,4 +433,4 @@ def finish(
 
 
 def _bare_name(init: str) -> str:
-    return init if init in _INITS else os.path.basename(init)  # noqa: PTH119  (any separator)
+    return init if init in INITS else os.path.basename(init)  # noqa: PTH119  (any separator)

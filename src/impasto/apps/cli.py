@@ -231,10 +231,9 @@ def run() -> NoReturn:
         typer.echo(f"Error: {' '.join(str(error).split())}", err=True)  # one line, come what may
         sys.exit(1)
     except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+        if error.errno != errno.ENOSPC:  # a closed pipe ends quietly, by Typer
             raise
-        if error.errno == errno.ENOSPC:
-            typer.echo(f"Error: cannot write to stdout: {error.strerror}", err=True)
+        typer.echo(f"Error: cannot write to stdout: {error.strerror}", err=True)
         with suppress(OSError):
             sys.stdout.close()  # or Python would try, and complain, again
         sys.exit(1)

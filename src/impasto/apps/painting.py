@@ -21,7 +21,6 @@ from impasto.errors import (
     ImageError,
     MemoryLimitError,
     SettingsError,
-    nearest_match,
 )
 from impasto.recipes import write_settings_file
 from impasto.settings import Settings
@@ -31,11 +30,10 @@ if TYPE_CHECKING:
     from impasto.optimize import Step
     from impasto.stylizer import Pastiche, Stylizer
 
-__all__ = ["INTERRUPTED", "Job", "choose_device", "memory_errors", "paint"]
+__all__ = ["INTERRUPTED", "Job", "memory_errors", "paint"]
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _STDIO = "-"
-_INITS = ("content", "style", "noise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +70,9 @@ def paint(job: Job, settings: Settings) -> None:
         with memory_errors(settings.long_side):
             stylizer, photo, paintings, init = _prepare(job, settings)
             if seconds is not None:
-                stylizer.settings = stylizer.within(photo, seconds)
+                stylizer.settings = stylizer.within(
+                    photo, seconds, spent=time.perf_counter() - start
+                )
                 job.note(f"{job.budget}: {_plan_text(stylizer, photo)}")
             if job.save_settings:
                 write_settings_file(stylizer.settings, job.save_settings)
@@ -113,52 +113,17 @@ def _prepare(
     import torch
 
     from impasto.images import check_writable, load_picture
-    from impasto.stylizer import Stylizer, load_inputs
+    from impasto.stylizer import Stylizer, chosen_init, load_inputs
 
     if job.threads:
         torch.set_num_threads(job.threads)
     content = load_picture(sys.stdin.buffer if job.content == _STDIO else Path(job.content))
     photo, paintings = load_inputs(content, list(job.styles), settings)
-    init = None if settings.init in _INITS else _read_init(settings.init)
-    stylizer = Stylizer(settings, device=choose_device(job.device))
+    init = chosen_init(settings)
+    stylizer = Stylizer(settings, device=job.device)
     if job.output != _STDIO:
         check_writable(job.output, bits=job.bits, overwrite=job.force)
     return stylizer, photo, paintings, init
-
-
-def _read_init(init: str) -> Picture:
-    from impasto.images import load_picture
-
-    if not os.path.exists(init):  # noqa: PTH110  (see check_streams)
-        raise SettingsError(
-            f"--init {init}: neither {', '.join(_INITS)} nor a file that exists"
-            f"{nearest_match(init, _INITS)}"
-        )
-    return load_picture(Path(init))
-
-
-def choose_device(name: str) -> str:
-    """Return the device to compute on; "auto" takes the first that is there."""
-    import torch
-
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return next(device for device, present in there.items() if present)
-    kind, _, index = name.partition(":")
-    if kind not in there:
-        raise SettingsError(
-            f"--device {name}: no such device (auto, cpu, cuda or mps){nearest_match(kind, there)}"
-        )
-    if not there[kind]:
-        raise SettingsError(f"--device {name}: this machine, or this build of torch, has none")
-    count = torch.cuda.device_count() if kind == "cuda" else 1
-    if ":" in name and not (index.isdecimal() and int(index) < count):
-        raise SettingsError(f"--device {name}: there are {count}, counted from {kind}:0")
-    return name
 
 
 def _run(
