@@ -28,10 +28,9 @@ def test_chroma_noise_sees_speckle_but_not_grey_grain():
 
 
 @pytest.fixture(scope="module")
-def demo(request):
+def demo():
     """The demo's photo, painting and pastiche at 512 px, and the pastiche of twice the steps."""
-    folder = request.config.rootpath / "src" / "impasto" / "assets" / "examples"
-    photo, painting = folder / DEMO_PHOTO, folder / DEMO_PAINTING
+    photo, painting = DEMO_PHOTO, DEMO_PAINTING
     settings = recipe_settings("default")
     once = Stylizer(settings).stylize(photo, painting)
     twice = Stylizer(settings.replace(steps=2 * settings.steps)).stylize(photo, painting)
@@ -58,13 +57,13 @@ def test_demo_is_finished(demo):
 
 
 @pytest.mark.slow
-def test_preview_predicts_the_larger_picture(examples):
+def test_preview_predicts_the_larger_picture():
     """At equal settings a small picture and one four times as large share look and balance.
 
     Measured: the share of content in the objective, and the pictures themselves after the
     larger one is made small, against how far the photo is from either.
     """
-    photo, painting = examples / DEMO_PHOTO, examples / DEMO_PAINTING
+    photo, painting = DEMO_PHOTO, DEMO_PAINTING
     settings = recipe_settings("default", steps=60)
     small = Stylizer(settings.replace(long_side=128)).stylize(photo, painting)
     large = Stylizer(settings.replace(long_side=256)).stylize(photo, painting)

@@ -32,7 +32,7 @@ _FIRST_STEP = 0.01
 
 # How much faster coarser bands of the picture may move, per factor of 2, and how many there are:
 # see docs/performance.md (256 px, 60 steps: 1.0 leaves 6 % more loss, 2.0 leaves 9 %).
-_COARSE_GAIN = 1.4
+_COARSE_GAIN = 1.3
 _BANDS = 5
 
 

@@ -1,0 +1,85 @@
+"""What the README says is run: its commands, its Python, its links; and the examples."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import impasto
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALL = {"long_side": 32, "steps": 2}
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def readme_commands() -> list[str]:
+    """Every line of the README, indented as code, that runs impasto; comments left out."""
+    lines = re.findall(r"^    (impasto .*?)(?:\s+#.*)?$", README, flags=re.MULTILINE)
+    return [line.strip() for line in lines]
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch, photo_file, painting_file):
+    """A folder to work in, with the README's PHOTO and PAINTING and the bundled pictures."""
+    monkeypatch.chdir(tmp_path)
+    for name, source in [
+        ("PHOTO", photo_file), ("PAINTING", painting_file), ("PAINTING2", painting_file)
+    ]:  # fmt: skip
+        (tmp_path / name).write_bytes(source.read_bytes())
+    return tmp_path
+
+
+def test_there_are_commands_to_run():
+    assert len(readme_commands()) >= 5
+
+
+@pytest.mark.parametrize("line", [c for c in readme_commands() if "examples" not in c])
+def test_readme_commands_run(line, command, pictures):
+    assert command("examples", "pictures").code == 0
+    words = shlex.split(line)[1:]
+    if "--help" not in words:
+        words += ["--threads", "1", "--long-side", "32"]
+        words += [] if "--time" in words else ["--steps", "2"]
+        words = ["3s" if word == "1m" else word for word in words]
+    outcome = command(*words)
+    assert outcome.code == 0, outcome.err
+
+
+def test_readme_python_runs(command, pictures, monkeypatch):
+    assert command("examples", "pictures").code == 0
+    small = partial(impasto.stylize, settings=impasto.Settings(**SMALL))
+    monkeypatch.setattr(impasto, "stylize", small)
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) >= 2
+    for block in blocks:
+        exec(compile(block.replace("steps=40", "steps=2"), "README.md", "exec"), {})
+    assert (pictures / "pastiche.png").is_file()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text):
+        assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_examples_run(example, tmp_path):
+    run = subprocess.run(
+        [sys.executable, example, "48"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert list(tmp_path.glob("*.png"))
+
+
+def test_nothing_names_where_it_was_made():
+    """No folder of a particular machine in what is read."""
+    for document in DOCUMENTS:
+        assert not re.search(r"/(home|root|work|tmp)/", document.read_text(encoding="utf-8"))
