@@ -11,6 +11,7 @@ import torch
 from PIL import Image as PillowImage
 
 import impasto
+from conftest import EXAMPLES
 from helpers import psnr
 from impasto.errors import DivergenceError, ImageError, SettingsError
 from impasto.images import load_image, read_metadata
@@ -99,9 +100,12 @@ def test_a_pastiche_saves_with_what_made_it(photo_file, painting_file, tmp_path)
     assert (read - pastiche.image).abs().max() <= 0.5 / 255 + 1e-6
 
 
-def test_an_init_file_is_recorded_without_its_folder(photo, painting, photo_file):
-    settings = Settings(**QUICK, init=str(photo_file))
-    assert stylize(photo, painting, settings).metadata["settings"]["init"] == "photo.png"
+def test_files_are_recorded_without_their_folders(photo, painting, photo_file):
+    weights = EXAMPLES.parent / "vgg19.safetensors"
+    settings = Settings(**QUICK, init=str(photo_file), weights=str(weights))
+    recorded = stylize(photo, painting, settings).metadata["settings"]
+    assert recorded["init"] == "photo.png"
+    assert recorded["weights"] == "vgg19.safetensors"
 
 
 def test_a_pastiche_shows_itself_in_a_notebook(photo, painting):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,11 +64,12 @@ class Pastiche:
         """What is written into the file: enough to make the picture again."""
         from impasto import __version__
 
+        bare = {name: Path(getattr(self.settings, name)).name for name in ("init", "weights")}
         return {
             "impasto": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
-            "settings": self.settings.to_dict() | {"init": _bare_name(self.settings.init)},
+            "settings": self.settings.to_dict() | bare,
             **self.inputs,
         }
 
@@ -430,7 +432,3 @@ def finish(
     }
     whole = resize(image.detach().cpu().clamp(0, 1), size)
     return Pastiche(whole, alpha, settings, tuple(history), inputs)
-
-
-def _bare_name(init: str) -> str:
-    return init if init in INITS else os.path.basename(init)  # noqa: PTH119  (any separator)
