@@ -8,7 +8,7 @@ import torch
 
 from helpers import assert_close, toy_weights
 from impasto.encoder import Encoder
-from impasto.losses import Objective, content_loss, total_variation
+from impasto.losses import Objective, chroma_variation, content_loss, total_variation
 from impasto.settings import Settings
 from impasto.statistics import STATISTICS
 from impasto.targets import Targets, measure_content, measure_style
@@ -48,6 +48,15 @@ def test_total_variation_equals_numpy(reduction):
     assert_close(total_variation(image, reduction=reduction), expected, relative=1e-14)
 
 
+def test_chroma_variation_equals_numpy_and_is_blind_to_grey():
+    image = random_image(1, 3, 7, 5)
+    red, green, blue = image.numpy()[0]
+    planes = np.stack([(red - green) / np.sqrt(2), (red + green - 2 * blue) / np.sqrt(6)])
+    expected = np.abs(np.diff(planes, axis=1)).sum() + np.abs(np.diff(planes, axis=2)).sum()
+    assert_close(chroma_variation(image), expected / planes.size, relative=1e-14)
+    assert chroma_variation(image[:, :1].expand(1, 3, 7, 5)) == 0
+
+
 def test_total_variation_by_hand():
     image = torch.tensor([[[[0.0, 1.0], [0.0, 0.5]]]])
     # across: 1 + 0.5; down: 0 + 0.5
@@ -66,6 +75,7 @@ def test_objective_equals_numpy_from_exported_features(form, photo, painting):
         content_weight=2.0,
         style_weight=30.0,
         tv_weight=0.7,
+        chroma_weight=0.4,
         content_layers=("relu2_1", "relu4_2"),
         content_layer_weights=(1.0, 3.0),
         style_layers=("relu1_1", "relu3_1"),
@@ -101,11 +111,13 @@ def test_objective_equals_numpy_from_exported_features(form, photo, painting):
     variation = np.abs(np.diff(array, axis=2)).sum() + np.abs(np.diff(array, axis=3)).sum()
     assert_close(terms["content"], content, relative=1e-12)
     assert_close(terms["style"], painted, relative=1e-12)
-    assert_close(terms["tv"], 0.7 * variation / array.size, relative=1e-12)
+    chroma = float(chroma_variation(image))  # has its own reference
+    expected = 0.7 * variation / array.size + 0.4 * chroma
+    assert_close(terms["tv"], expected, relative=1e-12)
 
 
 def test_gradient_vanishes_where_content_is_style_is_image(photo):
-    settings = Settings(tv_weight=0.0)
+    settings = Settings(tv_weight=0.0, chroma_weight=0.0)
     image = photo.double().requires_grad_()
     terms = objective_for(photo.double(), photo.double(), settings)(image)
     assert terms["content"] == terms["style"] == terms["tv"] == 0
@@ -125,14 +137,14 @@ def test_objective_gradient(photo, painting):
 
 def test_a_weight_of_zero_switches_a_term_off(photo, painting):
     for name in ("content", "style", "tv"):
-        settings = Settings(**{f"{name}_weight": 0.0})
+        settings = Settings(**{f"{name}_weight": 0.0, "chroma_weight": 0.0})
         assert objective_for(photo, painting, settings)(photo * 0.5)[name] == 0
 
 
 def test_layers_of_weight_zero_are_not_computed(photo, painting):
     settings = Settings(style_layer_weights=(1, 0, 1, 0))
     assert set(objective_for(photo, painting, settings).by_layer(photo * 0.5)) == {
-        "content relu4_2", "style relu1_1", "style relu3_1", "tv",
+        "content relu4_2", "style relu1_1", "style relu3_1", "tv", "tv chroma",
     }  # fmt: skip
 
 
@@ -154,7 +166,7 @@ def test_objective_does_not_depend_on_size(photo, painting):
 
 def test_a_relative_loss_is_a_share_of_what_an_empty_picture_has(photo, painting):
     """Brighter by a factor, both the painting and the picture, changes no share."""
-    settings = Settings(tv_weight=0.0)
+    settings = Settings(tv_weight=0.0, chroma_weight=0.0)
     objective = objective_for(photo, painting, settings)
     statistic = STATISTICS["gram"]
     for name, target in objective.targets.style.items():
@@ -164,7 +176,9 @@ def test_a_relative_loss_is_a_share_of_what_an_empty_picture_has(photo, painting
 
 
 def test_a_black_target_divides_nothing_by_zero(photo):
-    settings = Settings(tv_weight=0.0, content_layers=("relu1_1",), style_layers=("relu1_1",))
+    settings = Settings(
+        tv_weight=0.0, chroma_weight=0.0, content_layers=("relu1_1",), style_layers=("relu1_1",)
+    )
     weights = toy_weights("vgg19")
     silent = {name: (weight, bias - 1e9) for name, (weight, bias) in weights.layers.items()}
     encoder = Encoder(("relu1_1",), weights=VGGWeights("vgg19", "caffe", silent))

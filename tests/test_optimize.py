@@ -152,18 +152,19 @@ def test_does_not_leave_a_minimum_it_starts_from():
 
 @pytest.mark.parametrize("shape", [(1, 3, 8, 8), (1, 3, 7, 9), (1, 3, 1, 5), (1, 1, 13, 18)])
 def test_the_first_guess_of_the_inverse_hessian_is_symmetric_and_positive(shape):
-    """Column by column as a matrix, with eigenvalues from 1 to gain²ᵏ."""
+    """Column by column as a matrix: at least the identity, at most 1 + gain + gain²."""
     count = shape[1] * shape[2] * shape[3]
     columns = torch.eye(count, dtype=torch.float64).view(count, *shape)
     matrix = torch.stack([favour_coarse(each, 1.5, 2).flatten() for each in columns])
     assert torch.allclose(matrix, matrix.T, atol=1e-12)
     values = torch.linalg.eigvalsh(matrix)
     assert values.min() > 1 - 1e-9
-    assert values.max() <= 1.5**4 + 1e-9
+    assert values.max() <= 1 + 1.5 + 1.5**2 + 1e-9
 
 
-def test_coarse_bands_are_multiplied():
-    constant = torch.full((1, 3, 8, 8), 0.5)
-    assert torch.allclose(favour_coarse(constant, 1.5, 2), constant * 1.5**4)
-    checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(1, 3, 4, 4)
-    assert torch.allclose(favour_coarse(checks, 1.5, 2), checks)
+def test_coarse_bands_are_favoured_and_the_finest_is_left():
+    constant = torch.full((1, 3, 32, 32), 0.5)
+    inside = favour_coarse(constant, 1.5, 2)[..., 12:-12, 12:-12]
+    assert torch.allclose(inside, torch.tensor(0.5 * (1 + 1.5 + 1.5**2)))
+    checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(1, 3, 8, 8)
+    assert torch.allclose(favour_coarse(checks, 1.5, 2)[..., 4:-4, 4:-4], checks[..., 4:-4, 4:-4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -12,7 +13,7 @@ from impasto.settings import Settings
 from impasto.statistics import STATISTICS
 from impasto.targets import Targets
 
-__all__ = ["Objective", "content_loss", "total_variation"]
+__all__ = ["Objective", "chroma_variation", "content_loss", "total_variation"]
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -40,6 +41,21 @@ def total_variation(image: Tensor, *, reduction: str = "mean") -> Tensor:
     across = (image[..., :, 1:] - image[..., :, :-1]).abs().sum()
     down = (image[..., 1:, :] - image[..., :-1, :]).abs().sum()
     return across + down if reduction == "sum" else (across + down) / image.numel()
+
+
+def chroma_variation(image: Tensor) -> Tensor:
+    """Measure how restless a picture's colors are: the total variation of their differences.
+
+    Of the two planes (R − G) / √2 and (R + G − 2B) / √6, which with (R + G + B) / √3 make an
+    orthonormal basis: grey grain has none of it. VGG's statistics hardly see color at the scale of
+    single pixels, so nothing else keeps it from speckling; in a painting, or its JPEG, it is smooth.
+
+    Args:    image: (B, 3, H, W).
+    Returns: a scalar: the mean over pixels and planes of |∂x| + |∂y|.
+    """
+    red, green, blue = image.unbind(dim=1)
+    planes = [(red - green) / math.sqrt(2), (red + green - 2 * blue) / math.sqrt(6)]
+    return total_variation(torch.stack(planes, dim=1))
 
 
 class Objective(nn.Module):
@@ -75,6 +91,8 @@ class Objective(nn.Module):
         if settings.tv_weight > 0:
             variation = total_variation(image, reduction=settings.tv_reduction)
             terms["tv"] = settings.tv_weight * variation
+        if settings.chroma_weight > 0:
+            terms["tv chroma"] = settings.chroma_weight * chroma_variation(image)
         return terms
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:

@@ -59,6 +59,7 @@ RECIPES: dict[str, Recipe] = {
             # 1e-3 · Σ(|∂x| + |∂y|) over pixels of 0…256; here pixels are 0…1.
             "tv_weight": 0.256,
             "tv_reduction": "sum",
+            "chroma_weight": 0.0,
         },
         schedule={
             "init": "noise",

@@ -147,6 +147,12 @@ class Settings:
         low=0,
         common=True,
     )
+    chroma_weight: float = _option(
+        4.0,
+        "How calm the colors are to be, beside the brightness: weight of their variation.",
+        half="objective",
+        low=0,
+    )
     tv_reduction: ReductionName = _option(
         "mean",
         "Total variation as a mean over pixels (the same at every size) or as a sum.",
@@ -176,7 +182,7 @@ class Settings:
         0.25, "Standard deviation of the noise to start from.", half="schedule", low=0
     )
     steps: int = _option(
-        300,
+        400,
         "Evaluations of the objective and its gradient, over all levels.",
         half="schedule",
         low=1,
@@ -193,7 +199,7 @@ class Settings:
         math.sqrt(2), "Factor between the sizes of two levels.", half="schedule", low=1.1, high=8
     )
     step_decay: float = _option(
-        0.5,
+        0.0,
         "How fast steps become fewer as levels grow: steps ∝ 1 / long side to this power.",
         half="schedule",
         low=0,
