@@ -108,7 +108,7 @@ def match_linear(
     Args:    image, palette: (1, 3, H, W) and (1, 3, h, w), float64.
              linear_map: (Σ_S, Σ_C) → A, for a regular Σ_S; see LINEAR_MAPS.
     Returns: (1, 3, H, W), not clipped.
-    Paper:   Gatys, Bethge, Hertzmann & Shechtman 2016, arXiv 1606.05897, section 3. Differs: they
+    Paper:   Gatys, Bethge, Hertzmann & Shechtman 2016, arXiv 1606.05897. Differs: they
              ask for a regular Σ_S.
     """
     mean, covariance = _moments(image)
@@ -128,7 +128,7 @@ def match_linear(
 def cholesky_map(source: Tensor, target: Tensor) -> Tensor:
     """Map by triangular factors: A = L_C L_S⁻¹ with Σ = L Lᵀ. Red decides first, blue last.
 
-    Paper: Gatys et al. 2017, arXiv 1611.07865, section 5 ("Cholesky transfer").
+    Paper: Gatys et al. 2016, arXiv 1606.05897; 2017, arXiv 1611.07865.
     """
     inverse: Tensor = torch.linalg.inv(_triangular(source))
     return _triangular(target) @ inverse
@@ -192,13 +192,16 @@ def _match_values(values: Values, ties: Values, wanted: Values) -> Values:
     differs = (np.diff(values[order]) > 0) | (np.diff(ties[order]) > 0)
     ends = np.append(np.flatnonzero(differs) + 1, len(values))  # of the runs of equals
     starts = np.append(0, ends[:-1])
+    count, others = len(values), len(wanted)
+    ranked = np.sort(wanted)
+    first, last = ranked[starts * others // count], ranked[-(-ends * others // count) - 1]
     # The wanted quantile function, integrated from 0: its mean over any part is a difference.
-    integral = np.append(0, np.cumsum(np.sort(wanted))) / len(wanted)
-    shares = np.linspace(0, 1, len(wanted) + 1)
-    below, above = (np.interp(each / len(values), shares, integral) for each in (starts, ends))
-    means = (above - below) * len(values) / (ends - starts)
+    integral = np.append(0, np.cumsum(ranked)) / others
+    shares = np.linspace(0, 1, others + 1)
+    below, above = (np.interp(each / count, shares, integral) for each in (starts, ends))
+    means = ((above - below) * count / (ends - starts)).clip(first, last)
     result = np.empty_like(values)
-    result[order] = np.repeat(means.clip(wanted.min(), wanted.max()), ends - starts)
+    result[order] = np.repeat(means, ends - starts)
     return result
 
 
@@ -246,7 +249,7 @@ def match_luminance(style: Tensor, photo: Tensor) -> Tensor:
 
     Args:    style, photo: (1, 3, h, w) and (1, 3, H, W).
     Returns: (1, 1, h, w), float64 on the CPU, not clipped; a style of one luminance gets μ_C.
-    Paper:   Gatys et al. 2016, arXiv 1606.05897, equation 3.
+    Paper:   Gatys et al. 2016, arXiv 1606.05897.
     """
     _check_images(style, photo)
     bright, wanted = (luminance(each.detach().cpu().double()) for each in (style, photo))
@@ -270,7 +273,7 @@ class Canvas:
     Args:
         photo: (1, 3, H, W), sRGB in [0, 1].
 
-    Paper: Gatys et al. 2016, arXiv 1606.05897, section 3.2, paint luminance, and join it with the
+    Paper: Gatys et al. 2016, arXiv 1606.05897, paint luminance, and join it with the
         photo's I and Q afterwards. Differs: by what the gamut can hold, within the loop.
     """
 
