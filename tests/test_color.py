@@ -21,6 +21,7 @@ from helpers import assert_clear_error, assert_close, tree
 from impasto.color import (
     LINEAR_MAPS,
     Canvas,
+    _triangular,
     content_in_color,
     luminance,
     match_colors,
@@ -215,6 +216,23 @@ def test_a_picture_matched_to_itself_is_itself(method, name):
     assert_close(match_colors(image, image, method), image.double(), relative=1e-6)
 
 
+def test_what_has_no_spread_is_left_as_it_is():
+    """Noise below the rounding of 8 bits is not color, but it is not taken away either."""
+    fine = torch.randn((1, 3, 20, 30), generator=torch.Generator().manual_seed(0)) * 1e-4
+    image = grey() * 0.8 + 0.1 + fine
+    for method in LINEAR:
+        assert_close(match_colors(image, image, method), image.double(), relative=1e-9)
+
+
+@pytest.mark.parametrize("make", [lambda: noise(24, 31, 0), three_colors, grey, constant])
+def test_triangular_factors(make):
+    covariance = moments(make())[1]
+    factor = _triangular(torch.from_numpy(covariance)).numpy()
+    np.testing.assert_allclose(factor @ factor.T, covariance, atol=1e-12)
+    assert not np.triu(factor, 1).any()
+    assert (factor.diagonal() >= 0).all()
+
+
 # ---- histograms ---------------------------------------------------------------------------------
 
 
@@ -261,6 +279,14 @@ def test_the_order_of_values_is_kept_and_equals_stay_equal():
             assert lower.max() <= upper.min() + 1e-12
     flat = match_colors(two_colors(), target, "histogram")
     assert len(np.unique(pixels(flat)[:, 0].round(9))) <= 4  # two areas and their seams
+
+
+def test_mirrored_neighbourhoods_are_alike():
+    """They have the same mean but for the order in which it is summed up."""
+    columns = torch.tensor([0.3, 0.1, 0.7, 0.1] * 8, dtype=torch.float64)
+    stripes = columns.expand(1, 3, 12, 32)
+    result = match_colors(stripes, noise(17, 40, 2), "histogram")[0, 0, :, 1:-1:2]
+    assert len(result.unique()) == 1
 
 
 def test_histogram_equals_sorting():
@@ -421,6 +447,14 @@ def test_a_blank_is_as_bright_as_its_picture_where_it_can_be(photo):
     assert_close(luminance(result), wanted.clamp(low, high), relative=1e-6)
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_blank_is_within_the_canvas(value, photo):
+    blank = Canvas(photo).blank(torch.full_like(photo, value))
+    assert blank.shape == (1, 1, *photo.shape[2:])
+    assert torch.isfinite(blank).all()
+    assert 0 <= blank.min() <= blank.max() <= 1
+
+
 def test_what_is_measured_is_grey_where_only_luminance_is_painted(photo, painting):
     for image in (
         content_in_color(photo, "luminance"),
@@ -448,6 +482,20 @@ def test_every_picture_of_a_luminance_run_has_the_photos_colors(init, clamp, pho
     full = load_image(photo, long_side=48)
     np.testing.assert_allclose(chroma(result), chroma(full), atol=1e-5)
     assert (luminance(result) - luminance(full)).abs().mean() > 0.005  # and yet it is painted
+
+
+def test_luminance_is_compared_with_luminance(photo, painting):
+    """At the start the picture is the photo: no content is missing."""
+    settings = Settings(color="luminance", steps=1, long_side=48, coarsest=0)
+    (record,) = stylize(photo, painting, settings).history
+    assert record["content"] < 1e-6
+
+
+def test_a_start_from_the_style_has_the_photos_colors(photo, painting):
+    settings = Settings(color="histogram", steps=1, long_side=48, coarsest=0, init="style")
+    start = stylize(photo, painting, settings).image
+    full = load_image(photo, long_side=48)
+    np.testing.assert_allclose(moments(start)[0], moments(full)[0], atol=1e-6)
 
 
 def test_luminance_losses_fall(photo, painting):

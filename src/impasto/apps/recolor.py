@@ -97,7 +97,8 @@ def recolored(
     style = load_picture(job.styles[0])
     if job.output != "-":
         check_writable(job.output, bits=job.bits, overwrite=job.force)
-    image = recolor(photo.image, style.image, method=method, strength=strength)
+    with memory_errors(max(photo.size)):
+        image = recolor(photo.image, style.image, method=method, strength=strength)
     metadata = {
         "impasto": __version__,
         "recolor": {"method": method, "strength": strength, "long_side": long_side},
