@@ -38,6 +38,10 @@ __all__ = [
 _LUMA = (0.299, 0.587, 0.114)
 # A variance that rounding to 8 bits makes by itself, (1/255)² / 12: less of it is no color.
 _NO_SPREAD = (1 / 255) ** 2 / 12
+# Whole numbers per unit by which pixels are put in order.
+_STEPS = 2**24
+
+Values = npt.NDArray[np.float64]
 
 # ---- matching all colors ------------------------------------------------------------------------
 
@@ -175,24 +179,22 @@ def match_histogram(image: Tensor, palette: Tensor) -> Tensor:
              neighbourhood instead of five, and ties are kept.
     """
     around = functional.avg_pool2d(functional.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    around = (around * 1e9).round()  # so that the rounding of sums makes no order
+    # One whole number that sorts by value, then by neighbourhood; steps far below those of 16 bits,
+    # far above the rounding of sums, which is to make no order.
+    keys = (image * _STEPS).round().long() * (2 * _STEPS) + (around * _STEPS).round().long()
     planes = [
-        _match_values(values.flatten().numpy(), ties.flatten().numpy(), wanted.flatten().numpy())
-        for values, ties, wanted in zip(image[0], around[0], palette[0], strict=True)
+        _match_ranks(key.flatten().numpy(), wanted.flatten().numpy())
+        for key, wanted in zip(keys[0], palette[0], strict=True)
     ]
     return torch.from_numpy(np.stack(planes)).reshape(image.shape)
 
 
-Values = npt.NDArray[np.float64]
-
-
-def _match_values(values: Values, ties: Values, wanted: Values) -> Values:
-    """Give the n-th smallest of the values (by ties, where equal) the wanted n-th share's mean."""
-    order = np.lexsort((ties, values))
-    differs = (np.diff(values[order]) > 0) | (np.diff(ties[order]) > 0)
-    ends = np.append(np.flatnonzero(differs) + 1, len(values))  # of the runs of equals
+def _match_ranks(keys: npt.NDArray[np.int64], wanted: Values) -> Values:
+    """Give the n-th smallest key the n-th share of the wanted values; equal keys share the mean."""
+    order = np.argsort(keys)
+    ends = np.append(np.flatnonzero(np.diff(keys[order])) + 1, len(keys))  # of the runs of equals
     starts = np.append(0, ends[:-1])
-    count, others = len(values), len(wanted)
+    count, others = len(keys), len(wanted)
     ranked = np.sort(wanted)
     first, last = ranked[starts * others // count], ranked[-(-ends * others // count) - 1]
     # The wanted quantile function, integrated from 0: its mean over any part is a difference.
@@ -200,7 +202,7 @@ def _match_values(values: Values, ties: Values, wanted: Values) -> Values:
     shares = np.linspace(0, 1, others + 1)
     below, above = (np.interp(each / count, shares, integral) for each in (starts, ends))
     means = ((above - below) * count / (ends - starts)).clip(first, last)
-    result = np.empty_like(values)
+    result = np.empty(count)
     result[order] = np.repeat(means, ends - starts)
     return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import typing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,42 +23,43 @@ __all__ = ["recolor_command"]
 METHODS: tuple[str, ...] = typing.get_args(MatchingName)
 
 
+Photo = Annotated[
+    str, typer.Argument(metavar="PHOTO", help="The picture to change; - reads it from stdin.")
+]
+Style = Annotated[Path, typer.Argument(metavar="STYLE", help="The painting whose colors it gets.")]
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="The result: .png, .jpg, .webp or .tiff; - writes a PNG to stdout.",
+    ),
+]
+Method = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(METHODS),
+        help="What is matched: mean and covariance of the colors, moving them as little as "
+        "possible (symmetric), in the order red, green, blue (cholesky) or along the main "
+        "axes (pca); or each channel's distribution (histogram).",
+        autocompletion=lambda: list(METHODS),
+    ),
+]
+Strength = Annotated[float, typer.Option(metavar="X", help="From 0, the photo's colors, to 1.")]
+LongSide = Annotated[
+    int | None,
+    typer.Option(metavar="PX", min=1, help="Long side of the result; if not given, the photo's."),
+]
+
+
 def recolor_command(
-    photo: Annotated[
-        str, typer.Argument(metavar="PHOTO", help="The picture to change; - reads it from stdin.")
-    ],
-    style: Annotated[
-        Path, typer.Argument(metavar="STYLE", help="The painting whose colors it gets.")
-    ],
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="The result: .png, .jpg, .webp or .tiff; - writes a PNG to stdout.",
-        ),
-    ],
-    method: Annotated[
-        str,
-        typer.Option(
-            metavar="|".join(METHODS),
-            help="What is matched: mean and covariance of the colors, moving them as little as "
-            "possible (symmetric), in the order red, green, blue (cholesky) or along the main "
-            "axes (pca); or each channel's distribution (histogram). [default: symmetric]",
-            autocompletion=lambda: list(METHODS),
-        ),
-    ] = METHODS[0],
-    strength: Annotated[
-        float,
-        typer.Option(metavar="X", help="From 0, the photo's colors, to 1. [default: 1]"),
-    ] = 1.0,
-    long_side: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PX", min=1, help="Long side of the result; if not given, the photo's."
-        ),
-    ] = None,
+    photo: Photo,
+    style: Style,
+    output: Output,
+    method: Method = METHODS[0],
+    strength: Strength = 1.0,
+    long_side: LongSide = None,
     force: Force = False,
     bits: Bits = 8,
     quiet: Quiet = False,
@@ -86,8 +88,6 @@ def recolored(
     job: Job, method: str, strength: float, long_side: int | None
 ) -> tuple[Picture, dict[str, Any]]:
     """Read, check that the result can be written, and recolor; return it and its metadata."""
-    from dataclasses import replace
-
     from impasto import __version__
     from impasto.color import check_recoloring, recolor
     from impasto.images import check_writable, load_picture
