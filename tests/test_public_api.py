@@ -39,6 +39,7 @@ PUBLIC = [
     "load_picture",
     "read_metadata",
     "recipe_settings",
+    "recolor",
     "save_image",
     "stylize",
 ]

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from impasto.color import recolor
     from impasto.encoder import Encoder
     from impasto.errors import (
         DivergenceError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "color": ("recolor",),
     "encoder": ("Encoder",),
     "errors": (
         "DivergenceError",
@@ -80,6 +82,7 @@ __all__ = [
     "load_picture",
     "read_metadata",
     "recipe_settings",
+    "recolor",
     "save_image",
     "stylize",
 ]

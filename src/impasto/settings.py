@@ -31,6 +31,8 @@ StatisticName = Literal["gram"]
 FormName = Literal["mean", "relative"]
 ReductionName = Literal["mean", "sum"]
 OptimizerName = Literal["lbfgs", "adam"]
+MatchingName = Literal["symmetric", "cholesky", "pca", "histogram"]
+ColorName = Literal["style", "luminance", MatchingName]
 
 
 def _option(
@@ -157,6 +159,14 @@ class Settings:
         "mean",
         "Total variation as a mean over pixels (the same at every size) or as a sum.",
         half="objective",
+    )
+    color: ColorName = _option(
+        "style",
+        "Whose colors: the painting's (style), or the photo's, either by painting light and dark "
+        "only (luminance) or by giving the painting the photo's colors first (the others).",
+        half="objective",
+        source="Gatys et al. 2016, arXiv 1606.05897",
+        common=True,
     )
 
     # The schedule: from which picture, at which sizes, by which steps.

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from impasto.color import Canvas, content_in_color, style_in_color
 from impasto.encoder import Encoder
-from impasto.errors import ImageError, SettingsError, nearest_match
+from impasto.errors import DivergenceError, ImageError, SettingsError, nearest_match
 from impasto.images import (
     Picture,
     Source,
@@ -27,7 +28,7 @@ from impasto.images import (
 )
 from impasto.layers import deepest, minimum_side
 from impasto.losses import Objective, weighted_layers
-from impasto.optimize import Step, optimize
+from impasto.optimize import Step, Terms, optimize
 from impasto.pyramid import Level, pyramid, steps_within
 from impasto.settings import Settings
 from impasto.statistics import STATISTICS
@@ -152,7 +153,7 @@ class Stylizer:
                 self.encoder, self.measure(photo, paintings, level), self.settings
             )
             start = enlarge(pastiche.cpu(), photo, level.size)
-            for step in self._optimize(start, objective, level):
+            for step in self._paint(start, objective, level, photo):
                 yield replace(
                     step,
                     index=done + step.index,
@@ -170,21 +171,41 @@ class Stylizer:
     def measure(self, photo: Picture, paintings: Sequence[Picture], level: Level) -> Targets:
         """Measure what to aim at, at the size of a level."""
         settings = self.settings
+        content = resize(photo.image, level.size)
+        styles = [
+            style_in_color(scaled_style(each, level, settings), content, settings.color)
+            for each in paintings
+        ]
         return Targets(
             content=measure_content(
                 self.encoder,
-                resize(photo.image, level.size).to(self.device),
+                content_in_color(content, settings.color).to(self.device),
                 [name for name, _ in weighted_layers(settings, "content")],
             ),
             style=measure_style(
                 self.encoder,
-                [scaled_style(each, level, settings).to(self.device) for each in paintings],
+                [each.to(self.device) for each in styles],
                 layers=[name for name, _ in weighted_layers(settings, "style")],
                 statistic=STATISTICS[settings.statistic],
             ),
         )
 
-    def _optimize(self, image: Tensor, objective: Objective, level: Level) -> Iterator[Step]:
+    def _paint(
+        self, image: Tensor, objective: Objective, level: Level, photo: Picture
+    ) -> Iterator[Step]:
+        """Optimise the picture, or what of it is painted where the photo's colors are kept."""
+        if self.settings.color != "luminance":
+            yield from self._optimize(image, objective, level)
+            return
+        canvas = Canvas(resize(photo.image, level.size).to(self.device))
+        start = canvas.blank(image.to(self.device))
+        try:
+            for step in self._optimize(start, lambda plane: objective(canvas.grey(plane)), level):
+                yield replace(step, image=canvas.paint(step.image))
+        except DivergenceError as error:
+            raise DivergenceError(str(error), canvas.paint(error.image)) from error
+
+    def _optimize(self, image: Tensor, objective: Terms, level: Level) -> Iterator[Step]:
         settings = self.settings
         return optimize(
             image.to(self.device),
@@ -355,7 +376,8 @@ def initial_image(
     if settings.init == "content":
         return resize(photo.image, size)
     if settings.init == "style":
-        return _covering(paintings[0].image, size)
+        covering = _covering(paintings[0].image, size)
+        return style_in_color(covering, resize(photo.image, size), settings.color)
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.randn((1, 3, *size), generator=generator)
     return _MEAN_COLOR + settings.noise * noise
@@ -431,4 +453,7 @@ def finish(
         "styles": [{"name": each.name, "sha256": each.sha256} for each in paintings],
     }
     whole = resize(image.detach().cpu().clamp(0, 1), size)
+    if settings.color == "luminance":  # also where a coarser picture was just enlarged
+        canvas = Canvas(resize(photo.image, size))
+        whole = canvas.paint(canvas.blank(whole))
     return Pastiche(whole, alpha, settings, tuple(history), inputs)

@@ -12,8 +12,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from impasto.apps.options import GroupedCommand, with_settings
+from impasto.apps.options import Bits, Force, GroupedCommand, Json, Quiet, with_settings
 from impasto.apps.painting import INTERRUPTED, Job, paint
+from impasto.apps.recolor import recolor_command
 from impasto.errors import ImageError, ImpastoError
 from impasto.layers import CONVOLUTIONS, layer_names, minimum_side
 from impasto.recipes import RECIPES, read_settings_file, recipe_settings
@@ -63,11 +64,6 @@ Time = Annotated[
         "--time", metavar="TIME", help="Choose steps that take about this long: 90s, 2m, 1h."
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
-Bits = Annotated[
-    int,
-    typer.Option(metavar="8|16", help="Bits per channel, 16 for .png and .tiff.", hidden=True),
-]
 Threads = Annotated[
     int | None,
     # Thousands of threads crash the OpenMP library of some builds.
@@ -83,10 +79,6 @@ Device = Annotated[
         autocompletion=lambda: ["auto", "cpu", "cuda", "mps"],
         hidden=True,
     ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="End with one line of JSON on stdout.", hidden=True)
 ]
 
 
@@ -128,6 +120,11 @@ def stylize_command(
         force=force, bits=bits, threads=threads, device=device, quiet=quiet, json=as_json,
     )  # fmt: skip
     paint(job, settings)
+
+
+app.command("recolor", cls=GroupedCommand, options_metavar="PHOTO STYLE -o OUT [OPTIONS]")(
+    recolor_command
+)
 
 
 @app.command("demo", cls=GroupedCommand, options_metavar="[OPTIONS]")

@@ -8,7 +8,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -17,7 +17,28 @@ from impasto.errors import SettingsError
 from impasto.layers import CONVOLUTIONS, layer_names
 from impasto.settings import TYPES, Settings
 
-__all__ = ["GroupedCommand", "flag", "parse_duration", "show_value", "with_settings"]
+__all__ = [
+    "Bits",
+    "Force",
+    "GroupedCommand",
+    "Json",
+    "Quiet",
+    "flag",
+    "parse_duration",
+    "show_value",
+    "with_settings",
+]
+
+# Flags of several commands.
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
+Bits = Annotated[
+    int,
+    typer.Option(metavar="8|16", help="Bits per channel, 16 for .png and .tiff.", hidden=True),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="End with one line of JSON on stdout.", hidden=True)
+]
 
 # The word that stands for a value in the help.
 _METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME|FILE"}

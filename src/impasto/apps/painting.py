@@ -26,11 +26,13 @@ from impasto.recipes import write_settings_file
 from impasto.settings import Settings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from impasto.images import Picture
     from impasto.optimize import Step
     from impasto.stylizer import Pastiche, Stylizer
 
-__all__ = ["INTERRUPTED", "Job", "memory_errors", "paint"]
+__all__ = ["INTERRUPTED", "Job", "check_streams", "memory_errors", "paint", "read_content", "write"]
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _STDIO = "-"
@@ -77,7 +79,7 @@ def paint(job: Job, settings: Settings) -> None:
             if job.save_settings:
                 write_settings_file(stylizer.settings, job.save_settings)
             pastiche, note, code = _run(stylizer, photo, paintings, init, job)
-            _write(pastiche, job)
+            write(pastiche.image, job, alpha=pastiche.alpha, metadata=pastiche.metadata)
     except KeyboardInterrupt:
         job.note("Interrupted: no picture written.")
         raise typer.Exit(INTERRUPTED) from None
@@ -106,19 +108,25 @@ def check_streams(job: Job) -> None:
             raise ImageError(f"{path} exists already; --force replaces it")
 
 
+def read_content(job: Job) -> Picture:
+    """Read the photo from its file or from stdin."""
+    from impasto.images import load_picture
+
+    return load_picture(sys.stdin.buffer if job.content == _STDIO else Path(job.content))
+
+
 def _prepare(
     job: Job, settings: Settings
 ) -> tuple[Stylizer, Picture, list[Picture], Picture | None]:
     """Read the pictures and load the network, then check that the result can be written."""
     import torch
 
-    from impasto.images import check_writable, load_picture
+    from impasto.images import check_writable
     from impasto.stylizer import Stylizer, chosen_init, load_inputs
 
     if job.threads:
         torch.set_num_threads(job.threads)
-    content = load_picture(sys.stdin.buffer if job.content == _STDIO else Path(job.content))
-    photo, paintings = load_inputs(content, list(job.styles), settings)
+    photo, paintings = load_inputs(read_content(job), list(job.styles), settings)
     init = chosen_init(settings)
     stylizer = Stylizer(settings, device=job.device)
     if job.output != _STDIO:
@@ -173,16 +181,15 @@ def _plan_text(stylizer: Stylizer, photo: Picture) -> str:
     return ", then ".join(f"{level.steps} steps at {level.long_side} px" for level in levels)
 
 
-def _write(pastiche: Pastiche, job: Job) -> None:
+def write(image: Tensor, job: Job, *, alpha: Tensor | None, metadata: Mapping[str, Any]) -> None:
+    """Write a result to where the job says: a file, or stdout as PNG."""
     from impasto.images import save_image
 
     if job.output != _STDIO:
-        pastiche.save(job.output, bits=job.bits)
+        save_image(image, job.output, alpha=alpha, metadata=metadata, bits=job.bits)
         return
     buffer = BytesIO()
-    save_image(
-        pastiche.image, buffer, alpha=pastiche.alpha, metadata=pastiche.metadata, bits=job.bits
-    )
+    save_image(image, buffer, alpha=alpha, metadata=metadata, bits=job.bits)
     sys.stdout.buffer.write(buffer.getvalue())
     sys.stdout.buffer.flush()
 

@@ -1,0 +1,321 @@
+"""Whose colors: keep the photo's in a painting, or take the painting's for a photo.
+
+Two ways to keep them (Gatys et al. 2016): paint in luminance only and leave the color to the photo
+(`luminance`, `match_luminance`, `Canvas`), or give the style the photo's colors before it is
+measured (`recolor`). The same matching, the other way round, gives a photo a painting's palette.
+
+What is measured is computed in float64. A picture of one color or of greys alone has no spread in
+some directions of color space. Nothing is divided by that: such directions are left as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.errors import SettingsError, ShapeError, nearest_match
+
+__all__ = [
+    "LINEAR_MAPS",
+    "Canvas",
+    "check_recoloring",
+    "content_in_color",
+    "luminance",
+    "match_colors",
+    "match_histogram",
+    "match_linear",
+    "match_luminance",
+    "recolor",
+    "style_in_color",
+]
+
+# Y of YIQ, from red, green and blue as they are stored (NTSC 1953, ITU-R BT.601).
+_LUMA = (0.299, 0.587, 0.114)
+# A variance that rounding to 8 bits makes by itself, (1/255)² / 12: less of it is no color.
+_NO_SPREAD = (1 / 255) ** 2 / 12
+# Whole numbers per unit by which pixels are put in order.
+_STEPS = 2**24
+
+Values = npt.NDArray[np.float64]
+
+# ---- matching all colors ------------------------------------------------------------------------
+
+
+def recolor(
+    image: Tensor, palette: Tensor, *, method: str = "symmetric", strength: float = 1.0
+) -> Tensor:
+    """Give a picture the colors of another one: every pixel stays where it is.
+
+    >>> photo, painting = load_image("photo.jpg"), load_image("painting.jpg")  # doctest: +SKIP
+    >>> save_image(recolor(photo, painting), "recolored.png")  # doctest: +SKIP
+
+    Args:
+        image: the picture to change, (1, 3, H, W), sRGB in [0, 1].
+        palette: the picture whose colors it gets, (1, 3, h, w).
+        method: "symmetric", "cholesky" and "pca" match mean and covariance, "histogram" each
+            channel's distribution.
+        strength: 0 returns the picture as it is, 1 goes all the way.
+
+    Returns: (1, 3, H, W) in [0, 1], of image's type and device.
+
+    Raises:
+        ShapeError: a picture is not (1, 3, H, W).
+        SettingsError: no such method, or a strength outside [0, 1].
+    """
+    check_recoloring(method, strength)
+    matched = match_colors(image, palette, method)
+    # Halfway along a straight line: for "symmetric" also halfway between the two distributions.
+    return image.double().cpu().lerp(matched, strength).clamp(0, 1).to(image)
+
+
+def check_recoloring(method: str, strength: float = 1.0) -> None:
+    """Raise a SettingsError for an unknown method or a strength outside [0, 1]."""
+    methods = (*LINEAR_MAPS, "histogram")
+    if method not in methods:
+        raise SettingsError(
+            f"method: {method!r} is not one of {', '.join(methods)}{nearest_match(method, methods)}"
+        )
+    if not 0 <= strength <= 1:
+        raise SettingsError(f"strength: {strength} is not between 0 and 1")
+
+
+def match_colors(image: Tensor, palette: Tensor, method: str) -> Tensor:
+    """Match by the method of that name; float64 on the CPU, not clipped to [0, 1].
+
+    Raises: as `recolor`.
+    """
+    check_recoloring(method)
+    _check_images(image, palette)
+    image, palette = (each.detach().cpu().double() for each in (image, palette))
+    if method == "histogram":
+        return match_histogram(image, palette)
+    return match_linear(image, palette, LINEAR_MAPS[method])
+
+
+def match_linear(
+    image: Tensor, palette: Tensor, linear_map: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Give a picture the mean and the covariance of another one's colors.
+
+    x′ = A (x − μ_S) + μ_C with A Σ_S Aᵀ = Σ_C
+
+    With U an orthonormal basis of the directions in which the image varies, the map is found among
+    their coordinates, A = U map(Uᵀ Σ_S U, Uᵀ Σ_C U) Uᵀ + 1 − U Uᵀ. So the mean is always exact,
+    and so is the covariance on the image's own range: a grey picture stays a line in color
+    space, a single color becomes the palette's mean.
+
+    Args:    image, palette: (1, 3, H, W) and (1, 3, h, w), float64.
+             linear_map: (Σ_S, Σ_C) → A, for a regular Σ_S; see LINEAR_MAPS.
+    Returns: (1, 3, H, W), not clipped.
+    Paper:   Gatys, Bethge, Hertzmann & Shechtman 2016, arXiv 1606.05897. Differs: they
+             ask for a regular Σ_S.
+    """
+    mean, covariance = _moments(image)
+    wanted_mean, wanted = _moments(palette)
+    spreads, directions = torch.linalg.eigh(covariance)
+    varies = spreads > _NO_SPREAD
+    # In red, green and blue themselves where nothing is missing: Cholesky depends on the basis.
+    basis = torch.eye(3).to(image) if bool(varies.all()) else directions[:, varies]  # (3, rank)
+    matrix = torch.eye(3).to(image) - basis @ basis.T
+    if basis.shape[1]:
+        inner = linear_map(basis.T @ covariance @ basis, basis.T @ wanted @ basis)
+        matrix = matrix + basis @ inner @ basis.T
+    centred = image[0].flatten(1) - mean[:, None]  # (3, H·W)
+    return (matrix @ centred + wanted_mean[:, None]).reshape(image.shape)
+
+
+def cholesky_map(source: Tensor, target: Tensor) -> Tensor:
+    """Map by triangular factors: A = L_C L_S⁻¹ with Σ = L Lᵀ. Red decides first, blue last.
+
+    Paper: Gatys et al. 2016, arXiv 1606.05897; 2017, arXiv 1611.07865.
+    """
+    inverse: Tensor = torch.linalg.inv(_triangular(source))
+    return _triangular(target) @ inverse
+
+
+def pca_map(source: Tensor, target: Tensor) -> Tensor:
+    """Map by symmetric roots: A = Σ_C^½ Σ_S^−½.
+
+    Paper: Hertzmann et al., Image Analogies, 2001; Gatys et al. 2016, arXiv 1606.05897.
+    """
+    inverse: Tensor = torch.linalg.inv(_root(source))
+    return _root(target) @ inverse
+
+
+def symmetric_map(source: Tensor, target: Tensor) -> Tensor:
+    """Map by Monge and Kantorovich: of all that fit the one that moves colors least, symmetric.
+
+    A = Σ_S^−½ (Σ_S^½ Σ_C Σ_S^½)^½ Σ_S^−½
+
+    Paper: Pitié & Kokaram, The linear Monge-Kantorovitch linear colour mapping, CVMP 2007.
+    """
+    root = _root(source)
+    inverse: Tensor = torch.linalg.inv(root)
+    return inverse @ _root(root @ target @ root) @ inverse
+
+
+LINEAR_MAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "symmetric": symmetric_map,
+    "cholesky": cholesky_map,
+    "pca": pca_map,
+}
+
+
+def match_histogram(image: Tensor, palette: Tensor) -> Tensor:
+    """Give each channel the distribution of another picture's: the n-th darkest gets its value.
+
+    Pixels of one value are told apart by the mean of their 3 × 3 neighbourhood, without which 256
+    values could not follow a distribution; those that are alike in that too stay alike and share
+    the mean of what they would get, so that flat areas stay flat.
+
+    Args:    image, palette: (1, 3, H, W) and (1, 3, h, w), float64.
+    Returns: (1, 3, H, W), within the palette's range.
+    Paper:   Coltuc, Bolon & Chassery, Exact Histogram Specification, IEEE TIP 2006. Differs: one
+             neighbourhood instead of five, and ties are kept.
+    """
+    around = functional.avg_pool2d(functional.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    # One whole number that sorts by value, then by neighbourhood; steps far below those of 16 bits,
+    # far above the rounding of sums, which is to make no order.
+    keys = (image * _STEPS).round().long() * (2 * _STEPS) + (around * _STEPS).round().long()
+    planes = [
+        _match_ranks(key.flatten().numpy(), wanted.flatten().numpy())
+        for key, wanted in zip(keys[0], palette[0], strict=True)
+    ]
+    return torch.from_numpy(np.stack(planes)).reshape(image.shape)
+
+
+def _match_ranks(keys: npt.NDArray[np.int64], wanted: Values) -> Values:
+    """Give the n-th smallest key the n-th share of the wanted values; equal keys share the mean."""
+    order = np.argsort(keys)
+    ends = np.append(np.flatnonzero(np.diff(keys[order])) + 1, len(keys))  # of the runs of equals
+    starts = np.append(0, ends[:-1])
+    count, others = len(keys), len(wanted)
+    ranked = np.sort(wanted)
+    first, last = ranked[starts * others // count], ranked[-(-ends * others // count) - 1]
+    # The wanted quantile function, integrated from 0: its mean over any part is a difference.
+    integral = np.append(0, np.cumsum(ranked)) / others
+    shares = np.linspace(0, 1, others + 1)
+    below, above = (np.interp(each / count, shares, integral) for each in (starts, ends))
+    means = ((above - below) * count / (ends - starts)).clip(first, last)
+    result = np.empty(count)
+    result[order] = np.repeat(means, ends - starts)
+    return result
+
+
+def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean color, (3,), and the covariance of all pixels, (3, 3)."""
+    pixels = image[0].flatten(1)  # (3, H·W)
+    mean = pixels.mean(dim=1)
+    centred = pixels - mean[:, None]
+    return mean, centred @ centred.T / pixels.shape[1]
+
+
+def _root(matrix: Tensor) -> Tensor:
+    """Return the symmetric root of a positive semi-definite matrix."""
+    values, vectors = torch.linalg.eigh(matrix)
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root
+
+
+def _triangular(matrix: Tensor) -> Tensor:
+    """Return the lower triangular L with L Lᵀ = matrix, also where that is singular."""
+    upper: Tensor = torch.linalg.qr(_root(matrix)).R
+    signs = torch.where(upper.diagonal() < 0, -1.0, 1.0).to(matrix)
+    return upper.T * signs
+
+
+def _check_images(*images: Tensor) -> None:
+    for image in images:
+        if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
+            raise ShapeError(f"an image is (1, 3, H, W), not {tuple(image.shape)}")
+
+
+# ---- luminance only -----------------------------------------------------------------------------
+
+
+def luminance(image: Tensor) -> Tensor:
+    """Return how bright each pixel is: Y of YIQ, (B, 3, H, W) → (B, 1, H, W)."""
+    weights = torch.tensor(_LUMA, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
+    return (image * weights).sum(dim=1, keepdim=True)
+
+
+def match_luminance(style: Tensor, photo: Tensor) -> Tensor:
+    """Return a painting's luminance with the mean and the deviation of the photo's.
+
+    L_S′ = σ_C/σ_S · (L_S − μ_S) + μ_C
+
+    Args:    style, photo: (1, 3, h, w) and (1, 3, H, W).
+    Returns: (1, 1, h, w), float64 on the CPU, not clipped; a style of one luminance gets μ_C.
+    Paper:   Gatys et al. 2016, arXiv 1606.05897.
+    """
+    _check_images(style, photo)
+    bright, wanted = (luminance(each.detach().cpu().double()) for each in (style, photo))
+    variance = bright.var(correction=0)
+    factor = (wanted.var(correction=0) / variance).sqrt() if variance > _NO_SPREAD else 1.0
+    return factor * (bright - bright.mean()) + wanted.mean()
+
+
+class Canvas:
+    """What can be painted where every pixel keeps the photo's color: a plane of greys.
+
+    In YIQ, I and Q are differences of red, green and blue, so the pixels with a photo's I and Q
+    are x = photo + t for any grey t; those in the gamut have t from −min(photo) to 1 − max(photo).
+    A canvas is that interval as [0, 1]:
+
+    x(u) = photo − min + u · (1 − max + min),  min and max over the pixel's three channels
+
+    Whatever u, I and Q are the photo's and x is in the gamut: at its border it is luminance that
+    gives way, never color. A fully saturated pixel has one luminance only.
+
+    Args:
+        photo: (1, 3, H, W), sRGB in [0, 1].
+
+    Paper: Gatys et al. 2016, arXiv 1606.05897, paint luminance, and join it with the
+        photo's I and Q afterwards. Differs: by what the gamut can hold, within the loop.
+    """
+
+    def __init__(self, photo: Tensor) -> None:
+        _check_images(photo)
+        low, high = photo.amin(dim=1, keepdim=True), photo.amax(dim=1, keepdim=True)
+        self.chroma = photo - low  # what is left of each color without its grey
+        self.room = 1 - (high - low)
+
+    def blank(self, image: Tensor) -> Tensor:
+        """Return the canvas whose luminance is nearest to an image's, (1, 1, H, W) in [0, 1]."""
+        wanted = luminance(image.to(self.chroma)) - luminance(self.chroma)
+        return torch.where(self.room > 0, wanted / self.room, 0).clamp(0, 1)
+
+    def paint(self, canvas: Tensor) -> Tensor:
+        """Return the picture of a canvas, in the photo's colors, (1, 3, H, W)."""
+        return self.chroma + canvas.clamp(0, 1) * self.room
+
+    def grey(self, canvas: Tensor) -> Tensor:
+        """Return a canvas's luminance as a grey picture, (1, 3, H, W), for the encoder to see."""
+        return (luminance(self.chroma) + canvas * self.room).expand(-1, 3, -1, -1)
+
+
+# ---- what a pastiche is measured by -------------------------------------------------------------
+
+
+def content_in_color(photo: Tensor, color: str) -> Tensor:
+    """Return the photo as it is measured: its luminance, as greys, if only that is painted."""
+    return luminance(photo).expand(-1, 3, -1, -1) if color == "luminance" else photo
+
+
+def style_in_color(style: Tensor, photo: Tensor, color: str) -> Tensor:
+    """Return a painting as it is measured: with the photo's colors, unless they are its own.
+
+    Args:
+        style, photo: (1, 3, h, w) and (1, 3, H, W), sRGB in [0, 1].
+        color: `Settings.color`.
+    """
+    if color == "style":
+        return style
+    if color == "luminance":
+        return match_luminance(style, photo).clamp(0, 1).to(style).expand(-1, 3, -1, -1)
+    return recolor(style, photo, method=color)
