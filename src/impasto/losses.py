@@ -47,8 +47,9 @@ def chroma_variation(image: Tensor) -> Tensor:
     """Measure how restless a picture's colors are: the total variation of their differences.
 
     Of the two planes (R − G) / √2 and (R + G − 2B) / √6, which with (R + G + B) / √3 make an
-    orthonormal basis: grey grain has none of it. VGG's statistics hardly see color at the scale of single
-    pixels, so nothing else keeps it from speckling; in a painting, or its JPEG, it is smooth.
+    orthonormal basis: grey grain has none of it. VGG's statistics hardly see color at the scale of
+    single pixels, so nothing else keeps it from speckling; in a painting, or its JPEG, it is
+    smooth.
 
     Args:    image: (B, 3, H, W).
     Returns: a scalar: the mean over pixels and planes of |∂x| + |∂y|.
