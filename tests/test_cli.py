@@ -555,6 +555,7 @@ def test_every_setting_has_its_flag_read_back(command, photo_file, painting_file
         "style_layers": ("relu1_2", "relu3_1"), "content_layers": ("relu3_2",),
         "style_layer_weights": (1.0, 2.0), "content_layer_weights": (2.0,),
         "content_form": "mean", "style_form": "mean",
+        "content_weighting": "shares", "style_weighting": "geometric",
     }  # fmt: skip
     words: list[str] = []
     expected: dict[str, object] = {}

@@ -159,8 +159,8 @@ class _NormalisedGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         norm = torch.stack([each.abs().sum() for each in gradients]).sum()
-        scale = ctx.weight / (norm + torch.finfo(norm.dtype).tiny)
-        return (None, *(each * scale for each in gradients))
+        norm = norm.clamp(min=torch.finfo(norm.dtype).tiny)  # 0 / 0 at the target is 0
+        return (None, *(each / norm * ctx.weight for each in gradients))
 
 
 def normalise_gradient(weight: float, *maps: Tensor) -> tuple[Tensor, ...]:
