@@ -301,3 +301,26 @@ def test_every_statistic_paints(name, photo, painting):
     *_, last = optimize(photo, objective, steps=12)
     assert last.losses["style"] < 0.9 * float(objective(photo)["style"])
     assert torch.isfinite(last.image).all()
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_paintings_of_different_sizes_blend(name, photo, painting):
+    """All weight on one painting is that painting; between them, neither is."""
+    layers = ("relu1_1", "relu1_2", "relu2_1")
+    encoder = Encoder(layers, weights=toy_weights("vgg19")).double()
+    photo, painting = photo.double(), painting.double()
+    statistic = STATISTICS[name]
+
+    def targets(styles, blend=None):
+        return measure_style(encoder, styles, layers=layers, statistic=statistic, blend=blend)
+
+    one, two = targets([photo]), targets([painting])
+    first, middle = targets([photo, painting], [1, 0]), targets([photo, painting], [1, 1])
+    for layer, target in one.items():
+        assert statistic.distance(target, first[layer]) < 1e-9 * statistic.distance(
+            target, two[layer]
+        )
+        whole = statistic.distance(target, two[layer])
+        assert statistic.distance(target, middle[layer]) < 0.9 * whole
+        if name != "nearest":  # whose union holds every position of both
+            assert statistic.distance(target, middle[layer]) > 1e-6 * whole

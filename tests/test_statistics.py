@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from helpers import assert_close
 from impasto.correlations import Chained
 from impasto.distributions import Nearest, Sliced
 from impasto.errors import ShapeError
-from impasto.settings import Settings
+from impasto.settings import Settings, StatisticName
 from impasto.statistics import (
     STATISTICS,
     Summed,
@@ -335,6 +336,10 @@ def test_nearest_keeps_positions_of_every_painting_by_weight():
     assert blended.shape == (1, 2, 8)
     assert blended[0, 0].sum() == 6
     assert statistic.blend([one], [1.0]).shape == (1, 2, 8)
+
+
+def test_every_statistic_can_be_chosen():
+    assert set(STATISTICS) == set(typing.get_args(StatisticName))
 
 
 @pytest.mark.parametrize("name", STATISTICS)
