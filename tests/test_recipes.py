@@ -320,8 +320,29 @@ def test_a_reproduction_inherits_no_default(name):
     assert {option.name for option in dataclasses.fields(Settings)} - named == free
 
 
+# What the formulas do not see: network, pooling, normalised; start, optimiser, steps, step size.
+NETWORK_AND_SCHEDULE = {
+    "neural-style": ("vgg19", "max", False, "noise", "lbfgs", 1000, None),
+    "gatys": ("vgg19", "average", True, "noise", "lbfgs", 500, None),
+    "novak-nikulin": ("vgg19", "average", True, "noise", "lbfgs", 500, None),
+    "notebook": ("vgg19", "max", False, "content", "adam", 5000, 0.003),
+    "vgg16": ("vgg16", "max", False, "content", "adam", 500, 0.01),
+    "average-pooling": ("vgg19", "average", False, "content", "lbfgs", 500, None),
+}
+
+
+@pytest.mark.parametrize("name", NETWORK_AND_SCHEDULE)
+def test_network_and_schedule_of_a_recipe(name):
+    s = recipe_settings(name)
+    rate = s.learning_rate if s.optimizer == "adam" else None
+    facts = (s.network, s.pooling, s.normalised, s.init, s.optimizer, s.steps, rate)
+    assert facts == NETWORK_AND_SCHEDULE[name]
+    assert s.normalised_pixels is (name == "notebook")
+    assert (s.padding, s.coarsest, s.clamp) == ("zero", 0, False)
+
+
 def test_every_recipe_has_its_formulas_here():
-    assert set(SOURCES) == set(RECIPES) - {"default"}
+    assert set(SOURCES) == set(NETWORK_AND_SCHEDULE) == set(RECIPES) - {"default"}
 
 
 def test_recipes_lists_every_recipe_with_purpose_and_source(command):
