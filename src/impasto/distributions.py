@@ -81,9 +81,9 @@ class Wasserstein(Moments):
     Computed in float64 on the CPU, whatever the features are: the root of the smallest
     eigenvalues needs the digits, and a matrix of 512 channels is soon moved.
 
-    Paper: Vaserstein distance of normal distributions (Olkin & Pukelsheim 1982), for style:
-           Mallya & Huang's and VinceMarron's programs, crowsonkb/style-transfer-pytorch. Differs:
-           both covariances get 1e-4 of the painting's mean variance, which leaves 0 at the target.
+    Paper: Olkin & Pukelsheim 1982 for the distance; for style, VinceMarron's program and
+           crowsonkb/style-transfer-pytorch. Differs: both covariances get 1e-4 of the painting's
+           mean variance, which leaves 0 at the target.
     """
 
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
