@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from impasto.apps.options import show_value  # noqa: E402  (found by the line above)
-from impasto.recipes import RECIPES  # noqa: E402
+from impasto.recipes import RECIPES, recipe_settings  # noqa: E402
 from impasto.settings import TYPES, Settings  # noqa: E402
 
 PAGE = ROOT / "docs" / "options.md"
@@ -52,9 +52,15 @@ def page() -> str:
         parts.append(
             f"{title}\n\n" + table(("setting", "default", "allowed", "what it does"), rows)
         )
-    parts.append("## Recipes\n")
+    parts.append("## Recipes\n\nOnly what differs from `default` is listed.\n")
     for name, recipe in RECIPES.items():
-        changed = {**recipe.objective, **recipe.schedule}
+        ours = Settings().to_dict()
+        values_of = recipe_settings(name).to_dict()
+        changed = {
+            key: value
+            for key, value in {**recipe.objective, **recipe.schedule}.items()
+            if values_of[key] != ours[key]
+        }
         text = f"`{name}`: {recipe.purpose} From: {recipe.source}.\n"
         if changed:
             values = [(f"`{key}`", f"`{show_value(value)}`") for key, value in changed.items()]

@@ -327,7 +327,7 @@ def completions(*words: str) -> list[str]:
 
 
 def test_completion():
-    assert completions("") == ["stylize", "recolor", "demo", "examples", "layers"]
+    assert completions("") == ["stylize", "recolor", "demo", "examples", "layers", "recipes"]
     assert completions("stylize", "--network", "") == ["vgg19", "vgg16"]
     assert completions("stylize", "--recipe", "neu") == ["neural-style"]
     assert completions("stylize", "--style-layers", "relu1_1,pool") == [
@@ -555,6 +555,7 @@ def test_every_setting_has_its_flag_read_back(command, photo_file, painting_file
         "style_layers": ("relu1_2", "relu3_1"), "content_layers": ("relu3_2",),
         "style_layer_weights": (1.0, 2.0), "content_layer_weights": (2.0,),
         "content_form": "mean", "style_form": "mean", "color": "pca",
+        "content_weighting": "shares", "style_weighting": "geometric",
     }  # fmt: skip
     words: list[str] = []
     expected: dict[str, object] = {}

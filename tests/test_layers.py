@@ -1,7 +1,7 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → stylizer → pyramid | optimize → losses → targets → encoder | statistics
-     → images | color | weights | recipes → settings → layers → errors
+apps → stylizer → pyramid | optimize → losses → targets → encoder | statistics → distributions
+     → correlations → images | color | weights | recipes → settings → layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -26,6 +26,8 @@ LADDER = (
     ("losses",),
     ("targets",),
     ("encoder", "statistics"),
+    ("distributions",),  # in the back of statistics
+    ("correlations",),
     ("images", "color", "weights", "recipes"),
     ("_codecs",),  # in the back of images
     ("_deep_color",),

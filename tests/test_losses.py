@@ -8,7 +8,15 @@ import torch
 
 from helpers import assert_close, toy_weights
 from impasto.encoder import Encoder
-from impasto.losses import Objective, chroma_variation, content_loss, total_variation
+from impasto.losses import (
+    Objective,
+    chroma_variation,
+    content_loss,
+    seen_layers,
+    total_variation,
+    weighted_layers,
+)
+from impasto.optimize import optimize
 from impasto.settings import Settings
 from impasto.statistics import STATISTICS
 from impasto.targets import Targets, measure_content, measure_style
@@ -55,6 +63,26 @@ def test_chroma_variation_equals_numpy_and_is_blind_to_grey():
     expected = np.abs(np.diff(planes, axis=1)).sum() + np.abs(np.diff(planes, axis=2)).sum()
     assert_close(chroma_variation(image), expected / planes.size, relative=1e-14)
     assert chroma_variation(image[:, :1].expand(1, 3, 7, 5)) == 0
+
+
+@pytest.mark.parametrize("power", [1.0, 1.25, 2.0])
+def test_total_variation_of_a_power_equals_numpy(power):
+    image = random_image(1, 3, 7, 5)
+    array = image.numpy()
+    dx, dy = np.diff(array, axis=3), np.diff(array, axis=2)
+    expected = (dx[..., :-1, :] ** 2 + dy[..., :-1] ** 2) ** power
+    ours = total_variation(image, reduction="sum", isotropic=True, power=power)
+    assert_close(ours, expected.sum(), relative=1e-14)
+    expected = (np.abs(dx) ** power).sum() + (np.abs(dy) ** power).sum()
+    assert_close(total_variation(image, power=power), expected / array.size, relative=1e-14)
+
+
+def test_total_variation_has_a_finite_gradient_where_nothing_varies():
+    for isotropic in (False, True):
+        image = torch.full((1, 3, 4, 4), 0.5, requires_grad=True)
+        loss = total_variation(image, isotropic=isotropic, power=1.25)
+        (gradient,) = torch.autograd.grad(loss, image)
+        assert (gradient == 0).all()
 
 
 def test_total_variation_by_hand():
@@ -184,3 +212,130 @@ def test_a_black_target_divides_nothing_by_zero(photo):
     encoder = Encoder(("relu1_1",), weights=VGGWeights("vgg19", "caffe", silent))
     terms = objective_for(photo, photo, settings, encoder)(photo * 0.5)
     assert all(torch.isfinite(loss) for loss in terms.values())
+
+
+NORMALISED = {"normalise_gradients": True, "tv_weight": 0.0}
+
+
+def gradients_by_layer(objective, image, layers):
+    """The gradient of each term with respect to the features it looks at, and its loss."""
+    features = {name: maps.detach() for name, maps in objective.encoder(image).items()}
+    leaves = {name: maps.requires_grad_() for name, maps in features.items()}
+    objective.encoder.forward = lambda _: leaves
+    terms = objective.by_layer(image)
+    return {
+        name: torch.autograd.grad(
+            loss, [leaves[each] for each in layers], allow_unused=True, retain_graph=True
+        )
+        for name, loss in terms.items()
+    }, terms
+
+
+def test_normalised_gradients_have_the_weights_as_their_l1_norms(photo, painting):
+    settings = Settings(
+        content_weight=3.0,
+        style_weight=10.0,
+        style_layers=("relu1_1", "relu2_1", "relu3_1"),
+        style_layer_weights=(1.0, 0.5, 2.0),
+        **NORMALISED,
+    )
+    photo, painting = photo.double(), painting.double()
+    layers = (*settings.style_layers, "relu4_2")
+    weights = {"style relu1_1": 10, "style relu2_1": 5, "style relu3_1": 20, "content relu4_2": 3}
+    image = random_image(*photo.shape)
+    ours, losses = gradients_by_layer(objective_for(photo, painting, settings), image, layers)
+    plain = objective_for(photo, painting, settings.replace(normalise_gradients=False))
+    theirs, plain_losses = gradients_by_layer(plain, image, layers)
+    for name, weight in weights.items():
+        index = layers.index(name.split()[1])
+        expected = theirs[name][index] / theirs[name][index].abs().sum() * weight
+        assert_close(ours[name][index], expected, relative=1e-12)
+        assert_close(losses[name], float(plain_losses[name].detach()), relative=1e-14)
+
+
+def test_normalised_gradients_do_not_depend_on_the_form_of_a_loss(photo, painting):
+    photo, painting = photo.double(), painting.double()
+    slopes = []
+    for form in ("mean", "relative", "gatys"):
+        settings = Settings(style_form=form, content_form=form, **NORMALISED)
+        image = random_image(*photo.shape).requires_grad_()
+        terms = objective_for(photo, painting, settings)(image)
+        slopes.append(torch.autograd.grad(sum(terms.values()), image)[0])
+    assert_close(slopes[1], slopes[0], relative=1e-9)
+    assert_close(slopes[2], slopes[0], relative=1e-9)
+
+
+def test_normalised_gradients_of_a_chain_are_normalised_over_both_layers(photo, painting):
+    settings = Settings(
+        statistic="chained",
+        style_layers=("relu1_1", "relu1_2"),
+        style_weight=7.0,
+        content_weight=0.0,
+        **NORMALISED,
+    )
+    objective = objective_for(photo.double(), painting.double(), settings)
+    slopes, _ = gradients_by_layer(objective, random_image(*photo.shape), ("relu1_1", "relu1_2"))
+    total = sum(float(each.abs().sum()) for each in slopes["style relu1_2"])
+    assert total == pytest.approx(7.0)
+
+
+def test_normalised_gradients_are_zero_at_the_target(photo):
+    image = photo.double().requires_grad_()
+    terms = objective_for(photo.double(), photo.double(), Settings(**NORMALISED))(image)
+    (gradient,) = torch.autograd.grad(sum(terms.values()), image)
+    assert gradient.abs().max() == 0
+
+
+def test_layer_weights_as_shares():
+    layers = ("relu1_1", "relu2_1", "relu4_2")
+    settings = Settings(
+        style_layers=layers, style_weighting="shares", style_layer_weights=(1, 0, 3), style_weight=8
+    )
+    assert weighted_layers(settings, "style") == [("relu1_1", 2.0), ("relu4_2", 6.0)]
+    settings = settings.replace(style_layer_weights=(), style_weighting="geometric")
+    assert [weight for _, weight in weighted_layers(settings, "style")] == pytest.approx(
+        [32 / 7, 16 / 7, 8 / 7]
+    )
+    assert weighted_layers(settings.replace(style_weight=0.0), "style") == []
+
+
+def test_a_chain_needs_the_layer_before_each_of_its_terms():
+    layers = ("relu1_1", "relu1_2", "relu2_1", "relu2_2")
+    settings = Settings(statistic="chained", style_layers=layers, style_layer_weights=(9, 1, 0, 1))
+    assert [name for name, _ in weighted_layers(settings, "style")] == ["relu1_2", "relu2_2"]
+    assert seen_layers(settings, "style") == list(layers)
+    settings = settings.replace(style_layer_weights=(1, 0, 0, 1))
+    assert seen_layers(settings, "style") == ["relu2_1", "relu2_2"]
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_every_statistic_paints(name, photo, painting):
+    """In float32, relative: the style loss falls, and only finite numbers occur."""
+    settings = Settings(statistic=name, tv_weight=0.0, content_weight=0.0)
+    objective = objective_for(photo, painting, settings)
+    *_, last = optimize(photo, objective, steps=12)
+    assert last.losses["style"] < 0.9 * float(objective(photo)["style"])
+    assert torch.isfinite(last.image).all()
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_paintings_of_different_sizes_blend(name, photo, painting):
+    """All weight on one painting is that painting; between them, neither is."""
+    layers = ("relu1_1", "relu1_2", "relu2_1")
+    encoder = Encoder(layers, weights=toy_weights("vgg19")).double()
+    photo, painting = photo.double(), painting.double()
+    statistic = STATISTICS[name]
+
+    def targets(styles, blend=None):
+        return measure_style(encoder, styles, layers=layers, statistic=statistic, blend=blend)
+
+    one, two = targets([photo]), targets([painting])
+    first, middle = targets([photo, painting], [1, 0]), targets([photo, painting], [1, 1])
+    for layer, target in one.items():
+        assert statistic.distance(target, first[layer]) < 1e-9 * statistic.distance(
+            target, two[layer]
+        )
+        whole = statistic.distance(target, two[layer])
+        assert statistic.distance(target, middle[layer]) < 0.9 * whole
+        if name != "nearest":  # whose union holds every position of both
+            assert statistic.distance(target, middle[layer]) > 1e-6 * whole

@@ -170,3 +170,31 @@ def test_coarse_bands_are_favoured_and_the_finest_is_left():
     assert torch.allclose(
         favour_coarse(checks, 1.5, 2)[..., 4:-4, 4:-4], checks[..., 4:-4, 4:-4], atol=1e-2
     )
+
+
+def test_adam_in_normalised_units_equals_torch_on_a_normalised_picture():
+    """What a program computes that normalises the picture first and optimises that."""
+    start = torch.rand((1, 3, 6, 5), generator=torch.Generator().manual_seed(2)).double()
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    deviation = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+
+    def loss(image):
+        return {"content": ((image - 0.3) ** 4).sum() + image.sin().sum()}
+
+    theirs = ((start - mean) / deviation).requires_grad_()
+    adam = torch.optim.Adam([theirs], lr=0.003)
+    for _ in range(4):
+        adam.zero_grad()
+        loss(theirs * deviation + mean)["content"].backward()
+        adam.step()
+    *_, last = optimize(
+        start,
+        loss,
+        steps=5,
+        optimizer="adam",
+        learning_rate=0.003,
+        clamp=False,
+        second_decay=0.999,
+        normalised_pixels=True,
+    )
+    assert (last.image - (theirs * deviation + mean)).abs().max() < 1e-7

@@ -111,3 +111,21 @@ def test_bad_settings_file(text, message, tmp_path):
 def test_missing_settings_file(tmp_path):
     with pytest.raises(SettingsError, match=r"nowhere.toml: cannot read these settings: No such"):
         recipe_settings(str(tmp_path / "nowhere.toml"))
+
+
+def test_all_layers_are_named():
+    assert Settings(style_layers=("all",)).style_layers[-1] == "relu5_4"
+    assert len(Settings(content_layers=("all",), network="vgg16").content_layers) == 13
+    with pytest.raises(SettingsError, match="all: no such layer"):
+        Settings(style_layers=("all", "relu1_1"))
+
+
+def test_a_chain_has_two_layers():
+    with pytest.raises(SettingsError, match="at least two style_layers"):
+        Settings(statistic="chained", style_layers=("relu1_1",))
+    with pytest.raises(SettingsError, match="style_layer_weights are all 0"):
+        Settings(
+            statistic="chained",
+            style_layers=("relu1_1", "relu1_2"),
+            style_layer_weights=(1.0, 0.0),
+        )

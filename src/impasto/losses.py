@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from impasto.encoder import Encoder
+from impasto.layers import layer_names
 from impasto.settings import Settings
-from impasto.statistics import STATISTICS
+from impasto.statistics import chosen_statistic
 from impasto.targets import Targets
 
 __all__ = ["Objective", "chroma_variation", "content_loss", "total_variation"]
@@ -27,20 +29,29 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
     return (features - target).square().mean()
 
 
-def total_variation(image: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Measure how restless a picture is: Σ |∂x| + |∂y| over neighbours, pixels and channels.
+def total_variation(
+    image: Tensor, *, reduction: str = "mean", isotropic: bool = False, power: float = 1.0
+) -> Tensor:
+    """Measure how restless a picture is, from the differences ∂x and ∂y of neighbours.
 
     Args:
         image: (B, 3, H, W).
         reduction: "sum", or "mean": the sum divided by the number of values, 3·H·W.
+        isotropic: add up (∂x² + ∂y²)^power, where a pixel has both neighbours, instead of
+            |∂x|^power + |∂y|^power.
+        power: ≥ 1.
 
     Returns: a scalar; 0 for a constant picture.
-    Paper:   Mahendran & Vedaldi 2015 brought it to inverted features; anisotropic and of power 1
-             as in neural-style.
+    Paper:   Mahendran & Vedaldi 2015 brought it to inverted features, isotropic; anisotropic and
+             of power 1 as in neural-style.
     """
-    across = (image[..., :, 1:] - image[..., :, :-1]).abs().sum()
-    down = (image[..., 1:, :] - image[..., :-1, :]).abs().sum()
-    return across + down if reduction == "sum" else (across + down) / image.numel()
+    across = image[..., :, 1:] - image[..., :, :-1]
+    down = image[..., 1:, :] - image[..., :-1, :]
+    if isotropic:
+        total = (across[..., :-1, :].square() + down[..., :-1].square()).pow(power).sum()
+    else:
+        total = across.abs().pow(power).sum() + down.abs().pow(power).sum()
+    return total if reduction == "sum" else total / image.numel()
 
 
 def chroma_variation(image: Tensor) -> Tensor:
@@ -73,28 +84,52 @@ class Objective(nn.Module):
         self.encoder = encoder
         self.targets = targets
         self.settings = settings
-        self.statistic = STATISTICS[settings.statistic]
-        self._content_scales = _scales(content_loss, targets.content, settings.content_form)
-        self._style_scales = _scales(self.statistic.distance, targets.style, settings.style_form)
+        self.statistic = chosen_statistic(settings)
+        self._inputs = self.statistic.inputs(seen_layers(settings, "style"))
+        self._content_scales = dict.fromkeys(targets.content, 1.0)
+        self._style_scales = dict.fromkeys(targets.style, 1.0)
+        # Raw losses of VGG's layers differ by four orders of magnitude, so that one or two of
+        # them decide alone; as a share of the loss of an empty picture, they weigh alike on every
+        # layer, network and painting.
+        if settings.content_form == "relative":
+            for name, aim in targets.content.items():
+                self._content_scales[name] = float(aim.square().mean()) or 1.0
+        if settings.style_form == "relative":
+            for name, aim in targets.style.items():
+                self._style_scales[name] = self.statistic.empty_distance(aim) or 1.0
 
     def by_layer(self, image: Tensor) -> dict[str, Tensor]:
         """Return every term of every layer: "content relu4_2", "style relu1_1", …, "tv"."""
-        settings = self.settings
         features = self.encoder(image)
         terms: dict[str, Tensor] = {}
-        for name, weight in weighted_layers(settings, "content"):
-            loss = content_loss(features[name], self.targets.content[name])
-            terms[f"content {name}"] = weight / self._content_scales[name] * loss
-        for name, weight in weighted_layers(settings, "style"):
-            measured = self.statistic.measure(features[name])
-            loss = self.statistic.distance(measured, self.targets.style[name])
-            terms[f"style {name}"] = weight / self._style_scales[name] * loss
-        if settings.tv_weight > 0:
-            variation = total_variation(image, reduction=settings.tv_reduction)
-            terms["tv"] = settings.tv_weight * variation
-        if settings.chroma_weight > 0:
-            terms["tv chroma"] = settings.chroma_weight * chroma_variation(image)
+        for name, weight in weighted_layers(self.settings, "content"):
+            terms[f"content {name}"] = self._content_term(name, weight, features)
+        for name, weight in weighted_layers(self.settings, "style"):
+            terms[f"style {name}"] = self._style_term(name, weight, features)
+        if self.settings.tv_weight > 0:
+            terms["tv"] = self.settings.tv_weight * total_variation(
+                image,
+                reduction=self.settings.tv_reduction,
+                isotropic=self.settings.tv_isotropic,
+                power=self.settings.tv_power,
+            )
+        if self.settings.chroma_weight > 0:
+            terms["tv chroma"] = self.settings.chroma_weight * chroma_variation(image)
         return terms
+
+    def _content_term(self, name: str, weight: float, features: Mapping[str, Tensor]) -> Tensor:
+        (seen,) = self._watched(weight, [features[name]])
+        factor = content_factor(self.settings.content_form, seen) / self._content_scales[name]
+        return weight * factor * content_loss(seen, self.targets.content[name])
+
+    def _style_term(self, name: str, weight: float, features: Mapping[str, Tensor]) -> Tensor:
+        maps = self._watched(weight, [features[each] for each in self._inputs[name]])
+        factor = style_factor(self.settings.style_form, maps) / self._style_scales[name]
+        measured = self.statistic.measure(*maps)
+        return weight * factor * self.statistic.distance(measured, self.targets.style[name])
+
+    def _watched(self, weight: float, maps: Sequence[Tensor]) -> Sequence[Tensor]:
+        return normalise_gradient(weight, *maps) if self.settings.normalise_gradients else maps
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Return the terms {"content": …, "style": …, "tv": …} of an image (1, 3, H, W).
@@ -104,28 +139,93 @@ class Objective(nn.Module):
         return sum_by_term(self.by_layer(image), image)
 
 
-def _scales(
-    distance: Callable[[Tensor, Tensor], Tensor], targets: Mapping[str, Tensor], form: str
-) -> dict[str, float]:
-    """Return what each layer's loss is divided by: 1, or the loss of an empty picture there.
+def content_factor(form: str, features: Tensor) -> float:
+    """Turn `content_loss`, Σ(F − P)² / n, into the form of a recipe.
 
-    Raw losses of VGG's layers differ by four orders of magnitude, so that one or two of them
-    decide alone; as a share of what there is to reach, they weigh alike on every layer, network
-    and painting.
+    gatys: ½ Σ (F − P)²; vgg16: ½ Σ ((F − P) / n)², with n = B·C·h·w.
     """
-    if form == "mean":
-        return dict.fromkeys(targets, 1.0)
-    empty = {name: float(distance(torch.zeros_like(each), each)) for name, each in targets.items()}
-    return {name: scale if scale > 0 else 1.0 for name, scale in empty.items()}
+    if form == "gatys":
+        return features.numel() / 2
+    return 1 / (2 * features.numel()) if form == "vgg16" else 1.0
+
+
+def style_factor(form: str, maps: Sequence[Tensor]) -> float:
+    """Turn `gram_distance`, Σ(G − A)² / (C·C′)², into the form of a recipe.
+
+    With G and A already divided by the number of positions, M of the picture's: gatys,
+    Σ(G − A)² / (4 C C′); notebook, mean((M·G − M·A)²) / (C·M) for C = C′; vgg16,
+    ½ Σ((G − A) / (C · C²))². The factors apply to other statistics just the same.
+
+    Args: maps: the layer's features and, where the statistic wants them, those of the layer before.
+    """
+    pairs = maps[0].shape[1] * maps[-1].shape[1]
+    if form == "gatys":
+        return pairs / 4
+    if form == "notebook":
+        return math.sqrt(pairs) * max(each.shape[2] * each.shape[3] for each in maps)
+    return 1 / (2 * pairs) if form == "vgg16" else 1.0
+
+
+class _NormalisedGradient(torch.autograd.Function):
+    """Features, unchanged; what flows back is scaled to an L1 norm, the weight."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: float, *maps: Tensor) -> tuple[Tensor, ...]:
+        ctx.weight = weight
+        return tuple(each.view_as(each) for each in maps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        norm = torch.stack([each.abs().sum() for each in gradients]).sum()
+        norm = norm.clamp(min=torch.finfo(norm.dtype).tiny)  # 0 / 0 at the target is 0
+        return (None, *(each / norm * ctx.weight for each in gradients))
+
+
+def normalise_gradient(weight: float, *maps: Tensor) -> tuple[Tensor, ...]:
+    """Return features whose gradient, from one layer's loss, will have this L1 norm.
+
+    However large the loss is, only the weight says how strongly the layer pulls. The gradient is
+    then not that of the loss that is shown.
+
+    Args:
+        weight: the norm, over all maps together.
+        maps: (B, C, h, w), one per layer that the loss looks at.
+
+    Paper: neural-style (Johnson 2015) in Lua, -normalize_gradients: each layer's gradient divided
+           by its L1 norm (+ 1e-8), times the weight. Programs that wrap the scalar loss instead
+           only square the weight. Differs: nothing is added to the norm.
+    """
+    scaled: tuple[Tensor, ...] = _NormalisedGradient.apply(weight, *maps)  # type: ignore[no-untyped-call]
+    return scaled
 
 
 def weighted_layers(settings: Settings, kind: str) -> list[tuple[str, float]]:
-    """List the layers of the content or style term with their weights, none of them 0."""
+    """List the layers that have a content or style term with their weights, none of them 0."""
     layers: Sequence[str] = getattr(settings, f"{kind}_layers")
-    weights: Sequence[float] = getattr(settings, f"{kind}_layer_weights") or [1.0] * len(layers)
+    given: Sequence[float] = getattr(settings, f"{kind}_layer_weights") or [1.0] * len(layers)
+    weighting: str = getattr(settings, f"{kind}_weighting")
     total: float = getattr(settings, f"{kind}_weight")
-    pairs = [(name, total * weight) for name, weight in zip(layers, weights, strict=True)]
-    return [(name, weight) for name, weight in pairs if weight > 0]
+    weights = dict(zip(layers, given, strict=True))
+    if kind == "style":
+        weights = {name: weights[name] for name in chosen_statistic(settings).inputs(layers)}
+    if weighting == "geometric":
+        order = layer_names(settings.network)
+        depths = sorted(weights, key=order.index)
+        ratio = 0.5 if kind == "style" else 2.0
+        weights = {name: weights[name] * ratio ** depths.index(name) for name in weights}
+    if weighting != "given":
+        total /= sum(weights.values()) or 1.0
+    return [(name, total * weight) for name, weight in weights.items() if total * weight > 0]
+
+
+def seen_layers(settings: Settings, kind: str) -> list[str]:
+    """List the layers whose features the content or style term needs, in the settings' order."""
+    layers: Sequence[str] = getattr(settings, f"{kind}_layers")
+    inputs = chosen_statistic(settings).inputs(layers) if kind == "style" else {}
+    needed = {
+        each for name, _ in weighted_layers(settings, kind) for each in inputs.get(name, (name,))
+    }
+    return [name for name in layers if name in needed]
 
 
 def sum_by_term(terms: Mapping[str, Tensor], like: Tensor) -> dict[str, Tensor]:

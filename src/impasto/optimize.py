@@ -35,6 +35,9 @@ _FIRST_STEP = 0.01
 _COARSE_GAIN = 1.2
 _BANDS = 5
 
+# The standard deviations of ImageNet's colors, in sRGB order (torchvision.transforms).
+_IMAGENET_DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Step:
@@ -77,6 +80,8 @@ def optimize(
     history: int = 20,
     averaging: float = 0.0,
     clamp: bool = True,
+    second_decay: float = 0.99,
+    normalised_pixels: bool = False,
 ) -> Iterator[Step]:
     """Minimise the objective over the pixels, and yield after every evaluation.
 
@@ -94,11 +99,15 @@ def optimize(
         history: how many past steps L-BFGS remembers.
         averaging: decay of the running average that is yielded instead of the iterate; 0: none.
         clamp: keep pixels in [0, 1], as a constraint that the optimiser knows of.
+        second_decay: Adam's decay of squared gradients, β₂.
+        normalised_pixels: measure Adam's steps in standard deviations of ImageNet's colors.
 
     Raises: DivergenceError: smaller steps did not help; carries the last good image.
     """
     method: _Method = (
-        _LBFGS(history, clamp) if optimizer == "lbfgs" else _Adam(learning_rate, clamp)
+        _LBFGS(history, clamp)
+        if optimizer == "lbfgs"
+        else _Adam(learning_rate, clamp, second_decay, normalised_pixels)
     )
     average = _Average(averaging)
     start = time.perf_counter()
@@ -183,13 +192,16 @@ class _Method(Protocol):
 class _Adam:
     """Adam (Kingma & Ba 2015) with the pixels clamped after each step."""
 
-    # β₂ and ε as usual for pixels: crowsonkb/style-transfer-pytorch.
-    betas = (0.9, 0.99)
+    first_decay = 0.9  # β₁ and ε as Kingma & Ba have them
     epsilon = 1e-8
 
-    def __init__(self, learning_rate: float, clamp: bool) -> None:
+    def __init__(
+        self, learning_rate: float, clamp: bool, second_decay: float, normalised: bool
+    ) -> None:
         self.learning_rate = learning_rate
         self.clamp = clamp
+        self.second_decay = second_decay
+        self.unit = _IMAGENET_DEVIATION if normalised else torch.ones(1, 1, 1, 1)
         self._forget()
 
     def _forget(self) -> None:
@@ -202,8 +214,9 @@ class _Adam:
         self._forget()
 
     def step(self, last: _Evaluation) -> Tensor:
-        point, gradient = last.point, last.gradient
-        first, second = self.betas
+        unit = self.unit.to(last.point)
+        point, gradient = last.point, last.gradient * unit
+        first, second = self.first_decay, self.second_decay
         if self.first is None or self.second is None:
             self.first, self.second = torch.zeros_like(point), torch.zeros_like(point)
         self.count += 1
@@ -211,7 +224,7 @@ class _Adam:
         self.second = self.second.lerp(gradient.square(), 1 - second)
         mean = self.first / (1 - first**self.count)
         deviation = (self.second / (1 - second**self.count)).sqrt() + self.epsilon
-        following = point - self.learning_rate * mean / deviation
+        following = point - self.learning_rate * unit * mean / deviation
         return following.clamp(0, 1) if self.clamp else following
 
 

@@ -39,6 +39,59 @@ class Recipe:
     schedule: Mapping[str, Any] = field(default_factory=dict)
 
 
+# What a reproduction must not inherit from our defaults, which may change.
+_PLAIN_OBJECTIVE: dict[str, Any] = {
+    "network": "vgg19",
+    "weights": "bundled",
+    "weights_convention": "auto",
+    "normalised": False,
+    "pooling": "max",
+    "pooling_rescaled": False,
+    "padding": "zero",
+    "pixel_range": 255.0,
+    "content_layers": ("relu4_2",),
+    "content_layer_weights": (),
+    "content_weighting": "given",
+    "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    "style_layer_weights": (),
+    "style_weighting": "given",
+    "statistic": "gram",
+    "activation_shift": 0.0,
+    "correlation_blur": 0.0,
+    "directions": 0,
+    "neighbours": 4096,
+    "content_form": "mean",
+    "style_form": "mean",
+    "normalise_gradients": False,
+    "content_weight": 1.0,
+    "style_weight": 1.0,
+    "tv_weight": 0.0,
+    "chroma_weight": 0.0,
+    "color": "style",
+    "tv_reduction": "mean",
+    "tv_isotropic": False,
+    "tv_power": 1.0,
+}
+_PLAIN_SCHEDULE: dict[str, Any] = {
+    "style_scale": 1.0,
+    "init": "content",
+    "noise": 0.25,
+    "steps": 500,
+    "coarsest": 0,  # one level: none of these programs goes from coarse to fine
+    "level_ratio": 2.0,
+    "step_decay": 0.0,
+    "optimizer": "lbfgs",
+    "learning_rate": 0.02,
+    "second_decay": 0.999,
+    "normalised_pixels": False,
+    "history": 100,
+    "averaging": 0.0,
+    "clamp": False,
+}
+# The paper names L-BFGS and white noise; 500 steps as in the authors' notebooks
+# (leongatys/NeuralImageSynthesis), 100 past steps as Lua's optim.lbfgs keeps.
+_GATYS_SCHEDULE = {**_PLAIN_SCHEDULE, "init": "noise"}
+
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(
         purpose="A finished picture in minutes on a plain CPU.",
@@ -48,27 +101,116 @@ RECIPES: dict[str, Recipe] = {
         purpose="The objective and the optimiser of neural-style 0.5.7, loss for loss.",
         source="neural-style 0.5.7 (PyPI), after Johnson 2015",
         objective={
-            "network": "vgg19",
-            "padding": "zero",
+            **_PLAIN_OBJECTIVE,
             "pixel_range": 256.0,  # its preprocess multiplies by 256, not 255
-            "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
-            "content_form": "mean",
-            "style_form": "mean",
             "content_weight": 5.0,
             "style_weight": 100.0,
             # 1e-3 · Σ(|∂x| + |∂y|) over pixels of 0…256; here pixels are 0…1.
             "tv_weight": 0.256,
             "tv_reduction": "sum",
-            "chroma_weight": 0.0,
         },
         schedule={
+            **_PLAIN_SCHEDULE,
             "init": "noise",
             "noise": 1e-3 / 256,  # randn · 1e-3 around the mean color, in its pixel units
-            "coarsest": 0,
             "steps": 1000,
-            "history": 100,
-            "clamp": False,
         },
+    ),
+    "gatys": Recipe(
+        purpose="The paper that began it all, term for term.",
+        source="Gatys, Ecker & Bethge, arXiv 1508.06576 and CVPR 2016",
+        objective={
+            **_PLAIN_OBJECTIVE,
+            "normalised": True,  # section 2
+            "pooling": "average",  # section 2
+            "content_form": "gatys",  # equation 1: half the sum, so α/β shifts with size
+            "style_form": "gatys",  # equations 3 and 4
+            "style_weighting": "shares",  # w_l = 1 / number of active layers
+            "content_weight": 1.0,  # α
+            "style_weight": 1e3,  # β: α/β = 1e-3 in figure 3
+        },
+        schedule=_GATYS_SCHEDULE,
+    ),
+    "novak-nikulin": Recipe(
+        purpose="More of a style's structure: every layer, weighed, shifted, and chained.",
+        source="Novak & Nikulin, arXiv 1605.04603",
+        objective={
+            **_PLAIN_OBJECTIVE,
+            # What it does not name (pooling, α, β) is as in Gatys et al., whom it improves on.
+            "normalised": True,
+            "pooling": "average",
+            "content_layers": ("all",),
+            "content_weighting": "geometric",  # 2^d(l), of sum 1
+            "style_layers": ("all",),
+            "style_weighting": "geometric",  # 2^(D − d(l)), of sum 1
+            "statistic": "chained",  # G^(l, l−1) instead of G^l
+            "activation_shift": -1.0,
+            "correlation_blur": 0.0,  # blurred correlations: better, but slow to converge
+            "content_form": "gatys",
+            "style_form": "gatys",  # 1 / (4 · N_l · N_(l−1) · M²)
+            "content_weight": 1.0,
+            "style_weight": 1e3,
+        },
+        schedule=_GATYS_SCHEDULE,
+    ),
+    "notebook": Recipe(
+        purpose="What thousands of course notebooks do. Exact with --weights torchvision "
+        "--style-weight 1e4; retuned for the bundled weights.",
+        source="Udacity's style transfer notebook (deep-learning-v2-pytorch)",
+        objective={
+            **_PLAIN_OBJECTIVE,
+            "style_layer_weights": (1.0, 0.75, 0.2, 0.2, 0.2),
+            "style_form": "notebook",
+            "content_weight": 1.0,  # α
+            # β = 1e4 for torchvision's weights. The bundled ones see pixels 255 · 0.226 = 57.6
+            # times as large; content grows by the square of that and style by its fourth power,
+            # so β / 57.6² keeps their balance.
+            "style_weight": 3.0,
+        },
+        schedule={
+            **_PLAIN_SCHEDULE,
+            "optimizer": "adam",
+            "learning_rate": 0.003,
+            "normalised_pixels": True,
+            "steps": 5000,
+        },
+    ),
+    "vgg16": Recipe(
+        purpose="VGG-16 with a style term on every layer and a smooth total variation.",
+        source="a VGG-16 program with weights 0.1, 5 and 0.01; start and steps are ours",
+        objective={
+            **_PLAIN_OBJECTIVE,
+            "network": "vgg16",
+            "content_form": "vgg16",
+            "style_layers": ("all",),
+            "style_form": "vgg16",
+            "content_weight": 0.1,
+            "style_weight": 5.0,
+            "tv_weight": 0.01,
+            "tv_reduction": "sum",
+            "tv_isotropic": True,
+            "tv_power": 1.25,  # Σ (∂x² + ∂y²)^1.25 on pixels of [0, 1]
+        },
+        schedule={
+            **_PLAIN_SCHEDULE,
+            "optimizer": "adam",
+            "learning_rate": 0.01,
+        },
+    ),
+    "average-pooling": Recipe(
+        purpose="Mean squared errors with average pooling; content from the deep relu5_2. "
+        "For VGG-19 and VGG-16.",
+        source="Gatys et al. 2016, section 2, on pooling; weights and schedule are ours",
+        objective={
+            **_PLAIN_OBJECTIVE,
+            "pooling": "average",
+            "content_layers": ("relu5_2",),
+            # Averages fade, most so in relu5_2. With these weights the style of a bundled photo
+            # costs, at 128 px, 7 times what painting over its content would; VGG-16: 60 times.
+            "content_weight": 1.0,
+            "style_weight": 0.1,
+        },
+        schedule=_PLAIN_SCHEDULE,
     ),
 }
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from impasto.errors import SettingsError, nearest_match
-from impasto.layers import check_layer
+from impasto.layers import check_layer, layer_names
 
 __all__ = ["TYPES", "Settings"]
 
@@ -27,8 +27,10 @@ NetworkName = Literal["vgg19", "vgg16"]
 ConventionName = Literal["auto", "caffe", "torchvision"]
 PoolingName = Literal["max", "average", "l2"]
 PaddingName = Literal["zero", "replicate"]
-StatisticName = Literal["gram"]
-FormName = Literal["mean", "relative"]
+StatisticName = Literal["gram", "shifted", "chained", "moments", "wasserstein", "sliced", "nearest"]
+ContentFormName = Literal["mean", "relative", "gatys", "vgg16"]
+StyleFormName = Literal["mean", "relative", "gatys", "notebook", "vgg16"]
+WeightingName = Literal["given", "shares", "geometric"]
 ReductionName = Literal["mean", "sum"]
 OptimizerName = Literal["lbfgs", "adam"]
 MatchingName = Literal["symmetric", "cholesky", "pca", "histogram"]
@@ -108,33 +110,88 @@ class Settings:
         255.0, "Value of white before the mean color is subtracted.", half="objective", low=1
     )
     content_layers: tuple[str, ...] = _option(
-        ("relu4_2",), "Layers whose features say what is where.", half="objective"
+        ("relu4_2",),
+        "Layers whose features say what is where; all: every reluX_Y.",
+        half="objective",
     )
     content_layer_weights: tuple[float, ...] = _option(
         (), "A weight per content layer; none: 1 each.", half="objective", low=0
     )
+    content_weighting: WeightingName = _option(
+        "given",
+        "Content layers' weights as given, as shares of their sum, or as shares that double from "
+        "layer to deeper layer.",
+        half="objective",
+        source="Novak & Nikulin 2016, for geometric",
+    )
     style_layers: tuple[str, ...] = _option(
         ("relu1_1", "relu2_1", "relu3_1", "relu4_1"),
-        "Layers whose statistics say how it is painted.",
+        "Layers whose statistics say how it is painted; all: every reluX_Y.",
         half="objective",
         source="Gatys et al. 2016, figure 1d",
     )
     style_layer_weights: tuple[float, ...] = _option(
         (), "A weight per style layer; none: 1 each.", half="objective", low=0
     )
+    style_weighting: WeightingName = _option(
+        "given",
+        "Style layers' weights as given, as shares of their sum, or as shares that halve from "
+        "layer to deeper layer.",
+        half="objective",
+        source="Novak & Nikulin 2016, for geometric",
+    )
     statistic: StatisticName = _option(
         "gram", "What is compared between the painting and the picture.", half="objective"
     )
-    content_form: FormName = _option(
+    activation_shift: float = _option(
+        -1.0,
+        "Added to the features before they are correlated, by the statistics shifted and chained.",
+        half="objective",
+        source="Novak & Nikulin 2016",
+    )
+    correlation_blur: float = _option(
+        0.0,
+        "Blur of the shallower layer in the statistic chained: a standard deviation in its "
+        "positions; 0: none.",
+        half="objective",
+        low=0,
+        high=100,
+        source="Novak & Nikulin 2016",
+    )
+    directions: int = _option(
+        0,
+        "Random lines that the statistic sliced compares along; 0: as many as channels.",
+        half="objective",
+        low=0,
+        high=100_000,
+        source="Heitz et al. 2021",
+    )
+    neighbours: int = _option(
+        4096,
+        "Positions of the paintings, per layer, in which the statistic nearest looks for matches.",
+        half="objective",
+        low=1,
+        high=10**7,
+        source="NNST's last pass: 64 x 64",
+    )
+    content_form: ContentFormName = _option(
         "relative",
-        "Content loss as a mean over features, or that divided by the photo's own mean square.",
+        "Content loss as a mean over features, that divided by the photo's own mean square, or as "
+        "in the recipe of that name.",
         half="objective",
     )
-    style_form: FormName = _option(
+    style_form: StyleFormName = _option(
         "relative",
-        "Style loss as a mean, or that divided by the painting's own mean square, so that every "
-        "layer, network and painting weighs alike.",
+        "Style loss as a mean, that divided by the painting's own mean square, so that every "
+        "layer, network and painting weighs alike, or as in the recipe of that name.",
         half="objective",
+    )
+    normalise_gradients: bool = _option(
+        False,
+        "Divide the gradient of every layer's loss by its own L1 norm there, so that only the "
+        "weights say which layer counts. Losses are shown as they are.",
+        half="objective",
+        source="neural-style (Johnson 2015), -normalize_gradients",
     )
     content_weight: float = _option(
         1.0, "How much the photo counts.", half="objective", low=0, common=True
@@ -167,6 +224,19 @@ class Settings:
         half="objective",
         source="Gatys et al. 2016, arXiv 1606.05897",
         common=True,
+    )
+    tv_isotropic: bool = _option(
+        False,
+        "Total variation by the squared length of the gradient instead of |∂x| + |∂y|.",
+        half="objective",
+        source="Mahendran & Vedaldi 2015",
+    )
+    tv_power: float = _option(
+        1.0,
+        "Power of what the total variation adds up.",
+        half="objective",
+        low=1,
+        high=8,
     )
 
     # The schedule: from which picture, at which sizes, by which steps.
@@ -224,6 +294,20 @@ class Settings:
         high=10,
         source="crowsonkb/style-transfer-pytorch",
     )
+    second_decay: float = _option(
+        0.99,
+        "Adam's decay of squared gradients, β₂.",
+        half="schedule",
+        low=0,
+        high=0.999999,
+        source="crowsonkb/style-transfer-pytorch",
+    )
+    normalised_pixels: bool = _option(
+        False,
+        "Let Adam move pixels in ImageNet's units, standard deviations of each color, as programs "
+        "do that normalise the picture before they optimise it.",
+        half="schedule",
+    )
     history: int = _option(
         20, "How many past steps L-BFGS remembers.", half="schedule", low=1, high=1000
     )
@@ -243,6 +327,11 @@ class Settings:
         for option in dataclasses.fields(self):
             value = _checked(option, getattr(self, option.name))
             object.__setattr__(self, option.name, value)
+        for name in ("content_layers", "style_layers"):
+            if getattr(self, name) == ("all",):
+                every = layer_names(self.network)
+                relus = tuple(each for each in every if each.startswith("relu"))
+                object.__setattr__(self, name, relus)
         for kind in ("content", "style"):
             layers, weights = (
                 getattr(self, f"{kind}_layers"),
@@ -251,6 +340,8 @@ class Settings:
             self._check_layers(kind, layers, weights)
         if self.content_weight == self.style_weight == 0:
             raise SettingsError("content_weight and style_weight are both 0: nothing to aim at")
+        if self.statistic == "chained" and self.style_weight > 0 and len(self.style_layers) < 2:
+            raise SettingsError("the statistic chained needs at least two style_layers")
 
     def _check_layers(self, kind: str, layers: tuple[str, ...], weights: tuple[float, ...]) -> None:
         for name in layers:
@@ -264,6 +355,8 @@ class Settings:
                 f"{kind}_layer_weights has {len(weights)} numbers for {len(layers)} layers "
                 f"({', '.join(layers)})"
             )
+        if kind == "style" and self.statistic == "chained":
+            weights = weights[1:]  # the first layer only has a term as the neighbour of the second
         if weights and not any(weights):
             raise SettingsError(f"{kind}_layer_weights are all 0: nothing to aim at")
 

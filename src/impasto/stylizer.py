@@ -27,11 +27,11 @@ from impasto.images import (
     to_pillow,
 )
 from impasto.layers import deepest, minimum_side
-from impasto.losses import Objective, weighted_layers
+from impasto.losses import Objective, seen_layers
 from impasto.optimize import Step, Terms, optimize
 from impasto.pyramid import Level, pyramid, steps_within
 from impasto.settings import Settings
-from impasto.statistics import STATISTICS
+from impasto.statistics import chosen_statistic
 from impasto.targets import Targets, measure_content, measure_style
 
 if TYPE_CHECKING:
@@ -114,9 +114,7 @@ class Stylizer:
         self.settings = settings or Settings()
         self.device = choose_device(device)
         self.layers = [
-            name
-            for kind in ("content", "style")
-            for name, _ in weighted_layers(self.settings, kind)
+            name for kind in ("content", "style") for name in seen_layers(self.settings, kind)
         ]
         self.encoder = Encoder(
             self.layers,
@@ -180,13 +178,13 @@ class Stylizer:
             content=measure_content(
                 self.encoder,
                 content_in_color(content, settings.color).to(self.device),
-                [name for name, _ in weighted_layers(settings, "content")],
+                seen_layers(settings, "content"),
             ),
             style=measure_style(
                 self.encoder,
                 [each.to(self.device) for each in styles],
-                layers=[name for name, _ in weighted_layers(settings, "style")],
-                statistic=STATISTICS[settings.statistic],
+                layers=seen_layers(settings, "style"),
+                statistic=chosen_statistic(settings),
             ),
         )
 
@@ -216,6 +214,8 @@ class Stylizer:
             history=settings.history,
             averaging=settings.averaging,
             clamp=settings.clamp,
+            second_decay=settings.second_decay,
+            normalised_pixels=settings.normalised_pixels,
         )
 
     def stylize(
@@ -327,7 +327,7 @@ def load_inputs(
         raise SettingsError("no style given: name at least one painting")
     photo = load_picture(content)
     paintings = [load_picture(style) for style in many]
-    names = [n for kind in ("content", "style") for n, _ in weighted_layers(settings, kind)]
+    names = [name for kind in ("content", "style") for name in seen_layers(settings, kind)]
     deep = deepest(tuple(names), settings.network)
     check_size(photo, fit(photo.size, settings.long_side), deep, "content")
     for painting in paintings:

@@ -46,10 +46,9 @@ def measure_style(
     statistic: Statistic,
     blend: Sequence[float] | None = None,
 ) -> dict[str, Tensor]:
-    """Return the statistic of one painting, or the weighted mean of several's, layer by layer.
+    """Return the statistic of one painting, or what several's blend to, layer by layer.
 
-    For a squared distance, aiming at the mean of the targets has the same gradient as the mean
-    of the distances to each.
+    A statistic that looks at two layers has a target for the deeper of each pair of neighbours.
 
     Args:
         styles: images (1, 3, H, W), each of its own size.
@@ -60,10 +59,11 @@ def measure_style(
     weights = [1.0] * len(styles) if blend is None else list(blend)
     if not styles or len(weights) != len(styles) or sum(weights) <= 0:
         raise ShapeError(f"{len(styles)} styles with {len(weights)} blend weights: {weights}")
-    targets: dict[str, Tensor] = {}
-    for image, weight in zip(styles, weights, strict=True):
+    shares = [weight / sum(weights) for weight in weights]
+    measured: dict[str, list[Tensor]] = {}
+    for image in styles:
         features = encoder(image)
-        for name in layers:
-            share = statistic.measure(features[name]) * (weight / sum(weights))
-            targets[name] = targets[name] + share if name in targets else share
-    return targets
+        for name, inputs in statistic.inputs(layers).items():
+            target = statistic.measure(*(features[each] for each in inputs))
+            measured.setdefault(name, []).append(target)
+    return {name: statistic.blend(targets, shares) for name, targets in measured.items()}

@@ -14,6 +14,7 @@ import typer
 
 from impasto.apps.options import Bits, Force, GroupedCommand, Json, Quiet, with_settings
 from impasto.apps.painting import INTERRUPTED, Job, paint
+from impasto.apps.recipes_command import add_recipes_command
 from impasto.apps.recolor import recolor_command
 from impasto.errors import ImageError, ImpastoError
 from impasto.layers import CONVOLUTIONS, layer_names, minimum_side
@@ -184,6 +185,9 @@ def layers_command(
     """List a network's layers and the smallest picture each can see."""
     for name in layer_names(network):
         typer.echo(f"{name:8}  from {minimum_side(name)} px")
+
+
+add_recipes_command(app)
 
 
 def _print_version(value: bool) -> None:

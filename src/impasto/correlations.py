@@ -1,0 +1,319 @@
+"""Which features occur together: the Gram matrix, shifted, and chained from layer to layer.
+
+Also here, for every statistic: what a `Statistic` is, and what those have in common that follow
+from sums over positions (`Summed`), so that a picture can be measured part by part.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.errors import ShapeError
+
+__all__ = [
+    "Chained",
+    "Gram",
+    "Shifted",
+    "Statistic",
+    "Summed",
+    "Sums",
+    "enlarged",
+    "gram_distance",
+    "gram_matrix",
+]
+
+
+class Statistic(ABC):
+    """A way to describe the style of one layer, or of neighbouring layers.
+
+    Statistics are frozen dataclasses; their fields are settings of the same name.
+
+    Attributes:
+        span: how many layers it looks at: 1, or 2 for a layer and the one before it.
+    """
+
+    span: ClassVar[int] = 1
+
+    @abstractmethod
+    def measure(self, *maps: Tensor) -> Tensor:
+        """Describe the features of `span` layers, (B, C, h, w) each, deepest first."""
+
+    @abstractmethod
+    def distance(self, measured: Tensor, target: Tensor) -> Tensor:
+        """Compare two descriptions: a scalar ≥ 0, and 0 where they are equal."""
+
+    def blend(self, targets: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """Return what several paintings have in common: the weighted mean, weights of sum 1.
+
+        For a squared distance, aiming at the mean of the targets has the same gradient as the mean
+        of the distances to each.
+        """
+        return torch.stack([t * w for t, w in zip(targets, weights, strict=True)]).sum(0)
+
+    def empty_distance(self, target: Tensor) -> float:
+        """Return the distance of a measurement that is all 0: what a relative loss is 1 at."""
+        return float(self.distance(torch.zeros_like(target), target))
+
+    def inputs(self, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Tell, for each layer that has a term, which layers to measure, deepest first."""
+        return {
+            layers[last]: tuple(layers[last - back] for back in range(self.span))
+            for last in range(self.span - 1, len(layers))
+        }
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over positions p of maps X and Y; those of a picture's parts add up to the whole's.
+
+    Attributes:
+        products: Σ_p X[:, p] Y[:, p]ᵀ, (B, C, C′); Y is X where one layer is looked at.
+        totals: Σ_p X[:, p], (B, C).
+        count: how many positions.
+    """
+
+    products: Tensor
+    totals: Tensor
+    count: int
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.products + other.products, self.totals + other.totals, self.count + other.count
+        )
+
+
+class Summed(Statistic):
+    """A statistic that follows from `Sums`: a picture of any size can be measured part by part.
+
+    The gradient with respect to a part's features needs nothing of the other parts but the sums:
+    `gradient(pull(sums, target), *maps)`.
+    """
+
+    @abstractmethod
+    def accumulate(self, *maps: Tensor) -> Sums:
+        """Sum up the positions of a part, (B, C, h, w) per layer."""
+
+    @abstractmethod
+    def finish(self, sums: Sums) -> Tensor:
+        """Return the description of the whole."""
+
+    def measure(self, *maps: Tensor) -> Tensor:
+        """Describe a whole at once."""
+        return self.finish(self.accumulate(*maps))
+
+    def pull(self, sums: Sums, target: Tensor) -> Sums:
+        """Differentiate the distance of a whole by its sums."""
+        products = sums.products.detach().requires_grad_()
+        totals = sums.totals.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = self.distance(self.finish(Sums(products, totals, sums.count)), target)
+        on_products, on_totals = torch.autograd.grad(
+            loss, (products, totals), materialize_grads=True
+        )
+        return Sums(on_products, on_totals, sums.count)
+
+    def gradient(self, pull: Sums, *maps: Tensor) -> tuple[Tensor, ...]:
+        """Differentiate the distance of the whole by the features of a part.
+
+        With D and d the pulls on Σ X Xᵀ and Σ X, it is (D + Dᵀ) X + d at every position.
+        """
+        (features,) = maps
+        slope = (pull.products + pull.products.transpose(1, 2)) @ features.flatten(2)
+        return ((slope + pull.totals[..., None]).view_as(features),)
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Correlate every pair of channels, forgetting where: what Gatys et al. call style.
+
+    G[b, i, j] = Σ_p F[b, i, p] · F[b, j, p] / (h·w)
+
+    Args:    features: activations of one layer, (B, C, h, w), any float dtype.
+    Returns: (B, C, C), symmetric, positive semi-definite.
+    Raises:  ShapeError: features is not 4-D.
+    Paper:   Gatys, Ecker & Bethge, CVPR 2016. Differs: divided by h·w, so that a style weighs the
+             same at every size.
+    """
+    flat = positions(features)
+    return flat @ flat.transpose(1, 2) / flat.shape[2]
+
+
+def gram_distance(measured: Tensor, target: Tensor) -> Tensor:
+    """Compare two Gram matrices: mean over all C·C′ pairs of (G − A)² / (C·C′).
+
+    Args:    measured, target: (B, C, C′); C′ is C where one layer is looked at.
+    Returns: a scalar.
+    Paper:   neural-style (Johnson 2015) divides the Gram matrix by C·h·w and takes the mean squared
+             error. Gatys et al. sum over the pairs and divide by 4·C²·(h·w)², which at equal sizes
+             is C²/4 times as much: deep layers, with many channels, weigh more there.
+    """
+    channels = math.sqrt(target.shape[-2] * target.shape[-1])
+    return ((measured - target) / channels).square().mean()
+
+
+def positions(features: Tensor) -> Tensor:
+    """Return the features as columns, (B, C, h·w).
+
+    Raises: ShapeError: features is not 4-D.
+    """
+    if features.ndim != 4:
+        raise ShapeError(f"features are (B, C, h, w), not {tuple(features.shape)}")
+    return features.flatten(2)
+
+
+def sum_up(left: Tensor, right: Tensor) -> Sums:
+    """Sum the products of two maps' columns, (B, C, n) and (B, C′, n)."""
+    return Sums(left @ right.transpose(1, 2), left.sum(2), left.shape[2])
+
+
+@dataclass(frozen=True)
+class Gram(Summed):
+    """The Gram matrix, (B, C, C): see `gram_matrix` and `gram_distance`."""
+
+    def accumulate(self, *maps: Tensor) -> Sums:
+        """Sum up F Fᵀ."""
+        flat = positions(*maps)
+        return sum_up(flat, flat)
+
+    def finish(self, sums: Sums) -> Tensor:
+        """Divide by the number of positions."""
+        return sums.products / sums.count
+
+    def measure(self, *maps: Tensor) -> Tensor:
+        """Return the Gram matrix."""
+        return gram_matrix(*maps)
+
+    def distance(self, measured: Tensor, target: Tensor) -> Tensor:
+        """Return the mean squared difference, see `gram_distance`."""
+        return gram_distance(measured, target)
+
+
+@dataclass(frozen=True)
+class Shifted(Gram):
+    """The Gram matrix of shifted activations, G = (F + s)(F + s)ᵀ / (h·w), (B, C, C).
+
+    After a ReLU most features are 0, so that most entries of F Fᵀ say nothing. A shift lets two
+    features that are both absent count as occurring together.
+
+    Attributes:
+        activation_shift: s; −1 in the paper, for a network whose mean activations are 1.
+
+    Paper: Novak & Nikulin, arXiv 1605.04603. Differs: divided by h·w, as our `gram_matrix`.
+    """
+
+    activation_shift: float = -1.0
+
+    def accumulate(self, *maps: Tensor) -> Sums:
+        """Sum up (F + s)(F + s)ᵀ."""
+        return super().accumulate(maps[0] + self.activation_shift)
+
+    def measure(self, *maps: Tensor) -> Tensor:
+        """Return the shifted Gram matrix."""
+        return gram_matrix(maps[0] + self.activation_shift)
+
+    def gradient(self, pull: Sums, *maps: Tensor) -> tuple[Tensor, ...]:
+        """As without a shift, with F + s for F."""
+        return super().gradient(pull, maps[0] + self.activation_shift)
+
+
+@dataclass(frozen=True)
+class Chained(Summed):
+    """Correlations between a layer and the one before, instead of within a layer, (B, C, C′).
+
+    G = (F^l + s)(F^(l−1) + s)ᵀ / n over the n positions of the finer grid, to which the coarser
+    map is brought up.
+
+    Attributes:
+        activation_shift: s, as for `Shifted`.
+        correlation_blur: standard deviation, in positions of the finer grid, of a Gaussian over
+            the shallower map, which sees less of the picture than the deeper one; 0: none. With a
+            blur, parts of a picture need a margin.
+
+    Paper: Novak & Nikulin, arXiv 1605.04603, who blur l − k times between layers l and k: once
+           here. The coarser map's value is repeated over the positions that were pooled into it.
+    """
+
+    span: ClassVar[int] = 2
+    activation_shift: float = -1.0
+    correlation_blur: float = 0.0
+
+    def accumulate(self, *maps: Tensor) -> Sums:
+        """Sum up (F^l + s)(F^(l−1) + s)ᵀ on the finer grid."""
+        deep, shallow = self._on_one_grid(*maps)
+        return sum_up(positions(deep), positions(blurred(shallow, self.correlation_blur)))
+
+    def finish(self, sums: Sums) -> Tensor:
+        """Divide by the number of positions."""
+        return sums.products / sums.count
+
+    def distance(self, measured: Tensor, target: Tensor) -> Tensor:
+        """Return the mean squared difference, see `gram_distance`."""
+        return gram_distance(measured, target)
+
+    def gradient(self, pull: Sums, *maps: Tensor) -> tuple[Tensor, ...]:
+        """Differentiate by both layers: D (F^(l−1) + s) and Dᵀ (F^l + s), on their own grids."""
+        deep, shallow = self._on_one_grid(*maps)
+        near = blurred(shallow, self.correlation_blur).flatten(2)
+        on_deep = (pull.products @ near).view_as(deep)
+        on_shallow = (pull.products.transpose(1, 2) @ deep.flatten(2)).view_as(shallow)
+        # With zeros beyond the border, a symmetric blur is its own transpose.
+        on_shallow = blurred(on_shallow, self.correlation_blur)
+        return _gathered(on_deep, maps[0]), _gathered(on_shallow, maps[1])
+
+    def _on_one_grid(self, deep: Tensor, shallow: Tensor) -> tuple[Tensor, Tensor]:
+        size = max(deep.shape[-2:], shallow.shape[-2:])
+        shift = self.activation_shift
+        return enlarged(deep, size) + shift, enlarged(shallow, size) + shift
+
+
+def enlarged(features: Tensor, size: Sequence[int]) -> Tensor:
+    """Repeat each value over the positions of a finer grid, (h, w), that were pooled into it."""
+    if tuple(features.shape[-2:]) == tuple(size):
+        return features
+    rows, columns = _sources(features, size)
+    return features[..., rows, :][..., columns]
+
+
+def _gathered(slope: Tensor, features: Tensor) -> Tensor:
+    """Sum over the positions of a finer grid what belongs to each of a coarser one's."""
+    if slope.shape[-2:] == features.shape[-2:]:
+        return slope
+    rows, columns = _sources(features, slope.shape[-2:])
+    height, width = features.shape[-2:]
+    across = slope.new_zeros((*slope.shape[:-1], width)).index_add(-1, columns, slope)
+    return slope.new_zeros((*slope.shape[:-2], height, width)).index_add(-2, rows, across)
+
+
+def _sources(features: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Tell which row and column of a coarse map each of a finer grid's comes from.
+
+    Pooling halves and rounds down, so the factor is a power of 2 and the last odd row or column
+    of the fine grid, which no pooling saw, takes its neighbour's.
+    """
+    indices = []
+    for coarse, fine in zip(features.shape[-2:], size, strict=True):
+        factor = 1 << ((fine // coarse).bit_length() - 1)
+        index = torch.arange(fine, device=features.device) // factor
+        indices.append(index.clamp(max=coarse - 1))
+    return indices[0], indices[1]
+
+
+def blurred(features: Tensor, sigma: float) -> Tensor:
+    """Blur each channel by a Gaussian of this standard deviation; beyond the border is 0."""
+    if sigma == 0:
+        return features
+    reach = max(1, math.ceil(3 * sigma))
+    offsets = torch.arange(-reach, reach + 1, dtype=features.dtype, device=features.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma).square())
+    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
+    planes = features.flatten(0, 1)[:, None]  # (B·C, 1, h, w)
+    across = functional.conv2d(planes, kernel, padding=(0, reach))
+    down = functional.conv2d(across, kernel.transpose(2, 3), padding=(reach, 0))
+    return down.view_as(features)
