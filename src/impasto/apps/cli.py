@@ -12,11 +12,24 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from impasto.apps.flags import (
+    Bits,
+    Device,
+    Force,
+    Json,
+    Quiet,
+    Recipe,
+    SaveSettings,
+    Schedule,
+    SettingsFile,
+    Threads,
+    Time,
+)
 from impasto.apps.options import GroupedCommand, with_settings
 from impasto.apps.painting import INTERRUPTED, Job, paint
 from impasto.errors import ImageError, ImpastoError
 from impasto.layers import CONVOLUTIONS, layer_names, minimum_side
-from impasto.recipes import RECIPES, read_settings_file, recipe_settings
+from impasto.recipes import read_settings_file, recipe_settings
 from impasto.settings import Settings
 
 __all__ = ["app", "run"]
@@ -31,63 +44,6 @@ app = typer.Typer(
 EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
 DEMO_PHOTO = EXAMPLES / "neuschwanstein.jpg"
 DEMO_PAINTING = EXAMPLES / "church_at_auvers_van_gogh.jpg"
-
-Recipe = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME|FILE",
-        help=f"Settings to begin with: {', '.join(RECIPES)}, or a .toml file.",
-        autocompletion=lambda: list(RECIPES),
-    ),
-]
-Schedule = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|FILE",
-        help="Take start, sizes and steps from this other recipe.",
-        autocompletion=lambda: list(RECIPES),
-        hidden=True,
-    ),
-]
-SettingsFile = Annotated[
-    Path | None,
-    typer.Option("--settings", metavar="FILE", help="Change the recipe by those in a .toml file."),
-]
-SaveSettings = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Write all settings to a .toml file.", hidden=True),
-]
-Time = Annotated[
-    str | None,
-    typer.Option(
-        "--time", metavar="TIME", help="Choose steps that take about this long: 90s, 2m, 1h."
-    ),
-]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
-Bits = Annotated[
-    int,
-    typer.Option(metavar="8|16", help="Bits per channel, 16 for .png and .tiff.", hidden=True),
-]
-Threads = Annotated[
-    int | None,
-    # Thousands of threads crash the OpenMP library of some builds.
-    typer.Option(
-        min=1, max=256, metavar="N", help="CPU threads; if not given, one per core.", hidden=True
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        metavar="auto|cpu|cuda|mps",
-        help="What to compute on; auto takes a GPU if there is one.",
-        autocompletion=lambda: ["auto", "cpu", "cuda", "mps"],
-        hidden=True,
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="End with one line of JSON on stdout.", hidden=True)
-]
 
 
 @app.command("stylize", cls=GroupedCommand, options_metavar="CONTENT STYLE... -o OUT [OPTIONS]")
