@@ -1,7 +1,7 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → stylizer → pyramid | optimize → losses → targets → encoder | statistics
-     → images | weights | recipes → settings → layers → errors
+apps → dreaming → variations → stylizer → pyramid | optimize → losses → targets
+     → encoder | statistics → images | weights | recipes → settings → layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -21,6 +21,8 @@ import impasto
 PACKAGE = Path(impasto.__file__).parent
 LADDER = (
     ("apps",),
+    ("dreaming",),
+    ("variations",),
     ("stylizer",),
     ("pyramid", "optimize"),
     ("losses",),

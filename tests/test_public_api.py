@@ -34,13 +34,16 @@ PUBLIC = [
     "Stylizer",
     "WeightsError",
     "__version__",
+    "dream",
     "gram_matrix",
     "load_image",
     "load_picture",
     "read_metadata",
     "recipe_settings",
+    "reconstruct",
     "save_image",
     "stylize",
+    "texture",
 ]
 SOURCES = sorted(Path(impasto.__file__).parent.rglob("*.py"))
 

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from impasto.dreaming import dream
     from impasto.encoder import Encoder
     from impasto.errors import (
         DivergenceError,
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from impasto.settings import Settings
     from impasto.statistics import STATISTICS, Statistic, gram_matrix
     from impasto.stylizer import Pastiche, Stylizer, stylize
+    from impasto.variations import reconstruct, texture
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "dreaming": ("dream",),
     "encoder": ("Encoder",),
     "errors": (
         "DivergenceError",
@@ -52,6 +55,7 @@ _HOMES = {
     "settings": ("Settings",),
     "statistics": ("STATISTICS", "Statistic", "gram_matrix"),
     "stylizer": ("Pastiche", "Stylizer", "stylize"),
+    "variations": ("reconstruct", "texture"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -75,13 +79,16 @@ __all__ = [
     "Stylizer",
     "WeightsError",
     "__version__",
+    "dream",
     "gram_matrix",
     "load_image",
     "load_picture",
     "read_metadata",
     "recipe_settings",
+    "reconstruct",
     "save_image",
     "stylize",
+    "texture",
 ]
 
 
