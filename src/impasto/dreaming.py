@@ -30,7 +30,8 @@ DREAM: Mapping[str, Any] = {
 
 # How far a dream is shifted at most, in px (Mordvintsev's notebook).
 _JITTER = 32
-_GAIN, _BANDS = 1.2, 3
+# How many bands of the gradient are favoured: more of them push whole areas to pure colors.
+_BANDS = 2
 
 
 def dream(
@@ -124,7 +125,7 @@ def ascend(
         (gradient,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaf)
         numbers = {name: float(loss.detach()) for name, loss in losses.items()}
         yield Step(image, numbers, index, steps, seconds=time.perf_counter() - start)
-        smooth = favour_coarse(gradient, _GAIN, _BANDS).roll([-each for each in shift], (2, 3))
+        smooth = favour_coarse(gradient, bands=_BANDS).roll([-each for each in shift], (2, 3))
         image = (image - rate * smooth / smooth.abs().mean().clamp_min(1e-12)).clamp(0, 1)
 
 

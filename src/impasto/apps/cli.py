@@ -15,8 +15,13 @@ import typer
 from impasto.apps.flags import (
     Bits,
     Device,
+    Dpi,
+    Every,
     Force,
+    Frames,
     Json,
+    Plot,
+    Print,
     Quiet,
     Recipe,
     SaveSettings,
@@ -24,9 +29,14 @@ from impasto.apps.flags import (
     SettingsFile,
     Threads,
     Time,
+    Timelapse,
 )
+from impasto.apps.making_of import MakingOf
 from impasto.apps.options import GroupedCommand, with_settings
 from impasto.apps.painting import INTERRUPTED, Job, paint
+from impasto.apps.printing import for_print
+from impasto.apps.redo import redo_command
+from impasto.apps.variations import dream_command, reconstruct_command, texture_command
 from impasto.errors import ImageError, ImpastoError
 from impasto.layers import CONVOLUTIONS, layer_names, minimum_side
 from impasto.recipes import read_settings_file, recipe_settings
@@ -69,6 +79,12 @@ def stylize_command(
     settings_file: SettingsFile = None,
     save_settings: SaveSettings = None,
     budget: Time = None,
+    paper: Print = None,
+    dpi: Dpi = None,
+    every: Every = None,
+    frames: Frames = None,
+    timelapse: Timelapse = None,
+    plot: Plot = None,
     force: Force = False,
     bits: Bits = 8,
     threads: Threads = None,
@@ -82,6 +98,8 @@ def stylize_command(
     job = Job(
         content=content, styles=styles, output=output, save_settings=save_settings, budget=budget,
         force=force, bits=bits, threads=threads, device=device, quiet=quiet, json=as_json,
+        making=MakingOf(every=every, frames=frames, timelapse=timelapse, plot=plot),
+        **for_print(paper, dpi, options or {}),
     )  # fmt: skip
     paint(job, settings)
 
@@ -143,6 +161,16 @@ def layers_command(
     """List a network's layers and the smallest picture each can see."""
     for name in layer_names(network):
         typer.echo(f"{name:8}  from {minimum_side(name)} px")
+
+
+app.command("texture", cls=GroupedCommand, options_metavar="STYLE... -o OUT [OPTIONS]")(
+    texture_command
+)
+app.command("reconstruct", cls=GroupedCommand, options_metavar="IMAGE -o OUT [OPTIONS]")(
+    reconstruct_command
+)
+app.command("dream", cls=GroupedCommand, options_metavar="IMAGE -o OUT [OPTIONS]")(dream_command)
+app.command("redo", cls=GroupedCommand, options_metavar="PICTURE [-o NEW] [OPTIONS]")(redo_command)
 
 
 def _print_version(value: bool) -> None:

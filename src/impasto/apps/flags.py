@@ -12,8 +12,13 @@ from impasto.recipes import RECIPES
 __all__ = [
     "Bits",
     "Device",
+    "Dpi",
+    "Every",
     "Force",
+    "Frames",
     "Json",
+    "Plot",
+    "Print",
     "Quiet",
     "Recipe",
     "SaveSettings",
@@ -21,6 +26,7 @@ __all__ = [
     "SettingsFile",
     "Threads",
     "Time",
+    "Timelapse",
 ]
 
 Recipe = Annotated[
@@ -79,3 +85,41 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 Json = Annotated[
     bool, typer.Option("--json", help="End with one line of JSON on stdout.", hidden=True)
 ]
+Every = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Keep every N-th step for --frames and --timelapse. [default: 10]",
+        hidden=True,
+    ),
+]  # fmt: skip
+Frames = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Save pictures of the run there.", hidden=True),
+]
+Timelapse = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Film the run: .gif, .webp, or .mp4 with impasto[video].", hidden=True
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Draw the losses: .png, .svg or .pdf, with impasto[plot].",
+        hidden=True,
+    ),
+]  # fmt: skip
+Print = Annotated[
+    str | None,
+    typer.Option(
+        "--print", metavar="WxHcm", help="Size for a print, like 40x30cm, instead of --long-side.",
+        hidden=True,
+    ),
+]  # fmt: skip
+Dpi = Annotated[
+    float | None,
+    typer.Option(
+        "--dpi", metavar="N", hidden=True,
+        help="Dots per inch to write into the file. [default: 300 with --print]",
+    ),
+]  # fmt: skip
