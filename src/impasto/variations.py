@@ -7,22 +7,25 @@ a layer knows of a picture (`reconstruct`).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.encoder import Encoder
 from impasto.errors import SettingsError
 from impasto.images import Source, load_picture, resize
 from impasto.layers import check_layer, layer_names
-from impasto.losses import Objective
+from impasto.losses import Objective, total_variation
 from impasto.optimize import Step, Terms
 from impasto.pyramid import Level, pyramid
 from impasto.settings import Settings
 from impasto.stylizer import Pastiche, Stylizer, identity, initial_image, load_inputs, record
+from impasto.targets import Targets
 
 __all__ = [
     "RECONSTRUCTION",
@@ -41,10 +44,6 @@ Target = Literal["content", "style"]
 TEXTURE: Mapping[str, Any] = {"content_weight": 0.0, "init": "noise"}
 RECONSTRUCTION: Mapping[str, Any] = {"init": "noise", "coarsest": 0, "tv_weight": 0.0}
 
-# How far a seamless texture is continued around itself, in px: as far as a feature of relu4_1
-# sees to each side (34), so that the seam lies inside the picture for all style layers.
-_WRAP = 40
-
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Variation:
@@ -59,6 +58,7 @@ class Variation:
         aim: level → image → named terms, whose sum is minimised.
         descend: (image, terms, level) → steps.
         alpha: of the picture it is made from, (1, 1, H, W), or None.
+        size: (H, W) of the result; None: the last level's.
     """
 
     settings: Settings
@@ -68,7 +68,8 @@ class Variation:
     enlarge: Callable[[Tensor, tuple[int, int]], Tensor]
     aim: Callable[[Level], Terms]
     descend: Callable[[Tensor, Terms, Level], Iterator[Step]]
-    alpha: Tensor | None = field(default=None)
+    alpha: Tensor | None = None
+    size: tuple[int, int] | None = None
 
     def steps(self) -> Iterator[Step]:
         """Paint, and yield after every evaluation of the objective.
@@ -91,7 +92,7 @@ class Variation:
 
     def finish(self, image: Tensor, history: Sequence[Mapping[str, float]]) -> Pastiche:
         """Make the result of the last image: at full size, with alpha, settings and history."""
-        size = self.levels[-1].size
+        size = self.size or self.levels[-1].size
         whole = self.enlarge(image.detach().cpu(), size).clamp(0, 1)
         alpha = None if self.alpha is None else resize(self.alpha, size)
         return Pastiche(whole, alpha, self.settings, tuple(history), self.inputs)
@@ -149,12 +150,13 @@ def plan_texture(
     first, paintings = load_inputs(paintings[0], paintings, settings)
     stylizer = Stylizer(settings, device=device)
     _check_canvas(size, stylizer.encoder.minimum_side)
-    levels = pyramid(size, settings, smallest=stylizer.encoder.minimum_side)
+    least = stylizer.encoder.minimum_side
+    levels = pyramid(size, settings, smallest=least)
+    levels = tileable(levels, least) if seamless else levels
+    kind = TiledObjective if seamless else Objective
 
     def aim(level: Level) -> Terms:
-        # A canvas says nothing of content; measured alone, the paintings are the whole target.
-        objective = Objective(stylizer.encoder, stylizer.measure(first, paintings, level), settings)
-        return _weighed(lambda image: objective(wrap(image)) if seamless else objective(image))
+        return _weighed(kind(stylizer.encoder, stylizer.measure(first, paintings, level), settings))
 
     return Variation(
         settings=settings,
@@ -167,6 +169,7 @@ def plan_texture(
         enlarge=resize_wrapped if seamless else resize,
         aim=aim,
         descend=stylizer.descend,
+        size=size,
     )
 
 
@@ -177,14 +180,37 @@ def _check_canvas(size: tuple[int, int], least: int) -> None:
         )
 
 
-def wrap(image: Tensor) -> Tensor:
-    """Continue a picture around itself to the right and below, so that its seams lie inside.
+def tileable(levels: Sequence[Level], unit: int) -> tuple[Level, ...]:
+    """Round the sides of levels to whole units, below which a pooling would drop a row."""
 
-    Every layer then sees across the seams what it sees elsewhere, at any size of picture, and
-    the padding of the convolutions touches only what is seen a second time.
+    def rounded(side: int) -> int:
+        return max(unit, round(side / unit) * unit)
+
+    return tuple(
+        replace(level, size=(rounded(level.size[0]), rounded(level.size[1]))) for level in levels
+    )
+
+
+class TiledObjective(Objective):
+    """An objective to which a picture's opposite borders touch, in every convolution and in TV.
+
+    For sides that are multiples of what a feature of the deepest layer covers, it does not change
+    when the picture is shifted around itself by so much: it knows of no seam.
     """
-    rows, columns = (min(_WRAP, side) for side in image.shape[-2:])
-    return functional.pad(image, (0, columns, 0, rows), mode="circular")
+
+    def __init__(self, encoder: Encoder, targets: Targets, settings: Settings) -> None:
+        around = copy.copy(encoder)  # the same filters
+        around.padding = "circular"
+        super().__init__(around, targets, settings)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Return the terms of an image as `Objective` does."""
+        terms = super().forward(image)
+        weight, reduction = self.settings.tv_weight, self.settings.tv_reduction
+        if weight > 0:
+            around = functional.pad(image, (0, 1, 0, 1), mode="circular")
+            terms["tv"] = weight * total_variation(around, reduction=reduction)
+        return terms
 
 
 def resize_wrapped(image: Tensor, size: tuple[int, int]) -> Tensor:
