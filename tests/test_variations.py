@@ -15,6 +15,7 @@ from impasto.images import load_image, load_picture, read_metadata
 from impasto.settings import Settings
 from impasto.variations import (
     RECONSTRUCTION,
+    TEXTURE,
     plan_reconstruction,
     plan_texture,
     reconstruct,
@@ -274,7 +275,8 @@ def test_old_files_are_kept(name, command, photo_file, tmp_path):
 
 
 def test_defaults_are_those_of_the_functions():
-    assert {**commands.RECONSTRUCTION, "init": "noise"} == RECONSTRUCTION
+    assert commands.TEXTURE == TEXTURE
+    assert commands.RECONSTRUCTION == RECONSTRUCTION
     assert commands.DREAM == DREAM
 
 
@@ -283,5 +285,5 @@ def test_help_shows_own_defaults(name, command):
     outcome = command(name, "--help-all" if name != "redo" else "--help")
     assert outcome.code == 0
     if name == "dream":
-        assert "Steps, over all octaves. [default: 80]" in " ".join(outcome.out.split())
+        assert "Steps, over all octaves. [default: 48]" in " ".join(outcome.out.split())
         assert "--style-weight" not in outcome.out

@@ -14,13 +14,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from impasto.encoder import Encoder
 from impasto.errors import SettingsError
 from impasto.images import Source, load_picture, resize
 from impasto.layers import check_layer, layer_names
-from impasto.losses import Objective, total_variation
+from impasto.losses import Objective
 from impasto.optimize import Step, Terms
 from impasto.pyramid import Level, pyramid
 from impasto.settings import Settings
@@ -40,9 +39,11 @@ __all__ = [
 
 Target = Literal["content", "style"]
 
-# What each of them changes in the default settings.
-TEXTURE: Mapping[str, Any] = {"content_weight": 0.0, "init": "noise"}
-RECONSTRUCTION: Mapping[str, Any] = {"init": "noise", "coarsest": 0, "tv_weight": 0.0}
+# What each of them changes in the default settings. Adam, from little noise: with nothing to say
+# where what is, the squares of our L-BFGS's bands of scale (`favour_coarse`) stay in the picture.
+_CALM: Mapping[str, Any] = {"optimizer": "adam", "learning_rate": 0.03, "noise": 0.03}
+TEXTURE: Mapping[str, Any] = {**_CALM}
+RECONSTRUCTION: Mapping[str, Any] = {**_CALM, "coarsest": 0, "tv_weight": 0.0}
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -121,7 +122,7 @@ def texture(
     Args:
         styles: a painting, or a list of them, blended equally.
         size: (H, W) in px; None: a square of `settings.long_side`.
-        settings: as for `stylize`; content and start are not looked at.
+        settings: as for `stylize`; content and start are not looked at. None: Adam from noise.
         seamless: whether copies of the texture are to join without a seam.
         device: as for `Stylizer`.
 
@@ -140,9 +141,9 @@ def plan_texture(
     device: str | torch.device | None = None,
 ) -> Variation:
     """Plan what `texture` paints."""
-    settings = (settings or Settings()).replace(**TEXTURE)
+    settings = settings or Settings().replace(**TEXTURE)
     size = size or (settings.long_side, settings.long_side)
-    settings = settings.replace(long_side=max(size))
+    settings = settings.replace(long_side=max(size), content_weight=0.0, init="noise")
     many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
     paintings = [load_picture(each) for each in many]
     if not paintings:
@@ -208,8 +209,8 @@ class TiledObjective(Objective):
         terms = super().forward(image)
         weight, reduction = self.settings.tv_weight, self.settings.tv_reduction
         if weight > 0:
-            around = functional.pad(image, (0, 1, 0, 1), mode="circular")
-            terms["tv"] = weight * total_variation(around, reduction=reduction)
+            steps = [(image - image.roll(1, axis)).abs().sum() for axis in (2, 3)]
+            terms["tv"] = weight * sum(steps) / (1 if reduction == "sum" else image.numel())
         return terms
 
 

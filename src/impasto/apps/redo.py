@@ -142,7 +142,9 @@ def read_recipe(picture: Path) -> Recipe:
 
 
 def _is_input(value: Any) -> bool:
-    return isinstance(value, dict) and {"name", "sha256"} <= value.keys()
+    return isinstance(value, dict) and all(
+        value.get(key, ...) is None or isinstance(value.get(key), str) for key in ("name", "sha256")
+    )
 
 
 def find_inputs(recipe: Recipe, folders: Sequence[Path]) -> tuple[Path, list[Path], Path | None]:

@@ -62,9 +62,10 @@ _LOOP = (
 _STYLE = ("style_layers", "style_layer_weights", "style_weight", "style_scale")
 # What `impasto.variations` and `impasto.dreaming` change in the defaults, here without torch:
 # a test holds them together.
-RECONSTRUCTION: Mapping[str, Any] = {"coarsest": 0, "tv_weight": 0.0}
+TEXTURE: Mapping[str, Any] = {"optimizer": "adam", "learning_rate": 0.03, "noise": 0.03}
+RECONSTRUCTION: Mapping[str, Any] = {**TEXTURE, "coarsest": 0, "tv_weight": 0.0}
 DREAM: Mapping[str, Any] = {
-    "steps": 80, "coarsest": 180, "level_ratio": 1.4, "step_decay": 0.0, "learning_rate": 0.01,
+    "steps": 48, "coarsest": 180, "level_ratio": 1.4, "step_decay": 0.0, "learning_rate": 0.006,
 }  # fmt: skip
 _OCTAVES = {
     "coarsest": "Long side of the first octave.",
@@ -84,7 +85,7 @@ Output = Annotated[
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The picture; - reads it from stdin.")]
 
 
-@partial(with_settings, names=(*_NETWORK, *_LOOP, *_STYLE))
+@partial(with_settings, names=(*_NETWORK, *_LOOP, *_STYLE), defaults=TEXTURE)
 def texture_command(
     styles: Annotated[
         list[Path], typer.Argument(metavar="STYLE...", help="A painting, or several to blend.")
@@ -103,7 +104,7 @@ def texture_command(
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Paint nothing but the style of the painting STYLE, in any size."""
-    settings = recipe_settings(**(options or {}))
+    settings = recipe_settings(**{**TEXTURE, **(options or {})})
     canvas = parse_size(size)
     job = Job(
         content=str(styles[0]), styles=styles, output=output, force=force, bits=bits,
