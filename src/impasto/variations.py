@@ -209,8 +209,9 @@ class TiledObjective(Objective):
         terms = super().forward(image)
         weight, reduction = self.settings.tv_weight, self.settings.tv_reduction
         if weight > 0:
-            steps = [(image - image.roll(1, axis)).abs().sum() for axis in (2, 3)]
-            terms["tv"] = weight * sum(steps) / (1 if reduction == "sum" else image.numel())
+            down, across = ((image - image.roll(1, axis)).abs().sum() for axis in (2, 3))
+            count = 1 if reduction == "sum" else image.numel()
+            terms["tv"] = weight * (down + across) / count
         return terms
 
 
