@@ -16,6 +16,7 @@ from impasto.settings import Settings
 from impasto.variations import (
     RECONSTRUCTION,
     TEXTURE,
+    Variation,
     plan_reconstruction,
     plan_texture,
     reconstruct,
@@ -287,3 +288,35 @@ def test_help_shows_own_defaults(name, command):
     if name == "dream":
         assert "Steps, over all octaves. [default: 48]" in " ".join(outcome.out.split())
         assert "--style-weight" not in outcome.out
+
+
+@pytest.mark.parametrize("words", [("texture",), ("reconstruct", "--sheet"), ("dream",)])
+def test_ctrl_c_keeps_the_best_image_so_far(words, command, photo_file, tmp_path, monkeypatch):
+    whole = Variation.steps
+
+    def interrupted(self):
+        for step in whole(self):
+            yield step
+            if step.index == 2:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(Variation, "steps", interrupted)
+    out = tmp_path / "out.png"
+    outcome = command(words[0], photo_file, *words[1:], "-o", out, "--steps", 4, "--threads", 1,
+                      *([] if words[0] == "texture" else ["--long-side", 40]),
+                      *(["--size", "40x32"] if words[0] == "texture" else []))  # fmt: skip
+    assert outcome.code == 130
+    assert "Interrupted at step 2 of 4; wrote the best image so far" in outcome.err
+    assert load_picture(out).size[1] >= 40
+
+
+def test_ctrl_c_before_the_first_step_writes_nothing(command, photo_file, tmp_path, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(Variation, "steps", interrupted)
+    before = tree(tmp_path)
+    outcome = command("dream", photo_file, "-o", tmp_path / "out.png", "--long-side", 40)
+    assert (outcome.code, outcome.err) == (130, "Interrupted: no picture written.\n")
+    assert tree(tmp_path) == before

@@ -61,15 +61,8 @@ def redo_command(
     content, styles, init = find_inputs(recipe, [picture.parent, *(look_in or [])])
     settings = recipe.settings if steps is None else recipe.settings.replace(steps=steps)
     if paper is not None:
-        from impasto.images import load_picture
-
-        shape = load_picture(content).size
-        long_side = long_side_for_print(shape, sizes.pop("print_size"), sizes["dpi"])
-    start = None
-    if init is not None:
-        from impasto.images import load_picture
-
-        start = load_picture(init)
+        long_side = _print_side(content, sizes.pop("print_size"), sizes["dpi"])
+    start = _loaded(init)
     if long_side is not None and long_side != settings.long_side:
         settings, start = resized(picture, settings, long_side, content)
     job = Job(
@@ -78,6 +71,18 @@ def redo_command(
         init=start, **sizes,
     )  # fmt: skip
     paint(job, settings)
+
+
+def _print_side(content: Path, paper: tuple[float, float], dpi: float | None) -> int:
+    from impasto.images import load_picture
+
+    return long_side_for_print(load_picture(content).size, paper, dpi)
+
+
+def _loaded(path: Path | None) -> Picture | None:
+    from impasto.images import load_picture
+
+    return None if path is None else load_picture(path)
 
 
 @dataclass(frozen=True)
