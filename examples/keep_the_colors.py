@@ -1,17 +1,18 @@
 """Paint a photo in the style of a painting, but in the photo's own colors.
 
-python examples/keep_the_colors.py PHOTO PAINTING OUT [LONG_SIDE] [STEPS]
+python examples/keep_the_colors.py [LONG_SIDE]
 """
 
 import sys
+from pathlib import Path
 
 import impasto
 
-photo, painting, out = sys.argv[1:4]
-long_side = int(sys.argv[4]) if len(sys.argv) > 4 else 512
-steps = int(sys.argv[5]) if len(sys.argv) > 5 else 300
+PICTURES = Path(impasto.__file__).parent / "assets" / "examples"
+PHOTO, PAINTING = PICTURES / "kingfisher.jpg", PICTURES / "cafe_terrace_van_gogh.jpg"
 
 # "luminance" paints light and dark only; "symmetric" gives the painting the photo's colors first,
 # so that they can still wander with the strokes.
-settings = impasto.Settings(color="luminance", long_side=long_side, steps=steps)
-impasto.stylize(photo, painting, settings).save(out)
+long_side = int(sys.argv[1]) if len(sys.argv) > 1 else 256
+settings = impasto.Settings(color="luminance", long_side=long_side, steps=100)
+impasto.stylize(PHOTO, PAINTING, settings).save("keep_the_colors.png")

@@ -45,9 +45,10 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 
 def border_excess(image: Tensor, photo: Tensor) -> float:
-    """How much more gradient the outer 2 % frame has than the inside, beyond the photo's own.
+    """How much more gradient the outer 2 % frame has than what adjoins it, beyond the photo's own.
 
-    Mean gradient magnitude of the frame over that of the inside, minus the same of the photo.
+    Mean gradient magnitude of the frame over that of the band from 2 % to 10 %, minus the same of
+    the photo. Against the whole inside, strokes in a photo's flat sky would count as a frame.
     """
     return _frame_ratio(image) - _frame_ratio(photo)
 
@@ -57,10 +58,13 @@ def _frame_ratio(image: Tensor) -> float:
     dy, dx = torch.gradient(grey)
     magnitude = (dx.square() + dy.square()).sqrt()
     height, width = grey.shape
-    edge = max(2, round(0.02 * max(height, width)))
-    inside = torch.zeros_like(grey, dtype=torch.bool)
-    inside[edge:-edge, edge:-edge] = True
-    return float(magnitude[~inside].mean() / magnitude[inside].mean())
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
+    distance = torch.minimum(
+        torch.minimum(rows, height - 1 - rows), torch.minimum(columns, width - 1 - columns)
+    )
+    edge, band = max(2, round(0.02 * max(height, width))), round(0.1 * max(height, width))
+    frame, adjoining = distance < edge, (distance >= edge) & (distance < band)
+    return float(magnitude[frame].mean() / magnitude[adjoining].mean())
 
 
 def chroma_noise(image: Tensor) -> float:

@@ -551,18 +551,6 @@ def test_pictures_without_color_can_be_painted(color, pair, photo, painting):
     assert_in_range(stylize(*inputs, settings).image)
 
 
-def test_the_example_keeps_the_colors(photo, photo_file, painting_file, tmp_path):
-    root = Path(__file__).parent.parent
-    script, out = root / "examples" / "keep_the_colors.py", tmp_path / "out.png"
-    subprocess.run(
-        [sys.executable, script, photo_file, painting_file, out, "40", "2"],
-        check=True, env={**os.environ, "PYTHONPATH": str(root / "src")},
-    )  # fmt: skip
-    read = load_image(photo_file)
-    # Two roundings to 8 bits lie between: of either file.
-    np.testing.assert_allclose(chroma(load_image(out)), chroma(read), atol=1.2 / 255)
-
-
 # ---- the command --------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → stylizer → pyramid | optimize → losses → targets → encoder | statistics → distributions
-     → correlations → images | color | weights | recipes → settings → layers → errors
+apps → dreaming → variations → stylizer → pyramid | optimize → losses → targets
+     → encoder | statistics → distributions → correlations → films
+     → images | color | weights | recipes → settings → layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -21,6 +22,8 @@ import impasto
 PACKAGE = Path(impasto.__file__).parent
 LADDER = (
     ("apps",),
+    ("dreaming",),
+    ("variations",),
     ("stylizer",),
     ("pyramid", "optimize"),
     ("losses",),
@@ -28,6 +31,7 @@ LADDER = (
     ("encoder", "statistics"),
     ("distributions",),  # in the back of statistics
     ("correlations",),
+    ("films",),
     ("images", "color", "weights", "recipes"),
     ("_codecs",),  # in the back of images
     ("_deep_color",),
@@ -40,7 +44,8 @@ PICTURES = ("images", "_codecs", "_deep_color")
 # Who alone may import what, besides for type annotations.
 RESERVED = {
     **dict.fromkeys(("typer", "click", "rich", "tqdm", "gradio", "fastapi", "ray"), ("apps",)),
-    **dict.fromkeys(("PIL", "pyvips", "pillow_heif"), PICTURES),
+    "PIL": (*PICTURES, "films"),
+    **dict.fromkeys(("pyvips", "pillow_heif"), PICTURES),
     **dict.fromkeys(("urllib", "http", "socket", "requests"), ("weights",)),
     **dict.fromkeys(("impasto._codecs", "impasto._deep_color"), PICTURES),
 }

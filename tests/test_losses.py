@@ -214,7 +214,7 @@ def test_a_black_target_divides_nothing_by_zero(photo):
     assert all(torch.isfinite(loss) for loss in terms.values())
 
 
-NORMALISED = {"normalise_gradients": True, "tv_weight": 0.0}
+NORMALISED = {"normalise_gradients": True, "tv_weight": 0.0, "chroma_weight": 0.0}
 
 
 def gradients_by_layer(objective, image, layers):

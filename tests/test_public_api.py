@@ -34,14 +34,17 @@ PUBLIC = [
     "Stylizer",
     "WeightsError",
     "__version__",
+    "dream",
     "gram_matrix",
     "load_image",
     "load_picture",
     "read_metadata",
     "recipe_settings",
     "recolor",
+    "reconstruct",
     "save_image",
     "stylize",
+    "texture",
 ]
 SOURCES = sorted(Path(impasto.__file__).parent.rglob("*.py"))
 

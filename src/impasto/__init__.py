@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from impasto.color import recolor
+    from impasto.dreaming import dream
     from impasto.encoder import Encoder
     from impasto.errors import (
         DivergenceError,
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from impasto.settings import Settings
     from impasto.statistics import STATISTICS, Statistic, gram_matrix
     from impasto.stylizer import Pastiche, Stylizer, stylize
+    from impasto.variations import reconstruct, texture
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "color": ("recolor",),
+    "dreaming": ("dream",),
     "encoder": ("Encoder",),
     "errors": (
         "DivergenceError",
@@ -54,6 +57,7 @@ _HOMES = {
     "settings": ("Settings",),
     "statistics": ("STATISTICS", "Statistic", "gram_matrix"),
     "stylizer": ("Pastiche", "Stylizer", "stylize"),
+    "variations": ("reconstruct", "texture"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -77,14 +81,17 @@ __all__ = [
     "Stylizer",
     "WeightsError",
     "__version__",
+    "dream",
     "gram_matrix",
     "load_image",
     "load_picture",
     "read_metadata",
     "recipe_settings",
     "recolor",
+    "reconstruct",
     "save_image",
     "stylize",
+    "texture",
 ]
 
 

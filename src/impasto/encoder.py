@@ -47,7 +47,8 @@ class Encoder(nn.Module):
         pooling_rescaled: multiply average and L2 pooling so that deep layers keep the strength
             that the network was trained with; without it they fade, and so does their style.
         padding: what the first convolution sees beyond the border: "zero" as trained (which
-            paints a pale frame), or "replicate", the nearest pixel. Deeper ones see zeros.
+            paints a pale frame), or "replicate", the nearest pixel; deeper ones see zeros. Or
+            "circular": every convolution sees the opposite border, as if pictures were tiled.
         pixel_range: the value that white has before the mean color is subtracted, for weights
             of the caffe convention: 255; neural-style multiplies by 256.
 
@@ -151,6 +152,8 @@ class Encoder(nn.Module):
 
     def _convolve(self, name: str, x: Tensor) -> Tensor:
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+        if self.padding == "circular":
+            return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
         if name == "conv1_1" and self.padding == "replicate":
             return functional.conv2d(
                 functional.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias

@@ -36,6 +36,7 @@ __all__ = [
     "Image",
     "Picture",
     "Source",
+    "check_target",
     "check_writable",
     "fit",
     "load_image",
@@ -44,6 +45,7 @@ __all__ = [
     "resize",
     "save_image",
     "to_pillow",
+    "write_file",
 ]
 
 Image = Tensor  # (1, 3, H, W) float32, sRGB in [0, 1]
@@ -350,7 +352,8 @@ def save_image(
     target = None
     if isinstance(path, str | os.PathLike):
         label, suffix = os.fspath(path), Path(path).suffix
-        target = _writable_target(path, bits, overwrite)
+        _codecs.format_of(suffix, label, bits)
+        target = _target(path, overwrite)
     else:
         label, suffix = "the stream", "." + format.removeprefix(".")
     kind = _codecs.format_of(suffix, label, bits)
@@ -377,7 +380,16 @@ def check_writable(path: str | os.PathLike[str], *, bits: int = 8, overwrite: bo
             be replaced, or no permission.
         SettingsError: bits is neither 8 nor 16.
     """
-    target = _writable_target(path, bits, overwrite)
+    _codecs.format_of(Path(path).suffix, os.fspath(path), bits)
+    check_target(path, overwrite=overwrite)
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+    """Say before a long run what would keep write_file from writing there; makes missing folders.
+
+    Raises: ImageError: a folder, a file that may not be replaced, or no permission.
+    """
+    target = _target(path, overwrite)
     if target.exists() and not target.is_file():
         return
     try:
@@ -390,10 +402,21 @@ def check_writable(path: str | os.PathLike[str], *, bits: int = 8, overwrite: bo
         ) from error
 
 
-def _writable_target(path: str | os.PathLike[str], bits: int, overwrite: bool) -> Path:
+def write_file(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:
+    """Write a whole file, replacing an old one only once the new one is complete on disk.
+
+    Raises: ImageError: as check_target, or the disk is full.
+    """
+    target = _target(path, overwrite)
+    try:
+        _write_file(target, data)
+    except OSError as error:
+        raise ImageError(f"{os.fspath(path)} cannot be written: {reason(error)}") from error
+
+
+def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
     """Return where path leads, links followed, having made its folder and checked the rest."""
     label = os.fspath(path)
-    _codecs.format_of(Path(path).suffix, label, bits)
     try:
         target = Path(os.path.realpath(path))  # so that a link stays a link
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -65,9 +65,14 @@ def chroma_variation(image: Tensor) -> Tensor:
     Args:    image: (B, 3, H, W).
     Returns: a scalar: the mean over pixels and planes of |∂x| + |∂y|.
     """
+    return total_variation(chroma_planes(image))
+
+
+def chroma_planes(image: Tensor) -> Tensor:
+    """Return the color differences (R − G) / √2 and (R + G − 2B) / √6 of an image, (B, 2, H, W)."""
     red, green, blue = image.unbind(dim=1)
     planes = [(red - green) / math.sqrt(2), (red + green - 2 * blue) / math.sqrt(6)]
-    return total_variation(torch.stack(planes, dim=1))
+    return torch.stack(planes, dim=1)
 
 
 class Objective(nn.Module):

@@ -78,12 +78,18 @@ class Pastiche:
         """Return an 8-bit Pillow image, RGBA where the photo had transparency."""
         return to_pillow(self.image, self.alpha)
 
-    def save(self, path: str | os.PathLike[str], *, bits: int = 8) -> None:
+    def save(
+        self, path: str | os.PathLike[str], *, bits: int = 8, dpi: float | None = None
+    ) -> None:
         """Write a PNG, JPEG, WebP or TIFF file, with the settings in its metadata.
+
+        Args:
+            bits: a channel: 8, or 16 in PNG and TIFF.
+            dpi: dots per inch to note in the file, for printing.
 
         Raises: ImageError: it cannot be written; an old file stays whole.
         """
-        save_image(self.image, path, alpha=self.alpha, metadata=self.metadata, bits=bits)
+        save_image(self.image, path, alpha=self.alpha, metadata=self.metadata, bits=bits, dpi=dpi)
 
     def __repr__(self) -> str:
         height, width = self.image.shape[-2:]
@@ -193,17 +199,18 @@ class Stylizer:
     ) -> Iterator[Step]:
         """Optimise the picture, or what of it is painted where the photo's colors are kept."""
         if self.settings.color != "luminance":
-            yield from self._optimize(image, objective, level)
+            yield from self.descend(image, objective, level)
             return
         canvas = Canvas(resize(photo.image, level.size).to(self.device))
         start = canvas.blank(image.to(self.device))
         try:
-            for step in self._optimize(start, lambda plane: objective(canvas.grey(plane)), level):
+            for step in self.descend(start, lambda plane: objective(canvas.grey(plane)), level):
                 yield replace(step, image=canvas.paint(step.image))
         except DivergenceError as error:
             raise DivergenceError(str(error), canvas.paint(error.image)) from error
 
-    def _optimize(self, image: Tensor, objective: Terms, level: Level) -> Iterator[Step]:
+    def descend(self, image: Tensor, objective: Terms, level: Level) -> Iterator[Step]:
+        """Minimise the objective from an image, with the settings' optimiser, at one level."""
         settings = self.settings
         return optimize(
             image.to(self.device),
@@ -231,12 +238,13 @@ class Stylizer:
         Raises: as `steps`.
         """
         photo, paintings = load_inputs(content, styles, self.settings)
+        start = chosen_init(self.settings) if init is None else load_picture(init)
         history = []
-        for step in self.steps(photo, paintings, init=init):
+        for step in self.steps(photo, paintings, init=start):
             history.append(record(step))
             if on_step is not None:
                 on_step(step)
-        return finish(step.image, photo, paintings, self.settings, history)
+        return finish(step.image, photo, paintings, self.settings, history, start)
 
     def within(self, content: Picture, seconds: float, *, spent: float = 0.0) -> Settings:
         """Choose steps for a time budget, from a step measured on this machine.
@@ -261,7 +269,7 @@ class Stylizer:
         image = resize(content.image, size)
         level = Level(size, max(size), 3)
         objective = Objective(self.encoder, self.measure(content, [content], level), self.settings)
-        times = [step.seconds for step in self._optimize(image, objective, level)]
+        times = [step.seconds for step in self.descend(image, objective, level)]
         return (times[-1] - times[0]) / (len(times) - 1) / (size[0] * size[1] / 1e6)
 
 
@@ -444,16 +452,24 @@ def finish(
     paintings: Sequence[Picture],
     settings: Settings,
     history: Sequence[Mapping[str, float]],
+    init: Picture | None = None,
 ) -> Pastiche:
     """Make a pastiche of the last image: at full size, with the photo's alpha and its history."""
     size = fit(photo.size, settings.long_side)
     alpha = None if photo.alpha is None else resize(photo.alpha, size)
-    inputs = {
-        "content": {"name": photo.name, "sha256": photo.sha256},
-        "styles": [{"name": each.name, "sha256": each.sha256} for each in paintings],
+    inputs: dict[str, Any] = {
+        "content": identity(photo),
+        "styles": [identity(each) for each in paintings],
     }
+    if init is not None:
+        inputs["init"] = identity(init)
     whole = resize(image.detach().cpu().clamp(0, 1), size)
     if settings.color == "luminance":  # also where a coarser picture was just enlarged
         canvas = Canvas(resize(photo.image, size))
         whole = canvas.paint(canvas.blank(whole))
     return Pastiche(whole, alpha, settings, tuple(history), inputs)
+
+
+def identity(picture: Picture) -> dict[str, str | None]:
+    """Return what a picture is known by: its bare name and the SHA-256 of its file."""
+    return {"name": picture.name, "sha256": picture.sha256}

@@ -12,13 +12,36 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from impasto.apps.options import Bits, Force, GroupedCommand, Json, Quiet, with_settings
+from impasto.apps.flags import (
+    Bits,
+    Device,
+    Dpi,
+    Every,
+    Force,
+    Frames,
+    Json,
+    Plot,
+    Print,
+    Quiet,
+    Recipe,
+    SaveSettings,
+    Schedule,
+    SettingsFile,
+    Threads,
+    Time,
+    Timelapse,
+)
+from impasto.apps.making_of import MakingOf
+from impasto.apps.options import GroupedCommand, with_settings
 from impasto.apps.painting import INTERRUPTED, Job, paint
+from impasto.apps.printing import for_print
 from impasto.apps.recipes_command import add_recipes_command
 from impasto.apps.recolor import recolor_command
+from impasto.apps.redo import redo_command
+from impasto.apps.variations import dream_command, reconstruct_command, texture_command
 from impasto.errors import ImageError, ImpastoError
 from impasto.layers import CONVOLUTIONS, layer_names, minimum_side
-from impasto.recipes import RECIPES, read_settings_file, recipe_settings
+from impasto.recipes import read_settings_file, recipe_settings
 from impasto.settings import Settings
 
 __all__ = ["app", "run"]
@@ -33,54 +56,6 @@ app = typer.Typer(
 EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
 DEMO_PHOTO = EXAMPLES / "neuschwanstein.jpg"
 DEMO_PAINTING = EXAMPLES / "church_at_auvers_van_gogh.jpg"
-
-Recipe = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME|FILE",
-        help=f"Settings to begin with: {', '.join(RECIPES)}, or a .toml file.",
-        autocompletion=lambda: list(RECIPES),
-    ),
-]
-Schedule = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|FILE",
-        help="Take start, sizes and steps from this other recipe.",
-        autocompletion=lambda: list(RECIPES),
-        hidden=True,
-    ),
-]
-SettingsFile = Annotated[
-    Path | None,
-    typer.Option("--settings", metavar="FILE", help="Change the recipe by those in a .toml file."),
-]
-SaveSettings = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Write all settings to a .toml file.", hidden=True),
-]
-Time = Annotated[
-    str | None,
-    typer.Option(
-        "--time", metavar="TIME", help="Choose steps that take about this long: 90s, 2m, 1h."
-    ),
-]
-Threads = Annotated[
-    int | None,
-    # Thousands of threads crash the OpenMP library of some builds.
-    typer.Option(
-        min=1, max=256, metavar="N", help="CPU threads; if not given, one per core.", hidden=True
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        metavar="auto|cpu|cuda|mps",
-        help="What to compute on; auto takes a GPU if there is one.",
-        autocompletion=lambda: ["auto", "cpu", "cuda", "mps"],
-        hidden=True,
-    ),
-]
 
 
 @app.command("stylize", cls=GroupedCommand, options_metavar="CONTENT STYLE... -o OUT [OPTIONS]")
@@ -106,6 +81,12 @@ def stylize_command(
     settings_file: SettingsFile = None,
     save_settings: SaveSettings = None,
     budget: Time = None,
+    paper: Print = None,
+    dpi: Dpi = None,
+    every: Every = None,
+    frames: Frames = None,
+    timelapse: Timelapse = None,
+    plot: Plot = None,
     force: Force = False,
     bits: Bits = 8,
     threads: Threads = None,
@@ -119,6 +100,8 @@ def stylize_command(
     job = Job(
         content=content, styles=styles, output=output, save_settings=save_settings, budget=budget,
         force=force, bits=bits, threads=threads, device=device, quiet=quiet, json=as_json,
+        making=MakingOf(every=every, frames=frames, timelapse=timelapse, plot=plot),
+        **for_print(paper, dpi, options or {}),
     )  # fmt: skip
     paint(job, settings)
 
@@ -188,6 +171,14 @@ def layers_command(
 
 
 add_recipes_command(app)
+app.command("texture", cls=GroupedCommand, options_metavar="STYLE... -o OUT [OPTIONS]")(
+    texture_command
+)
+app.command("reconstruct", cls=GroupedCommand, options_metavar="IMAGE -o OUT [OPTIONS]")(
+    reconstruct_command
+)
+app.command("dream", cls=GroupedCommand, options_metavar="IMAGE -o OUT [OPTIONS]")(dream_command)
+app.command("redo", cls=GroupedCommand, options_metavar="PICTURE [-o NEW] [OPTIONS]")(redo_command)
 
 
 def _print_version(value: bool) -> None:

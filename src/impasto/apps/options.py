@@ -7,7 +7,8 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import typer
@@ -88,19 +89,30 @@ def _reveal(parameters: Sequence[Any]) -> None:
         parameter.hidden = False
 
 
-def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+def with_settings(
+    command: Callable[..., Any],
+    names: Sequence[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    helps: Mapping[str, str] | None = None,
+) -> Callable[..., Any]:
     """Add a flag per field of `Settings` to a command.
+
+    Args:
+        names: the fields that the command looks at; None: all.
+        defaults: those that are others than in `Settings`, by field name, for the help.
+        helps: what a field means to this command, where it is something else.
 
     The command's last parameter, `options`, receives those that were given, by field name. Only
     the common ones show in `--help`; `--help-all`, added too, shows them all.
     """
     signature = inspect.signature(command, eval_str=True)
     own = [each for name, each in signature.parameters.items() if name != "options"]
-    fields = dataclasses.fields(Settings)
+    fields = [each for each in dataclasses.fields(Settings) if names is None or each.name in names]
     # In the help a picture's size and steps come before what it aims at.
-    flags = [flag(option) for half in ("schedule", "objective") for option in fields
-             if option.metadata["half"] == half]  # fmt: skip
-    names = {each.name for each in flags}
+    own_defaults, own_helps = defaults or {}, helps or {}
+    flags = [flag(option, own_defaults, own_helps) for half in ("schedule", "objective")
+             for option in fields if option.metadata["half"] == half]  # fmt: skip
+    known = {each.name for each in flags}
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> Any:
@@ -108,9 +120,9 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         options = {
             name: _parse(name, value)
             for name, value in given.items()
-            if name in names and value is not None
+            if name in known and value is not None
         }
-        rest = {name: value for name, value in given.items() if name not in names}
+        rest = {name: value for name, value in given.items() if name not in known}
         return command(**rest, options=options)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -120,8 +132,13 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def flag(option: dataclasses.Field[Any]) -> inspect.Parameter:
+def flag(
+    option: dataclasses.Field[Any],
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    helps: Mapping[str, str] = MappingProxyType({}),
+) -> inspect.Parameter:
     """Make the parameter that Typer turns into the flag of a field."""
+    default = show_value(defaults.get(option.name, option.default), option.metadata["unit"])
     kind, facts = TYPES[option.name], option.metadata
     name = "--" + option.name.replace("_", "-")
     extra: dict[str, Any] = {}
@@ -142,7 +159,7 @@ def flag(option: dataclasses.Field[Any]) -> inspect.Parameter:
         shown_type = kind
     info = typer.Option(
         name,
-        help=f"{facts['help']} [default: {show_value(option.default, facts['unit'])}]",
+        help=f"{helps.get(option.name, facts['help'])} [default: {default}]",
         hidden=not facts["common"],
         rich_help_panel=facts["half"].capitalize(),
         **extra,

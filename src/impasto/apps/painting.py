@@ -6,16 +6,18 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
+from impasto.apps.making_of import MakingOf
 from impasto.apps.options import parse_duration
+from impasto.apps.printing import long_side_for_print
 from impasto.errors import (
     DivergenceError,
     ImageError,
@@ -30,9 +32,26 @@ if TYPE_CHECKING:
 
     from impasto.images import Picture
     from impasto.optimize import Step
+    from impasto.pyramid import Level
     from impasto.stylizer import Pastiche, Stylizer
 
-__all__ = ["INTERRUPTED", "Job", "check_streams", "memory_errors", "paint", "read_content", "write"]
+__all__ = [
+    "INTERRUPTED",
+    "Ending",
+    "Job",
+    "check_output",
+    "check_streams",
+    "conclude",
+    "follow",
+    "interruptible",
+    "memory_errors",
+    "paint",
+    "prepare",
+    "read_content",
+    "source",
+    "write",
+    "write_image",
+]
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _STDIO = "-"
@@ -53,11 +72,32 @@ class Job:
     device: str = "auto"
     quiet: bool = False
     json: bool = False
+    init: Picture | None = None
+    making: MakingOf = field(default_factory=MakingOf)
+    print_size: tuple[float, float] | None = None
+    dpi: float | None = None
 
     def note(self, text: str) -> None:
         """Say something on stderr, where everything but results goes, unless quiet."""
         if not self.quiet:
             typer.echo(text, err=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Ending:
+    """How a run came to its end.
+
+    Attributes:
+        image: the last image, the best so far, or the last good one.
+        history: per step its numbers.
+        note: what to say before the name of the file.
+        code: to exit with.
+    """
+
+    image: Tensor
+    history: Sequence[Mapping[str, float]]
+    note: str = "Wrote"
+    code: int = 0
 
 
 def paint(job: Job, settings: Settings) -> None:
@@ -68,29 +108,54 @@ def paint(job: Job, settings: Settings) -> None:
     start = time.perf_counter()
     seconds = None if job.budget is None else parse_duration(job.budget)
     check_streams(job)
+    with interruptible(job), memory_errors(settings.long_side):
+        stylizer, photo, paintings, init = _prepare(job, settings)
+        if seconds is not None:
+            stylizer.settings = stylizer.within(photo, seconds, spent=time.perf_counter() - start)
+            job.note(f"{job.budget}: {_plan_text(stylizer, photo)}")
+        if job.save_settings:
+            write_settings_file(stylizer.settings, job.save_settings)
+        levels = stylizer.levels(photo)
+        film = job.making.begin(levels[-1].size)
+        ending = follow(stylizer.steps(photo, paintings, init=init), levels, job, watch=film.watch)
+        pastiche = finish_run(ending, stylizer, photo, paintings, init)
+        write(pastiche, job)
+        film.finish(ending.history)
+    conclude(pastiche, ending, job, time.perf_counter() - start)
+
+
+def finish_run(
+    ending: Ending,
+    stylizer: Stylizer,
+    photo: Picture,
+    paintings: Sequence[Picture],
+    init: Picture | None,
+) -> Pastiche:
+    """Make the pastiche of a run's last image."""
+    from impasto.stylizer import finish
+
+    return finish(ending.image, photo, paintings, stylizer.settings, ending.history, init)
+
+
+@contextmanager
+def interruptible(job: Job) -> Iterator[None]:
+    """Let Ctrl-C before the first step end the command with a word about it."""
     try:
-        with memory_errors(settings.long_side):
-            stylizer, photo, paintings, init = _prepare(job, settings)
-            if seconds is not None:
-                stylizer.settings = stylizer.within(
-                    photo, seconds, spent=time.perf_counter() - start
-                )
-                job.note(f"{job.budget}: {_plan_text(stylizer, photo)}")
-            if job.save_settings:
-                write_settings_file(stylizer.settings, job.save_settings)
-            pastiche, note, code = _run(stylizer, photo, paintings, init, job)
-            write(pastiche.image, job, alpha=pastiche.alpha, metadata=pastiche.metadata)
+        yield
     except KeyboardInterrupt:
         job.note("Interrupted: no picture written.")
         raise typer.Exit(INTERRUPTED) from None
-    seconds = time.perf_counter() - start
+
+
+def conclude(pastiche: Pastiche, ending: Ending, job: Job, seconds: float) -> None:
+    """Say what was written, in words and as JSON, and exit if the run did not end well."""
     height, width = pastiche.image.shape[-2:]
     name = "stdout" if job.output == _STDIO else job.output
-    job.note(f"{note} {name}: {width} x {height} px, {seconds:.0f} s")
+    job.note(f"{ending.note} {name}: {width} x {height} px, {seconds:.0f} s")
     if job.json:
-        typer.echo(json.dumps(_summary(pastiche, job.output, seconds, code)))
-    if code:
-        raise typer.Exit(code)
+        typer.echo(json.dumps(_summary(pastiche, job.output, seconds, ending.code)))
+    if ending.code:
+        raise typer.Exit(ending.code)
 
 
 def check_streams(job: Job) -> None:
@@ -102,7 +167,7 @@ def check_streams(job: Job) -> None:
         raise SettingsError("-: nothing is piped into stdin; pipe a picture, or name a file")
     if job.output == _STDIO and (sys.stdout is None or sys.stdout.isatty()):
         raise SettingsError("-o -: stdout is a terminal; redirect it, or name a file")
-    for path in (job.output, job.save_settings):
+    for path in (job.output, job.save_settings, *job.making.files):
         # Unlike Path.is_file, this one is false where a name is too long or a folder is closed.
         if path not in (None, _STDIO) and not job.force and os.path.isfile(path):  # noqa: PTH113
             raise ImageError(f"{path} exists already; --force replaces it")
@@ -113,6 +178,23 @@ def read_content(job: Job) -> Picture:
     from impasto.images import load_picture
 
     return load_picture(sys.stdin.buffer if job.content == _STDIO else Path(job.content))
+
+
+def prepare(job: Job) -> None:
+    """Check streams, files and threads, before anything is loaded."""
+    check_streams(job)
+    if job.threads:
+        import torch
+
+        torch.set_num_threads(job.threads)
+
+
+def check_output(job: Job) -> None:
+    """Find what would keep the result from being written."""
+    from impasto.images import check_writable
+
+    if job.output != _STDIO:
+        check_writable(job.output, bits=job.bits, overwrite=job.force)
 
 
 def _prepare(
@@ -126,47 +208,58 @@ def _prepare(
 
     if job.threads:
         torch.set_num_threads(job.threads)
-    photo, paintings = load_inputs(read_content(job), list(job.styles), settings)
-    init = chosen_init(settings)
+    content = read_content(job)
+    if job.print_size is not None:
+        side = long_side_for_print(content.size, job.print_size, job.dpi)
+        settings = settings.replace(long_side=side)
+    photo, paintings = load_inputs(content, list(job.styles), settings)
+    init = chosen_init(settings) if job.init is None else job.init
     stylizer = Stylizer(settings, device=job.device)
     if job.output != _STDIO:
         check_writable(job.output, bits=job.bits, overwrite=job.force)
+    job.making.check(overwrite=job.force)
     return stylizer, photo, paintings, init
 
 
-def _run(
-    stylizer: Stylizer,
-    photo: Picture,
-    paintings: Sequence[Picture],
-    init: Picture | None,
+def source(name: str) -> BinaryIO | Path:
+    """Return what to read a picture from: stdin for "-", else the file."""
+    return sys.stdin.buffer if name == _STDIO else Path(name)
+
+
+def follow(
+    steps: Iterator[Step],
+    levels: Sequence[Level],
     job: Job,
-) -> tuple[Pastiche, str, int]:
-    """Paint; return the pastiche, how it ended, and the exit code."""
+    *,
+    watch: Callable[[Step], None] = lambda step: None,
+) -> Ending:
+    """Run the steps and show how it goes; keep the best image where they end before the last.
+
+    Raises: KeyboardInterrupt: before the first step.
+    """
     from rich.console import Console
 
     from impasto.apps.progress import reporting
-    from impasto.stylizer import finish, record
+    from impasto.stylizer import record
 
     history: list[Mapping[str, float]] = []
     best: Step | None = None
-    note, code = "Wrote", 0
     try:
-        console = Console(stderr=True)
-        with reporting(stylizer.levels(photo), console, quiet=job.quiet) as report:
-            for step in stylizer.steps(photo, paintings, init=init):
+        with reporting(levels, Console(stderr=True), quiet=job.quiet) as report:
+            for step in steps:
                 best = _better(best, step)
                 history.append(record(step))
+                watch(step)
                 report(step)
-        image = step.image
+        return Ending(step.image, history)
     except KeyboardInterrupt:
         if best is None:
             raise
-        image, code = best.image, INTERRUPTED
         note = f"Interrupted at step {len(history)} of {best.count}; wrote the best image so far,"
+        return Ending(best.image, history, note, INTERRUPTED)
     except DivergenceError as error:
-        image, note, code = error.image, "Wrote the last good image,", 1
         typer.echo(f"Error: {error}", err=True)
-    return finish(image, photo, paintings, stylizer.settings, history), note, code
+        return Ending(error.image, history, "Wrote the last good image,", 1)
 
 
 def _better(best: Step | None, step: Step) -> Step:
@@ -181,15 +274,22 @@ def _plan_text(stylizer: Stylizer, photo: Picture) -> str:
     return ", then ".join(f"{level.steps} steps at {level.long_side} px" for level in levels)
 
 
-def write(image: Tensor, job: Job, *, alpha: Tensor | None, metadata: Mapping[str, Any]) -> None:
-    """Write a result to where the job says: a file, or stdout as PNG."""
+def write(pastiche: Pastiche, job: Job) -> None:
+    """Write a pastiche where the command was told to."""
+    write_image(pastiche.image, job, alpha=pastiche.alpha, metadata=pastiche.metadata)
+
+
+def write_image(
+    image: Tensor, job: Job, *, alpha: Tensor | None, metadata: Mapping[str, Any]
+) -> None:
+    """Write a picture to where the job says: a file, or stdout as PNG."""
     from impasto.images import save_image
 
-    if job.output != _STDIO:
-        save_image(image, job.output, alpha=alpha, metadata=metadata, bits=job.bits)
-        return
     buffer = BytesIO()
-    save_image(image, buffer, alpha=alpha, metadata=metadata, bits=job.bits)
+    target = buffer if job.output == _STDIO else job.output
+    save_image(image, target, alpha=alpha, metadata=metadata, bits=job.bits, dpi=job.dpi)
+    if job.output != _STDIO:
+        return
     sys.stdout.buffer.write(buffer.getvalue())
     sys.stdout.buffer.flush()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.apps.options import Bits, Force, Json, Quiet
-from impasto.apps.painting import Job, check_streams, memory_errors, read_content, write
+from impasto.apps.painting import Job, check_streams, memory_errors, read_content, write_image
 from impasto.settings import MatchingName
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def recolor_command(
     check_streams(job)
     with memory_errors(long_side or 4096):
         picture, metadata = recolored(job, method, strength, long_side)
-        write(picture.image, job, alpha=picture.alpha, metadata=metadata)
+        write_image(picture.image, job, alpha=picture.alpha, metadata=metadata)
     height, width = picture.size
     seconds = time.perf_counter() - start
     name = "stdout" if output == "-" else output

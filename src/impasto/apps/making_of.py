@@ -1,0 +1,159 @@
+"""The making of a picture: intermediate pictures, a film of the run, and its losses as curves.
+
+It looks at steps from outside; the core knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto.errors import ImageError, SettingsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from impasto.optimize import Step
+
+__all__ = ["MakingOf", "plot_losses"]
+
+_EVERY = 10
+_PLOTS = (".png", ".svg", ".pdf")
+# A film is for a screen: larger pictures are filmed at this long side, in px.
+_FILM_SIDE = 1080
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakingOf:
+    """What of a run is to be kept beside its result.
+
+    Attributes:
+        every: how many steps from one kept picture to the next; None: 10.
+        frames: a folder for them.
+        timelapse: a film of them: .gif, .webp or .mp4.
+        plot: the losses as curves: .png, .svg or .pdf.
+    """
+
+    every: int | None = None
+    frames: Path | None = None
+    timelapse: Path | None = None
+    plot: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are written once."""
+        return [path for path in (self.timelapse, self.plot) if path is not None]
+
+    def check(self, *, overwrite: bool) -> None:
+        """Find what is wrong before the run.
+
+        Raises:
+            SettingsError: options that contradict each other, or an extra that is not installed.
+            ImageError: something cannot be written.
+        """
+        from impasto.films import check_film
+        from impasto.images import check_target, check_writable
+
+        if self.every is not None and self.frames is None and self.timelapse is None:
+            raise SettingsError("--every says how often; add --frames FOLDER or --timelapse FILE")
+        if self.timelapse is not None:
+            check_film(self.timelapse.suffix, str(self.timelapse))
+        if self.plot is not None:
+            if self.plot.suffix.lower() not in _PLOTS:
+                raise ImageError(f"{self.plot}: curves are drawn as {', '.join(_PLOTS)}")
+            _plot_library()
+        for path in self.files:
+            check_target(path, overwrite=overwrite)
+        if self.frames is not None:
+            if not overwrite and any(self.frames.glob("step-*.png")):
+                raise ImageError(f"{self.frames} has frames already; --force replaces them")
+            check_writable(self.frames / "step-0.png")
+
+    def begin(self, size: tuple[int, int]) -> Recorder:
+        """Return what watches a run whose result has this size, (H, W)."""
+        return Recorder(self, size)
+
+
+class Recorder:
+    """Watches a run, step by step, and writes down what it was told to.
+
+    Args:
+        making: what to keep.
+        size: (H, W) of the result; pictures of coarser levels are enlarged to it.
+    """
+
+    def __init__(self, making: MakingOf, size: tuple[int, int]) -> None:
+        self.making = making
+        self.size = size
+        self.frames: list[npt.NDArray[np.uint8]] = []
+
+    def watch(self, step: Step) -> None:
+        """Keep this step's picture if it is its turn: every n-th, the first and the last."""
+        every = self.making.every or _EVERY
+        if step.index % every and step.index not in (1, step.count):
+            return
+        if self.making.frames is None and self.making.timelapse is None:
+            return
+        from impasto.films import as_frame
+        from impasto.images import fit, resize, save_image
+
+        image = resize(step.image.detach().cpu().clamp(0, 1), self.size)
+        if self.making.frames is not None:
+            number = str(step.index).zfill(len(str(step.count)))
+            save_image(image, self.making.frames / f"step-{number}.png")
+        if self.making.timelapse is not None:
+            size = fit(self.size, min(max(self.size), _FILM_SIDE))
+            self.frames.append(as_frame(resize(image, size)))
+
+    def finish(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Write the film and the curves, also of a run that was interrupted."""
+        from impasto.films import film
+        from impasto.images import write_file
+
+        making = self.making
+        if making.timelapse is not None:
+            write_file(making.timelapse, film(self.frames, making.timelapse.suffix))
+        if making.plot is not None:
+            write_file(making.plot, plot_losses(history, making.plot.suffix))
+
+
+def _plot_library() -> Any:
+    try:
+        from matplotlib import figure
+    except ModuleNotFoundError as error:
+        raise SettingsError("--plot needs matplotlib: pip install impasto[plot]") from error
+    return figure
+
+
+def plot_losses(history: Sequence[Mapping[str, float]], suffix: str = ".png") -> bytes:
+    """Draw every term's curve over the steps, on a logarithmic scale.
+
+    Args:
+        history: per step its numbers, as a pastiche has them.
+        suffix: ".png", ".svg" or ".pdf".
+
+    Raises: SettingsError: matplotlib is not installed.
+    """
+    figure = _plot_library().Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    steps = [row["step"] for row in history]
+    for name in history[0]:
+        values = [row[name] for row in history]
+        if name in ("step", "level", "seconds") or not any(value > 0 for value in values):
+            continue
+        style = {"color": "black", "linewidth": 1.6} if name == "total" else {"linewidth": 1.1}
+        axes.plot(steps, [v if v > 0 else math.nan for v in values], label=name, **style)
+    for before, after in itertools.pairwise(history):
+        if after["level"] != before["level"]:  # losses at two sizes are not the same quantity
+            axes.axvline(after["step"] - 0.5, color="0.8", linewidth=0.8, zorder=0)
+    axes.set(xlabel="step", ylabel="weighted loss", yscale="log")
+    axes.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix.lower().removeprefix("."))
+    return buffer.getvalue()

@@ -1,0 +1,250 @@
+"""The commands texture, reconstruct and dream: other ends of the loop that paints."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from impasto.apps.flags import Bits, Device, Force, Json, Quiet, Threads
+from impasto.apps.options import complete_layers, with_settings
+from impasto.apps.painting import (
+    Job,
+    check_output,
+    conclude,
+    follow,
+    interruptible,
+    memory_errors,
+    prepare,
+    source,
+    write,
+)
+from impasto.errors import SettingsError
+from impasto.recipes import recipe_settings
+
+if TYPE_CHECKING:
+    from impasto.variations import Variation
+
+__all__ = ["dream_command", "reconstruct_command", "texture_command"]
+
+_NETWORK = (
+    "network",
+    "weights",
+    "weights_convention",
+    "normalised",
+    "pooling",
+    "pooling_rescaled",
+    "padding",
+    "pixel_range",
+    "seed",
+    "steps",
+)
+_LOOP = (
+    "noise",
+    "coarsest",
+    "level_ratio",
+    "step_decay",
+    "tv_weight",
+    "tv_reduction",
+    "chroma_weight",
+    "optimizer",
+    "learning_rate",
+    "history",
+    "averaging",
+    "clamp",
+    "statistic",
+    "style_form",
+)
+_STYLE = ("style_layers", "style_layer_weights", "style_weight", "style_scale")
+# What `impasto.variations` and `impasto.dreaming` change in the defaults, here without torch:
+# a test holds them together.
+TEXTURE: Mapping[str, Any] = {"optimizer": "adam", "learning_rate": 0.03, "noise": 0.03}
+RECONSTRUCTION: Mapping[str, Any] = {
+    **TEXTURE,
+    "coarsest": 0,
+    "tv_weight": 0.0,
+    "chroma_weight": 0.0,
+}
+DREAM: Mapping[str, Any] = {
+    "steps": 48, "coarsest": 180, "level_ratio": 1.4, "step_decay": 0.0, "learning_rate": 0.006,
+}  # fmt: skip
+_OCTAVES = {
+    "coarsest": "Long side of the first octave.",
+    "level_ratio": "Factor between two octaves.",
+    "steps": "Steps, over all octaves.",
+    "learning_rate": "How far the average pixel moves per step, in pixel values of [0, 1].",
+    "seed": "Seed of the jitter.",
+}
+
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output", "-o", metavar="OUT",
+        help="The result: .png, .jpg, .webp or .tiff; - writes a PNG to stdout.",
+    ),
+]  # fmt: skip
+Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The picture; - reads it from stdin.")]
+
+
+@partial(with_settings, names=(*_NETWORK, *_LOOP, *_STYLE), defaults=TEXTURE)
+def texture_command(
+    styles: Annotated[
+        list[Path], typer.Argument(metavar="STYLE...", help="A painting, or several to blend.")
+    ],
+    output: Output,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size in px, like 800x600.")] = "512x512",
+    seamless: Annotated[
+        bool, typer.Option("--seamless", help="Let copies of it join without a seam.")
+    ] = False,
+    force: Force = False,
+    bits: Bits = 8,
+    threads: Threads = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    as_json: Json = False,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Paint nothing but the style of the painting STYLE, in any size."""
+    settings = recipe_settings(**{**TEXTURE, **(options or {})})
+    canvas = parse_size(size)
+    job = Job(
+        content=str(styles[0]), styles=styles, output=output, force=force, bits=bits,
+        threads=threads, device=device, quiet=quiet, json=as_json,
+    )  # fmt: skip
+
+    def plan() -> Variation:
+        from impasto.variations import plan_texture
+
+        paintings = [source(str(style)) for style in styles]
+        return plan_texture(paintings, canvas, settings, seamless=seamless, device=device)
+
+    run(job, max(canvas), plan)
+
+
+@partial(
+    with_settings, names=(*_NETWORK, *_LOOP, "long_side", "content_form"), defaults=RECONSTRUCTION
+)
+def reconstruct_command(
+    image: Image,
+    output: Output,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER", help="What is seen. [default: relu4_2]", autocompletion=complete_layers
+        ),
+    ] = None,
+    style: Annotated[
+        bool,
+        typer.Option("--style", help="How it is painted, up to that layer, instead."),
+    ] = False,
+    all_layers: Annotated[
+        bool, typer.Option("--sheet", help="One sheet: content and style at five layers.")
+    ] = False,
+    force: Force = False,
+    bits: Bits = 8,
+    threads: Threads = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    as_json: Json = False,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Paint, from noise, what a layer of the network knows of IMAGE."""
+    settings = recipe_settings(**{**RECONSTRUCTION, **(options or {})})
+    job = Job(
+        content=image, styles=[], output=output, force=force, bits=bits, threads=threads,
+        device=device, quiet=quiet, json=as_json,
+    )  # fmt: skip
+    if all_layers and (style or layer):
+        raise SettingsError("--sheet shows content and style at five layers; leave --layer out")
+    if all_layers:
+        from impasto.apps.sheets import paint_sheet
+
+        paint_sheet(job, settings)
+        return
+
+    def plan() -> Variation:
+        from impasto.variations import plan_reconstruction
+
+        of: Any = "style" if style else "content"
+        return plan_reconstruction(
+            source(image), layer or "relu4_2", settings, of=of, device=device
+        )
+
+    run(job, settings.long_side, plan)
+
+
+@partial(
+    with_settings,
+    names=(*_NETWORK, "long_side", "coarsest", "level_ratio", "step_decay", "learning_rate"),
+    defaults=DREAM,
+    helps=_OCTAVES,
+)
+def dream_command(
+    image: Image,
+    output: Output,
+    layer: Annotated[
+        str,
+        typer.Option(metavar="LAYER", help="What is to see more.", autocompletion=complete_layers),
+    ] = "relu4_3",
+    channel: Annotated[
+        int | None, typer.Option(metavar="N", help="One channel of it, from 0; not given: all.")
+    ] = None,
+    jitter: Annotated[
+        int,
+        typer.Option(
+            min=0, max=4096, metavar="PX", help="How far the picture is shifted at most, each step."
+        ),
+    ] = 32,
+    force: Force = False,
+    bits: Bits = 8,
+    threads: Threads = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    as_json: Json = False,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Exaggerate what a layer of the network sees in IMAGE."""
+    settings = recipe_settings(**{**DREAM, **(options or {})})
+    job = Job(
+        content=image, styles=[], output=output, force=force, bits=bits, threads=threads,
+        device=device, quiet=quiet, json=as_json,
+    )  # fmt: skip
+
+    def plan() -> Variation:
+        from impasto.dreaming import plan_dream
+
+        return plan_dream(
+            source(image), layer, settings, channel=channel, jitter=jitter, device=device
+        )
+
+    run(job, settings.long_side, plan)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return the (H, W) of "800x600", which is W x H, or "512", a square.
+
+    Raises: SettingsError: anything else, or a side of 0 or above 32768.
+    """
+    match = re.fullmatch(r"(\d{1,5})(?:\s*[x×]\s*(\d{1,5}))?", text.strip())
+    width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= min(width, height) <= max(width, height) <= 32768:
+        raise SettingsError(f"size: {text!r} is not a size in px, like 800x600")
+    return height, width
+
+
+def run(job: Job, long_side: int, plan: Callable[[], Variation]) -> None:
+    """Plan, paint, show how it goes and write the result; on Ctrl-C, the best image so far."""
+    start = time.perf_counter()
+    with interruptible(job), memory_errors(long_side):
+        prepare(job)
+        variation = plan()
+        check_output(job)
+        ending = follow(variation.steps(), variation.levels, job)
+        picture = variation.finish(ending.image, ending.history)
+        write(picture, job)
+    conclude(picture, ending, job, time.perf_counter() - start)

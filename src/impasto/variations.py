@@ -1,0 +1,315 @@
+"""Other ends of the same loop: texture and reconstruction.
+
+A pastiche aims at a photo's content and a painting's style. With one of the two left out the same
+encoder, targets, levels and optimiser give a texture without a picture (`texture`), or show what
+a layer knows of a picture (`reconstruct`).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from impasto.encoder import Encoder
+from impasto.errors import SettingsError
+from impasto.images import Source, load_picture, resize
+from impasto.layers import check_layer, layer_names
+from impasto.losses import Objective, chroma_planes
+from impasto.optimize import Step, Terms
+from impasto.pyramid import Level, pyramid
+from impasto.settings import Settings
+from impasto.stylizer import Pastiche, Stylizer, identity, initial_image, load_inputs, record
+from impasto.targets import Targets
+
+__all__ = [
+    "RECONSTRUCTION",
+    "TEXTURE",
+    "Variation",
+    "plan_reconstruction",
+    "plan_texture",
+    "reconstruct",
+    "style_layers_up_to",
+    "texture",
+]
+
+Target = Literal["content", "style"]
+
+# What each of them changes in the default settings. Adam, from little noise: with nothing to say
+# where what is, L-BFGS's long first steps stay in the picture.
+_CALM: Mapping[str, Any] = {"optimizer": "adam", "learning_rate": 0.03, "noise": 0.03}
+TEXTURE: Mapping[str, Any] = {**_CALM}
+RECONSTRUCTION: Mapping[str, Any] = {**_CALM, "coarsest": 0, "tv_weight": 0.0, "chroma_weight": 0.0}
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Variation:
+    """A picture that is planned: what the loop starts from, climbs through and aims at.
+
+    Attributes:
+        settings: layers, sizes, steps and the rest, as for a pastiche.
+        levels: the sizes, coarse to fine, and their steps.
+        inputs: what beside the settings determines the picture, for its metadata.
+        begin: → the picture to start from, at the first level's size.
+        enlarge: (result of a level, next size) → the picture to start that level from.
+        aim: level → image → named terms, whose sum is minimised.
+        descend: (image, terms, level) → steps.
+        alpha: of the picture it is made from, (1, 1, H, W), or None.
+        size: (H, W) of the result; None: the last level's.
+    """
+
+    settings: Settings
+    levels: tuple[Level, ...]
+    inputs: Mapping[str, Any]
+    begin: Callable[[], Tensor]
+    enlarge: Callable[[Tensor, tuple[int, int]], Tensor]
+    aim: Callable[[Level], Terms]
+    descend: Callable[[Tensor, Terms, Level], Iterator[Step]]
+    alpha: Tensor | None = None
+    size: tuple[int, int] | None = None
+
+    def steps(self) -> Iterator[Step]:
+        """Paint, and yield after every evaluation of the objective.
+
+        Raises: DivergenceError: the optimisation failed; carries the last good image.
+        """
+        image, done, seconds = self.begin(), 0, 0.0
+        for number, level in enumerate(self.levels, 1):
+            start = self.enlarge(image.cpu(), level.size)
+            for step in self.descend(start, self.aim(level), level):
+                yield replace(
+                    step,
+                    index=done + step.index,
+                    count=self.settings.steps,
+                    level=number,
+                    levels=len(self.levels),
+                    seconds=seconds + step.seconds,
+                )
+            image, done, seconds = step.image, done + level.steps, seconds + step.seconds
+
+    def finish(self, image: Tensor, history: Sequence[Mapping[str, float]]) -> Pastiche:
+        """Make the result of the last image: at full size, with alpha, settings and history."""
+        size = self.size or self.levels[-1].size
+        whole = self.enlarge(image.detach().cpu(), size).clamp(0, 1)
+        alpha = None if self.alpha is None else resize(self.alpha, size)
+        return Pastiche(whole, alpha, self.settings, tuple(history), self.inputs)
+
+    def paint(self) -> Pastiche:
+        """Paint to the end and return the result."""
+        history = []
+        for step in self.steps():
+            history.append(record(step))
+        return self.finish(step.image, history)
+
+
+# ---- texture ------------------------------------------------------------------------------------
+
+
+def texture(
+    styles: Source | Sequence[Source],
+    size: tuple[int, int] | None = None,
+    settings: Settings | None = None,
+    *,
+    seamless: bool = False,
+    device: str | torch.device | None = None,
+) -> Pastiche:
+    """Paint only the style of one or more paintings, on a canvas of any size.
+
+    Args:
+        styles: a painting, or a list of them, blended equally.
+        size: (H, W) in px; None: a square of `settings.long_side`.
+        settings: as for `stylize`; content and start are not looked at. None: Adam from noise.
+        seamless: whether copies of the texture are to join without a seam.
+        device: as for `Stylizer`.
+
+    Raises: as `stylize`.
+    Paper:  Gatys, Ecker & Bethge, Texture Synthesis Using CNNs, NIPS 2015.
+    """
+    return plan_texture(styles, size, settings, seamless=seamless, device=device).paint()
+
+
+def plan_texture(
+    styles: Source | Sequence[Source],
+    size: tuple[int, int] | None = None,
+    settings: Settings | None = None,
+    *,
+    seamless: bool = False,
+    device: str | torch.device | None = None,
+) -> Variation:
+    """Plan what `texture` paints."""
+    settings = settings or Settings().replace(**TEXTURE)
+    size = size or (settings.long_side, settings.long_side)
+    settings = settings.replace(long_side=max(size), content_weight=0.0, init="noise")
+    many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
+    paintings = [load_picture(each) for each in many]
+    if not paintings:
+        raise SettingsError("no style given: name at least one painting")
+    first, paintings = load_inputs(paintings[0], paintings, settings)
+    stylizer = Stylizer(settings, device=device)
+    _check_canvas(size, stylizer.encoder.minimum_side)
+    least = stylizer.encoder.minimum_side
+    levels = pyramid(size, settings, smallest=least)
+    levels = tileable(levels, least) if seamless else levels
+    kind = TiledObjective if seamless else Objective
+
+    def aim(level: Level) -> Terms:
+        return _weighed(kind(stylizer.encoder, stylizer.measure(first, paintings, level), settings))
+
+    return Variation(
+        settings=settings,
+        levels=levels,
+        inputs={
+            "made": {"command": "texture", "size": list(size), "seamless": seamless},
+            "styles": [identity(each) for each in paintings],
+        },
+        begin=lambda: initial_image(first, paintings, settings, levels[0].size),
+        enlarge=resize_wrapped if seamless else resize,
+        aim=aim,
+        descend=stylizer.descend,
+        size=size,
+    )
+
+
+def _check_canvas(size: tuple[int, int], least: int) -> None:
+    if min(size) < least:
+        raise SettingsError(
+            f"size {size[1]}x{size[0]}: the layers need at least {least} px on each side"
+        )
+
+
+def tileable(levels: Sequence[Level], unit: int) -> tuple[Level, ...]:
+    """Round the sides of levels to whole units, below which a pooling would drop a row."""
+
+    def rounded(side: int) -> int:
+        return max(unit, round(side / unit) * unit)
+
+    return tuple(
+        replace(level, size=(rounded(level.size[0]), rounded(level.size[1]))) for level in levels
+    )
+
+
+class TiledObjective(Objective):
+    """An objective to which a picture's opposite borders touch, in every convolution and in TV.
+
+    For sides that are multiples of what a feature of the deepest layer covers, it does not change
+    when the picture is shifted around itself by so much: it knows of no seam.
+    """
+
+    def __init__(self, encoder: Encoder, targets: Targets, settings: Settings) -> None:
+        around = copy.copy(encoder)  # the same filters
+        around.padding = "circular"
+        super().__init__(around, targets, settings)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Return the terms of an image as `Objective` does."""
+        terms = super().forward(image)
+        settings = self.settings
+        count = 1 if settings.tv_reduction == "sum" else image.numel()
+        planes = chroma_planes(image)
+        terms["tv"] = (
+            settings.tv_weight * _wrapped_variation(image) / count
+            + settings.chroma_weight * _wrapped_variation(planes) / planes.numel()
+        )
+        return terms
+
+
+def _wrapped_variation(image: Tensor) -> Tensor:
+    down, across = ((image - image.roll(1, axis)).abs().sum() for axis in (2, 3))
+    return down + across
+
+
+def resize_wrapped(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize a picture whose opposite borders touch: neighbours beyond a border are its own."""
+    if tuple(image.shape[-2:]) == size:
+        return image
+    height, width = size
+    tiled = resize(image.repeat(1, 1, 3, 3), (3 * height, 3 * width))
+    return tiled[..., height : 2 * height, width : 2 * width].contiguous()
+
+
+# ---- reconstruction -----------------------------------------------------------------------------
+
+
+def reconstruct(
+    image: Source,
+    layer: str = "relu4_2",
+    settings: Settings | None = None,
+    *,
+    of: Target = "content",
+    device: str | torch.device | None = None,
+) -> Pastiche:
+    """Paint, from noise, what a layer knows of a picture: what is where, or how it is painted.
+
+    Args:
+        image: the picture.
+        layer: for content, the layer whose features are matched; for style, the deepest of the
+            layers whose statistics are: see `style_layers_up_to`.
+        settings: as for `stylize`; its layers and content and style weights are not looked at.
+            None: one level, no total variation.
+        of: "content" or "style".
+        device: as for `Stylizer`.
+
+    Raises: as `stylize`.
+    Paper:  Gatys, Ecker & Bethge, arXiv 1508.06576, figure 1; Mahendran & Vedaldi, CVPR 2015.
+    """
+    return plan_reconstruction(image, layer, settings, of=of, device=device).paint()
+
+
+def plan_reconstruction(
+    image: Source,
+    layer: str = "relu4_2",
+    settings: Settings | None = None,
+    *,
+    of: Target = "content",
+    device: str | torch.device | None = None,
+) -> Variation:
+    """Plan what `reconstruct` paints."""
+    settings = settings or Settings().replace(**RECONSTRUCTION)
+    check_layer(layer, settings.network)
+    aimed: dict[str, Any] = {"content_layer_weights": (), "style_layer_weights": ()}
+    if of == "content":
+        aimed |= {"content_layers": (layer,), "content_weight": 1.0,
+                  "style_layers": (layer,), "style_weight": 0.0}  # fmt: skip
+    else:
+        aimed |= {"style_layers": style_layers_up_to(layer, settings.network),
+                  "style_weight": 1.0, "content_weight": 0.0}  # fmt: skip
+    settings = settings.replace(**aimed, init="noise")
+    photo, _ = load_inputs(picture := load_picture(image), picture, settings)
+    stylizer = Stylizer(settings, device=device)
+    levels = stylizer.levels(photo)
+    return Variation(
+        settings=settings,
+        levels=levels,
+        inputs={
+            "made": {"command": "reconstruct", "layer": layer, "of": of},
+            "content": identity(photo),
+        },
+        begin=lambda: initial_image(photo, [photo], settings, levels[0].size),
+        enlarge=resize,
+        aim=lambda level: _weighed(
+            Objective(stylizer.encoder, stylizer.measure(photo, [photo], level), settings)
+        ),
+        descend=stylizer.descend,
+        alpha=photo.alpha,
+    )
+
+
+def style_layers_up_to(layer: str, network: str = "vgg19") -> tuple[str, ...]:
+    """Return the first activation of every block before the layer's, and the layer itself.
+
+    relu3_1 → relu1_1, relu2_1, relu3_1: the subsets of Gatys et al. 2015, figure 1.
+    """
+    order = layer_names(network)
+    before = [name for name in order[: order.index(layer)] if name.endswith("_1")]
+    return (*(name for name in before if name.startswith("relu")), layer)
+
+
+def _weighed(objective: Terms) -> Terms:
+    """Leave out the terms that are 0 by their weight."""
+    return lambda image: {
+        name: loss for name, loss in objective(image).items() if loss.requires_grad
+    }

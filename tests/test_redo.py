@@ -1,0 +1,202 @@
+"""Redo: a picture's own file is enough to paint it again, in its size or another."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+from helpers import assert_clear_error, psnr, tree
+from impasto.apps.printing import for_print, long_side_for_print, parse_print
+from impasto.errors import SettingsError
+from impasto.images import load_image, load_picture, read_metadata, save_image
+from impasto.settings import Settings
+from impasto.stylizer import stylize
+
+SMALL = ("--long-side", 40, "--coarsest", 32, "--steps", 4, "--threads", 1, "--quiet")
+CALM = ("--threads", 1, "--quiet")
+
+
+@pytest.fixture
+def painted(command, photo_file, painting_file, tmp_path):
+    """A picture that the command line has painted, beside what it was made from."""
+
+    def call(*words):
+        out = tmp_path / "out.png"
+        outcome = command("stylize", photo_file, painting_file, "-o", out, *SMALL, *words)
+        assert outcome.code == 0, outcome.err
+        return out
+
+    return call
+
+
+def rewrite(path, change):
+    """Change what a picture's file says."""
+    noted = read_metadata(path)
+    change(noted)
+    save_image(load_image(path), path, metadata=noted)
+
+
+def test_the_same_pixels(command, painted, tmp_path):
+    out = painted("--init", "noise", "--seed", 7)
+    outcome = command("redo", out, *CALM)
+    assert outcome.code == 0, outcome.err
+    assert torch.equal(load_image(tmp_path / "out-redo.png"), load_image(out))
+    assert read_metadata(tmp_path / "out-redo.png") == read_metadata(out)
+
+
+def test_a_picture_to_start_from_is_recorded_and_found(command, painted, tmp_path):
+    start = tmp_path / "start.png"
+    PillowImage.new("RGB", (30, 24), (250, 10, 10)).save(start)
+    out = painted("--init", start)
+    noted = read_metadata(out)
+    assert noted["init"]["name"] == "start.png"
+    assert len(noted["init"]["sha256"]) == 64
+    new = tmp_path / "new.png"
+    assert command("redo", out, "-o", new, *CALM).code == 0
+    assert torch.equal(load_image(new), load_image(out))
+    start.unlink()
+    assert_clear_error(command("redo", out, *CALM, "-f"), "start.png", noted["init"]["sha256"])
+
+
+def test_a_start_in_python_is_recorded_too(photo_file, painting_file):
+    settings = Settings(long_side=32, steps=1, coarsest=0)
+    pastiche = stylize(photo_file, painting_file, settings, init=painting_file)
+    assert pastiche.metadata["init"]["name"] == "painting.png"
+    assert "init" not in stylize(photo_file, painting_file, settings).metadata
+
+
+def test_inputs_are_found_by_their_contents(command, painted, photo_file, painting_file, tmp_path):
+    out = painted()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move(photo_file, elsewhere / "renamed.png")
+    photo_file.write_bytes(b"another file of that name")
+    words = ("redo", out, "-o", tmp_path / "new.png", *CALM)
+    digest = read_metadata(out)["content"]["sha256"]
+    assert_clear_error(command(*words), "photo.png", digest, str(tmp_path), "--look-in")
+    assert command(*words, "--look-in", elsewhere).code == 0
+    assert torch.equal(load_image(tmp_path / "new.png"), load_image(out))
+
+
+def test_all_missing_inputs_are_named(command, painted, photo_file, painting_file):
+    out = painted()
+    photo_file.unlink()
+    painting_file.unlink()
+    sums = [
+        each["sha256"] for each in (read_metadata(out)["content"], *read_metadata(out)["styles"])
+    ]
+    assert_clear_error(command("redo", out, *CALM), "photo.png", "painting.png", *sums)
+
+
+def test_larger_it_starts_from_the_picture(command, painted, tmp_path):
+    out = painted("--init", "noise", "--seed", 2)
+    new = tmp_path / "large.png"
+    assert command("redo", out, "-o", new, "--long-side", 80, "--steps", 2, *CALM).code == 0
+    assert load_picture(new).size == (64, 80)
+    assert psnr(load_image(new, long_side=40), load_image(out)) > 15  # the composition stays
+    noted = read_metadata(new)
+    assert noted["init"]["name"] == "out.png"
+    assert noted["settings"]["coarsest"] == 40
+    again = tmp_path / "smaller.png"
+    assert command("redo", out, "-o", again, "--long-side", 24, *CALM).code == 0
+    assert load_picture(again).size == (19, 24)
+
+
+def test_a_print(command, painted, tmp_path):
+    out = painted()
+    new = tmp_path / "print.png"
+    assert command("redo", out, "-o", new, "--print", "2x1cm", "--dpi", 100, "--steps", 1,
+                   *CALM).code == 0  # fmt: skip
+    assert load_picture(new).size == (39, 49)  # 1 cm high, of the photo's 5 : 4
+    assert load_picture(new).dpi == pytest.approx(100, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tiff"])
+def test_dots_per_inch_are_written(suffix, command, photo_file, painting_file, tmp_path):
+    out = tmp_path / f"out{suffix}"
+    words = ("--print", "8x8mm", "--dpi", 150, "--steps", 1, "--threads", 1, "--quiet")
+    assert command("stylize", photo_file, painting_file, "-o", out, *words).code == 0
+    picture = load_picture(out)
+    assert max(picture.size) == 47
+    assert picture.dpi == pytest.approx(150, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("size", "paper", "dpi", "side"),
+    [
+        ((3000, 4000), "40x30cm", 300, 4724),
+        ((4000, 3000), "40x30cm", 300, 4724),
+        ((3000, 4000), "30x40cm", None, 4724),
+        ((1000, 1000), "400x300mm", 300, 3543),
+        ((1000, 4000), "10x10in", 100, 1000),
+    ],
+)
+def test_a_print_fits_its_paper(size, paper, dpi, side):
+    assert long_side_for_print(size, parse_print(paper), dpi) == side
+
+
+def test_bad_prints():
+    for text in ("", "40", "40x30", "40x30 yards", "0x30cm", "-4x3cm"):
+        with pytest.raises(SettingsError, match="is not a size, like 40x30cm"):
+            parse_print(text)
+    for dpi in (0, -3, 1e9, float("nan")):
+        with pytest.raises(SettingsError, match="dpi"):
+            for_print(None, dpi, {})
+    with pytest.raises(SettingsError, match="both give the size"):
+        for_print("40x30cm", None, {"long_side": 3})
+    assert for_print("1x1in", None, {}) == {"print_size": (1.0, 1.0), "dpi": 300.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda noted: noted.clear(), "nothing in it says how it was made"),
+        (lambda noted: noted.pop("settings"), "hold no settings"),
+        (lambda noted: noted.pop("content"), "do not name the pictures"),
+        (lambda noted: noted.update(styles=[]), "do not name the pictures"),
+        (lambda noted: noted.update(styles="x"), "do not name the pictures"),
+        (lambda noted: noted.update(init=[3]), "do not name the pictures"),
+        (lambda noted: noted["content"].update(sha256=None), "SHA-256 unknown"),
+        (lambda noted: noted["content"].update(sha256=["x"]), "do not name the pictures"),
+        (
+            lambda noted: (noted["settings"].update(glitter=3), noted.update(impasto="9.9")),
+            "made by impasto 9.9, whose settings this version does not know: glitter",
+        ),
+        (lambda noted: noted["settings"].update(steps=-1), "steps"),
+        (lambda noted: noted.update(made={"command": "dream"}), "made by `impasto dream`"),
+    ],
+)
+def test_pictures_that_cannot_be_redone(change, said, command, painted, tmp_path):
+    out = painted()
+    rewrite(out, change)
+    before = tree(tmp_path)
+    assert_clear_error(command("redo", out, *CALM), said)
+    assert tree(tmp_path) == before
+
+
+def test_bad_input(command, painted, photo_file, tmp_path):
+    out = painted()
+    before = tree(tmp_path)
+    for words, said in (
+        ((tmp_path / "missing.png",), "no such file"),
+        ((photo_file,), "nothing in it says how it was made"),
+        ((out, "--look-in", tmp_path / "nowhere"), "there is no such folder"),
+        ((out, "-o", out), "exists already"),
+        ((out, "-o", tmp_path / "new.xyz"), "the suffix .xyz"),
+        ((out, "--print", "huge"), "is not a size"),
+        ((out, "--print", "4x3cm", "--long-side", 50), "both give the size"),
+    ):
+        assert_clear_error(command("redo", *words, *CALM), said)
+    assert tree(tmp_path) == before
+
+
+def test_json(command, painted, tmp_path):
+    out = painted()
+    summary = json.loads(command("redo", out, "--json", *CALM).out)
+    assert summary["output"] == str(tmp_path / "out-redo.png")
+    assert np.isfinite(summary["losses"]["total"])
