@@ -584,3 +584,31 @@ def test_every_setting_has_its_flag_read_back(command, photo_file, painting_file
     assert {name: settings[name] for name in expected} == expected
     unchanged = impasto.Settings().to_dict()
     assert not [name for name in expected if settings[name] == unchanged[name]]
+
+
+@pytest.mark.parametrize("flag", ["--plot", "--save-settings"])
+def test_two_results_of_one_name_are_refused(flag, command, photo_file, painting_file, tmp_path):
+    target = tmp_path / "out.png"
+    outcome = command("stylize", photo_file, painting_file, "-o", target, flag, target, *SMALL)
+    assert outcome.code == 1
+    assert "named for two results" in outcome.err
+    assert not target.exists()
+
+
+def test_no_style_at_all_is_allowed(command, photo_file, painting_file, tmp_path):
+    words = ["--style-weight", "0", "--style-layers", ""]
+    outcome = command(
+        "stylize", photo_file, painting_file, "-qo", tmp_path / "out.png", *words, *SMALL
+    )
+    assert outcome.code == 0, outcome.err
+
+
+def test_nothing_is_written_when_not_even_the_start_is_finite(
+    command, photo_file, painting_file, tmp_path
+):
+    target = tmp_path / "out.png"
+    words = ["--style-weight", "1e300", "--plot", tmp_path / "plot.png"]
+    outcome = command("stylize", photo_file, painting_file, "-o", target, *words, *SMALL)
+    assert outcome.code == 1
+    assert "the loss became" in outcome.err
+    assert not target.exists()

@@ -172,3 +172,8 @@ def test_torchvision_weights_see_imagenet_normalised_rgb(toy):
 def test_weights_of_another_network_are_refused():
     with pytest.raises(WeightsError, match="weights of vgg16; asked for vgg19"):
         Encoder(("relu1_1",), network="vgg19", weights=load_weights("vgg16", last="conv1_1"))
+
+
+def test_mean_activations_belong_to_the_bundled_weights():
+    with pytest.raises(SettingsError, match="belong to the bundled weights"):
+        Encoder(("relu1_1",), weights="torchvision", normalised=True)

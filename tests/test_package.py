@@ -67,7 +67,8 @@ def test_wheel_paints_without_a_network(network, python, tmp_path):
     size = ["--long-side", "64", "--steps", "4", "--network", network]
     run = without_network([python, "-m", "impasto", "demo", "-o", target, *size])
     assert run.returncode == 0, run.stderr
-    assert PillowImage.open(target).size == (64, 43)
+    with PillowImage.open(target) as picture:
+        assert picture.size == (64, 43)
 
 
 def test_console_script_is_installed(python):

@@ -44,6 +44,16 @@ def test_steps_within_a_time():
     assert chosen.steps == int(60 / (4 * 512 * 512 / 1e6))
 
 
-def test_steps_within_too_short_a_time_says_what_would_do():
-    with pytest.raises(SettingsError, match=r"too short for 4096 px.*allow \d+ s, or try --long"):
-        steps_within((512, 512), Settings(long_side=4096), seconds=5, seconds_per_megapixel=4)
+@pytest.mark.parametrize(
+    ("seconds", "message"),
+    [
+        (
+            30,
+            r"30 s is too short for 4096 px.*about 12 s; allow \d+ s, or try --long-side",
+        ),
+        (5, r"5 s is too short for 4096 px.*a step takes about 12 s; allow \d+ s$"),
+    ],
+)
+def test_steps_within_too_short_a_time_says_what_would_do(seconds, message):
+    with pytest.raises(SettingsError, match=message):
+        steps_within((512, 512), Settings(long_side=4096), seconds=seconds, seconds_per_megapixel=4)

@@ -201,12 +201,22 @@ class Nearest(Statistic):
         for target, weight in zip(targets, weights, strict=True):
             count = min(target.shape[-1], round(self.neighbours * weight))
             if weight > 0:
-                kept.append(quantiles(target, max(count, 1)))  # evenly spread positions
+                kept.append(_some_positions(target, max(count, 1)))
         return torch.cat(kept, -1)
 
     def empty_distance(self, target: Tensor) -> float:
         """Return ½, as `distance` does where all is 0."""
         return 0.5
+
+
+def _some_positions(features: Tensor, count: int) -> Tensor:
+    """Return count of the positions of (1, C, n), drawn at random by a fixed seed, in order.
+
+    A regular stride would keep few columns of a map whose width it divides.
+    """
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(features.shape[-1], generator=generator)[:count].sort().values
+    return features[..., order.to(features.device)]
 
 
 def nearest_neighbours(queries: Tensor, keys: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from impasto.errors import ShapeError, WeightsError
+from impasto.errors import SettingsError, ShapeError, WeightsError
 from impasto.layers import check_layer, deepest, layer_names, minimum_side
 from impasto.weights import VGGWeights, load_mean_activations, load_weights
 
@@ -82,6 +82,11 @@ class Encoder(nn.Module):
         self.pooling_gain = _POOLING_GAIN.get(pooling, 1.0) if pooling_rescaled else 1.0
         self._path = order[: last + 1]
         if not isinstance(weights, VGGWeights):
+            if normalised and weights != "bundled":
+                raise SettingsError(
+                    "normalised: the mean activations that are stored belong to the bundled "
+                    f"weights; use those instead of {weights}, or leave it out"
+                )
             convs = [name for name in self._path if name.startswith("conv")]
             weights = load_weights(network, weights, convention=convention, last=convs[-1])
         if weights.network != network:

@@ -128,7 +128,8 @@ def optimize(
             if good is None or failures > _RETRIES:
                 raise DivergenceError(
                     f"the loss became {evaluation.total:.3g} at step {index} of this size, and "
-                    "smaller steps did not help; try a smaller learning rate or smaller weights",
+                    "smaller steps did not help; try smaller weights, or a smaller learning rate "
+                    "with Adam",
                     average.value if good else image.detach(),
                 )
             method.shrink()

@@ -84,11 +84,11 @@ def steps_within(
     cost = _mean_cost(pyramid(size, settings, smallest=1), seconds_per_megapixel)
     steps = int((seconds - spent) / cost)
     if steps < _FEWEST_STEPS:
-        side = settings.long_side * (max(steps, 0) / _FEWEST_STEPS) ** 0.5
+        side = int(settings.long_side * (max(steps, 0) / _FEWEST_STEPS) ** 0.5)
+        smaller = f", or try --long-side {side}" if side >= 64 else ""
         raise SettingsError(
             f"{seconds:.0f} s is too short for {settings.long_side} px on this machine: a step "
-            f"takes about {cost:.1f} s; allow {math.ceil(spent + cost * _FEWEST_STEPS)} s, or try "
-            f"--long-side {max(int(side), 64)}"
+            f"takes about {cost:.2g} s; allow {math.ceil(spent + cost * _FEWEST_STEPS)} s{smaller}"
         )
     return settings.replace(steps=min(steps, _MOST_STEPS))
 

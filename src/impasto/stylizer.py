@@ -364,7 +364,8 @@ def style_side(style: Picture, long_side: int, settings: Settings) -> int:
 
 def scaled_style(style: Picture, level: Level, settings: Settings) -> Tensor:
     """Return a painting at the size it is looked at on this level, (1, 3, h, w)."""
-    least = minimum_side(deepest(settings.style_layers, settings.network))
+    seen = tuple(seen_layers(settings, "style"))
+    least = minimum_side(deepest(seen, settings.network)) if seen else 1
     side = style_side(style, level.long_side, settings)
     height, width = fit(style.size, side)
     return resize(style.image, (max(height, least), max(width, least)))

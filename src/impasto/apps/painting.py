@@ -167,7 +167,12 @@ def check_streams(job: Job) -> None:
         raise SettingsError("-: nothing is piped into stdin; pipe a picture, or name a file")
     if job.output == _STDIO and (sys.stdout is None or sys.stdout.isatty()):
         raise SettingsError("-o -: stdout is a terminal; redirect it, or name a file")
-    for path in (job.output, job.save_settings, *job.making.files):
+    written = [job.output, job.save_settings, *job.making.files]
+    targets = [os.path.abspath(path) for path in written if path not in (None, _STDIO)]  # noqa: PTH100
+    for target in targets:
+        if targets.count(target) > 1:
+            raise SettingsError(f"{target}: named for two results; give each a file of its own")
+    for path in written:
         # Unlike Path.is_file, this one is false where a name is too long or a folder is closed.
         if path not in (None, _STDIO) and not job.force and os.path.isfile(path):  # noqa: PTH113
             raise ImageError(f"{path} exists already; --force replaces it")
@@ -258,6 +263,8 @@ def follow(
         note = f"Interrupted at step {len(history)} of {best.count}; wrote the best image so far,"
         return Ending(best.image, history, note, INTERRUPTED)
     except DivergenceError as error:
+        if not history:  # nothing was good: nothing is worth writing
+            raise
         typer.echo(f"Error: {error}", err=True)
         return Ending(error.image, history, "Wrote the last good image,", 1)
 
