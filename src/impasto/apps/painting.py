@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -141,10 +143,25 @@ def finish_run(
 def interruptible(job: Job) -> Iterator[None]:
     """Let Ctrl-C before the first step end the command with a word about it."""
     try:
+        load_libraries()
         yield
     except KeyboardInterrupt:
         job.note("Interrupted: no picture written.")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def load_libraries() -> None:
+    """Import what painting needs, and hold a Ctrl-C back meanwhile: NumPy's import swallows it."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # signals arrive in the main thread only
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    try:
+        import impasto.stylizer  # noqa: F401  (for what it loads)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 def conclude(pastiche: Pastiche, ending: Ending, job: Job, seconds: float) -> None:
