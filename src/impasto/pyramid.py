@@ -81,7 +81,7 @@ def steps_within(
     Returns: the settings with `steps` changed.
     Raises:  SettingsError: not even a handful of steps at full size fit; says what does.
     """
-    cost = _mean_cost(pyramid(size, settings, smallest=1), seconds_per_megapixel)
+    cost = _mean_cost(pyramid(size, settings), seconds_per_megapixel)
     steps = int((seconds - spent) / cost)
     if steps < _FEWEST_STEPS:
         side = int(settings.long_side * (max(steps, 0) / _FEWEST_STEPS) ** 0.5)
