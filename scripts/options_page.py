@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from impasto.apps.options import show_value  # noqa: E402  (found by the line above)
 from impasto.recipes import RECIPES, recipe_settings  # noqa: E402
-from impasto.settings import TYPES, Settings  # noqa: E402
+from impasto.settings import TYPES, PerStyle, Settings  # noqa: E402
 
 PAGE = ROOT / "docs" / "options.md"
 INTRODUCTION = """\
@@ -81,6 +81,8 @@ def allowed(kind: Any, facts: Any) -> str:
     """Return the values that a setting of this type may have, in words."""
     if typing.get_origin(kind) is Literal:
         return ", ".join(f"`{choice}`" for choice in typing.get_args(kind))
+    if kind == PerStyle:
+        return f"number{limits(facts)}, or one per style"
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
         return "layers" if item is str else f"numbers{limits(facts)}"

@@ -328,10 +328,10 @@ def test_what_torch_says_without_memory_is_recognised(error):
 
 
 def test_unknown_errors_keep_their_traceback(command, photo_file, painting_file, monkeypatch):
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("impasto.stylizer.load_inputs", fail)
+    monkeypatch.setattr("impasto.inputs.load_inputs", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         command("stylize", photo_file, painting_file, "-o", "out.png")
 

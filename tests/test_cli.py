@@ -457,14 +457,14 @@ def test_the_best_step_so_far_is_of_the_finest_level():
 def test_after_divergence_the_last_good_image_is_kept(stylize, tmp_path, monkeypatch):
     from impasto.stylizer import Stylizer
 
-    steps = Stylizer.steps
+    steps = Stylizer.paint
 
     def diverge(self, *words, **names):
         step = next(steps(self, *words, **names))
         yield step
         raise DivergenceError("the loss became nan", step.image)
 
-    monkeypatch.setattr(Stylizer, "steps", diverge)
+    monkeypatch.setattr(Stylizer, "paint", diverge)
     outcome = stylize("--json")
     assert outcome.code == 1
     assert "Error: the loss became nan\n" in outcome.err
@@ -557,7 +557,7 @@ def test_every_setting_has_its_flag_read_back(command, photo_file, painting_file
         "style_layers": ("relu1_2", "relu3_1"), "content_layers": ("relu3_2",),
         "style_layer_weights": (1.0, 2.0), "content_layer_weights": (2.0,),
         "content_form": "mean", "style_form": "mean", "color": "pca",
-        "content_weighting": "shares", "style_weighting": "geometric",
+        "content_weighting": "shares", "style_weighting": "geometric", "guidance": "inside",
     }  # fmt: skip
     words: list[str] = []
     expected: dict[str, object] = {}

@@ -505,12 +505,13 @@ def test_luminance_losses_fall(photo, painting):
 
 
 def test_a_picture_left_at_a_coarse_level_has_the_photos_colors(photo, painting):
-    from impasto.stylizer import finish, load_inputs
+    from impasto.inputs import load_inputs
+    from impasto.stylizer import finish
 
     settings = Settings(**QUICK, color="luminance")
     first = next(iter(Stylizer(settings).steps(photo, painting)))
     assert max(first.image.shape) < 48
-    image = finish(first.image, *load_inputs(photo, painting, settings), settings, []).image
+    image = finish(first.image, load_inputs(photo, painting, settings), settings, []).image
     np.testing.assert_allclose(chroma(image), chroma(load_image(photo, long_side=48)), atol=1e-5)
 
 

@@ -1,7 +1,7 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → dreaming → variations → stylizer → pyramid | optimize → losses → targets
-     → encoder | statistics → distributions → correlations → films
+apps → dreaming → variations → stylizer → inputs → pyramid | optimize → losses → targets
+     → encoder | statistics | guidance → distributions | regions → correlations → films
      → images | color | weights | recipes → settings → layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
@@ -25,11 +25,12 @@ LADDER = (
     ("dreaming",),
     ("variations",),
     ("stylizer",),
+    ("inputs",),
     ("pyramid", "optimize"),
     ("losses",),
     ("targets",),
-    ("encoder", "statistics"),
-    ("distributions",),  # in the back of statistics
+    ("encoder", "statistics", "guidance"),
+    ("distributions", "regions"),  # in the back of statistics and of guidance
     ("correlations",),
     ("films",),
     ("images", "color", "weights", "recipes"),

@@ -19,7 +19,7 @@ from impasto.losses import (
 from impasto.optimize import optimize
 from impasto.settings import Settings
 from impasto.statistics import STATISTICS
-from impasto.targets import Targets, measure_content, measure_style
+from impasto.targets import StyleTarget, Targets, measure_content, measure_style
 from impasto.weights import VGGWeights
 
 
@@ -37,7 +37,8 @@ def objective_for(photo, painting, settings, encoder=None):
         layers=settings.style_layers,
         statistic=STATISTICS[settings.statistic],
     )
-    targets = Targets(measure_content(encoder, photo, settings.content_layers), style)
+    content = measure_content(encoder, photo, settings.content_layers)
+    targets = Targets(content, [StyleTarget(style, settings.largest_style_weight)])
     return Objective(encoder, targets, settings)
 
 
@@ -197,7 +198,7 @@ def test_a_relative_loss_is_a_share_of_what_an_empty_picture_has(photo, painting
     settings = Settings(tv_weight=0.0, chroma_weight=0.0)
     objective = objective_for(photo, painting, settings)
     statistic = STATISTICS["gram"]
-    for name, target in objective.targets.style.items():
+    for name, target in objective.targets.style[0].layers.items():
         empty = statistic.distance(torch.zeros_like(target), target)
         shares = statistic.distance(target * 1.5, target) / empty
         assert shares == pytest.approx(0.25, rel=1e-4), name

@@ -174,7 +174,7 @@ def test_without_the_extra_other_films_are_made(monkeypatch):
 def test_a_run_that_diverges_leaves_its_film(stylize, tmp_path, monkeypatch):
     from impasto.stylizer import Stylizer
 
-    whole = Stylizer.steps
+    whole = Stylizer.paint
 
     def breaking(self, *inputs, **options):
         for step in whole(self, *inputs, **options):
@@ -182,7 +182,7 @@ def test_a_run_that_diverges_leaves_its_film(stylize, tmp_path, monkeypatch):
             if step.index == 3:
                 raise DivergenceError("the loss became inf", step.image)
 
-    monkeypatch.setattr(Stylizer, "steps", breaking)
+    monkeypatch.setattr(Stylizer, "paint", breaking)
     assert stylize("--every", 1, "--timelapse", tmp_path / "film.gif").code == 1
     assert len(played((tmp_path / "film.gif").read_bytes())) == 3
 

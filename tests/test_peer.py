@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from impasto.images import load_image
+from impasto.inputs import load_inputs
 from impasto.losses import Objective
 from impasto.recipes import recipe_settings
-from impasto.stylizer import Stylizer, load_inputs
+from impasto.stylizer import Stylizer
 
 FIXTURES = Path(__file__).parent / "fixtures" / "neural_style"
 FIGURES = json.loads((FIXTURES / "figures.json").read_text(encoding="utf-8"))
@@ -31,10 +32,10 @@ def test_every_loss_agrees_within_a_hundredth_of_a_percent(case, stylizer):
     long_side = max(content.shape[-2:])
     settings = recipe_settings("neural-style", long_side=long_side)
     stylizer.settings = settings
-    photo, paintings = load_inputs(content, [FIXTURES / case["style"]], settings)
-    (level,) = stylizer.levels(photo)
+    inputs = load_inputs(content, [FIXTURES / case["style"]], settings)
+    (level,) = stylizer.levels(inputs.photo)
     assert level.size == tuple(image.shape[-2:])
-    objective = Objective(stylizer.encoder, stylizer.measure(photo, paintings, level), settings)
+    objective = Objective(stylizer.encoder, stylizer.measure(inputs, level), settings)
     with torch.no_grad():
         ours = {name: float(loss) for name, loss in objective.by_layer(image).items()}
 

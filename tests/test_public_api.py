@@ -19,6 +19,7 @@ PUBLIC = [
     "STATISTICS",
     "DivergenceError",
     "Encoder",
+    "Guidance",
     "ImageError",
     "ImpastoError",
     "MemoryLimitError",

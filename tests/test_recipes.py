@@ -22,7 +22,7 @@ from impasto.optimize import optimize
 from impasto.recipes import RECIPES, recipe_settings
 from impasto.settings import Settings
 from impasto.statistics import chosen_statistic
-from impasto.targets import Targets, measure_content, measure_style
+from impasto.targets import StyleTarget, Targets, measure_content, measure_style
 
 NETWORKS = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}
 FIVE = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
@@ -198,7 +198,8 @@ class Comparison:
             statistic=chosen_statistic(settings),
         )
         content = measure_content(self.encoder, photo, seen_layers(settings, "content"))
-        self.objective = Objective(self.encoder, Targets(content, style), settings)
+        aims = Targets(content, [StyleTarget(style, settings.largest_style_weight)])
+        self.objective = Objective(self.encoder, aims, settings)
 
     def exported(self, image: Tensor) -> Maps:
         return {

@@ -15,8 +15,9 @@ from conftest import EXAMPLES
 from helpers import psnr
 from impasto.errors import DivergenceError, ImageError, SettingsError
 from impasto.images import load_image, read_metadata
+from impasto.inputs import load_inputs, scaled_style
 from impasto.settings import Settings
-from impasto.stylizer import Stylizer, load_inputs, scaled_style, stylize
+from impasto.stylizer import Stylizer, stylize
 
 QUICK = {"steps": 6, "long_side": 48, "coarsest": 32}
 
@@ -154,9 +155,10 @@ def test_style_is_scaled_but_never_enlarged(photo, painting):
     for scale, expected in [(0.5, 24), (1.0, 36), (3.0, 36)]:
         settings = Settings(**QUICK, style_scale=scale)
         stylizer = Stylizer(settings)
-        photo_picture, (style,) = load_inputs(photo, painting, settings)
-        level = stylizer.levels(photo_picture)[-1]
-        assert max(scaled_style(style, level, settings).shape) == expected
+        inputs = load_inputs(photo, painting, settings)
+        level = stylizer.levels(inputs.photo)[-1]
+        scaled = scaled_style(inputs.paintings[0], level, settings, *inputs.scales(settings))
+        assert max(scaled.shape) == expected
 
 
 def test_from_noise_the_content_comes_back_when_it_is_its_own_style(examples):
@@ -199,7 +201,7 @@ def test_divergence_carries_the_last_good_image(photo, painting):
 
 
 def test_a_time_budget_chooses_steps(photo, stylizer):
-    picture = load_inputs(photo, photo, stylizer.settings)[0]
+    picture = load_inputs(photo, photo, stylizer.settings).photo
     chosen = stylizer.within(picture, 5.0)
     assert chosen.replace(steps=6) == stylizer.settings
     assert chosen.steps > 12

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ShapeError,
         WeightsError,
     )
+    from impasto.guidance import Guidance
     from impasto.images import Picture, load_image, load_picture, read_metadata, save_image
     from impasto.losses import Objective
     from impasto.optimize import Step
@@ -50,6 +51,7 @@ _HOMES = {
         "ShapeError",
         "WeightsError",
     ),
+    "guidance": ("Guidance",),
     "images": ("Picture", "load_image", "load_picture", "read_metadata", "save_image"),
     "losses": ("Objective",),
     "optimize": ("Step",),
@@ -66,6 +68,7 @@ __all__ = [
     "STATISTICS",
     "DivergenceError",
     "Encoder",
+    "Guidance",
     "ImageError",
     "ImpastoError",
     "MemoryLimitError",

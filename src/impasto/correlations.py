@@ -43,8 +43,12 @@ class Statistic(ABC):
     span: ClassVar[int] = 1
 
     @abstractmethod
-    def measure(self, *maps: Tensor) -> Tensor:
-        """Describe the features of `span` layers, (B, C, h, w) each, deepest first."""
+    def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
+        """Describe the features of `span` layers, (B, C, h, w) each, deepest first.
+
+        Args: guide: (1, 1, h, w), on the grid of the deepest: what the features of a position are
+            multiplied by, so that it counts by its square. Of any scale; None: all count alike.
+        """
 
     @abstractmethod
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
@@ -78,11 +82,13 @@ class Sums:
         products: Σ_p X[:, p] Y[:, p]ᵀ, (B, C, C′); Y is X where one layer is looked at.
         totals: Σ_p X[:, p], (B, C).
         count: how many positions.
+
+    With a guide g, position p counts g(p)² times: Σ_p g² X Yᵀ, Σ_p g² X, and Σ_p g².
     """
 
     products: Tensor
     totals: Tensor
-    count: int
+    count: float
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(
@@ -98,16 +104,16 @@ class Summed(Statistic):
     """
 
     @abstractmethod
-    def accumulate(self, *maps: Tensor) -> Sums:
-        """Sum up the positions of a part, (B, C, h, w) per layer."""
+    def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
+        """Sum up the positions of a part, (B, C, h, w) per layer; guide as for `measure`."""
 
     @abstractmethod
     def finish(self, sums: Sums) -> Tensor:
         """Return the description of the whole."""
 
-    def measure(self, *maps: Tensor) -> Tensor:
+    def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
         """Describe a whole at once."""
-        return self.finish(self.accumulate(*maps))
+        return self.finish(self.accumulate(*maps, guide=guide))
 
     def pull(self, sums: Sums, target: Tensor) -> Sums:
         """Differentiate the distance of a whole by its sums."""
@@ -120,14 +126,17 @@ class Summed(Statistic):
         )
         return Sums(on_products, on_totals, sums.count)
 
-    def gradient(self, pull: Sums, *maps: Tensor) -> tuple[Tensor, ...]:
+    def gradient(
+        self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Differentiate the distance of the whole by the features of a part.
 
-        With D and d the pulls on Σ X Xᵀ and Σ X, it is (D + Dᵀ) X + d at every position.
+        With D and d the pulls on Σ g² X Xᵀ and Σ g² X, it is g² ((D + Dᵀ) X + d) at every position.
         """
         (features,) = maps
         slope = (pull.products + pull.products.transpose(1, 2)) @ features.flatten(2)
-        return ((slope + pull.totals[..., None]).view_as(features),)
+        slope = (slope + pull.totals[..., None]).view_as(features)
+        return (slope if guide is None else slope * guide.square(),)
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -168,27 +177,28 @@ def positions(features: Tensor) -> Tensor:
     return features.flatten(2)
 
 
-def sum_up(left: Tensor, right: Tensor) -> Sums:
-    """Sum the products of two maps' columns, (B, C, n) and (B, C′, n)."""
-    return Sums(left @ right.transpose(1, 2), left.sum(2), left.shape[2])
+def sum_up(left: Tensor, right: Tensor, guide: Tensor | None = None) -> Sums:
+    """Sum the products of two maps' columns, (B, C, n) and (B, C′, n), under a guide, (1, 1, n)."""
+    if guide is None:
+        return Sums(left @ right.transpose(1, 2), left.sum(2), left.shape[2])
+    guide = guide.flatten(2)
+    guided = left * guide
+    products = guided @ (right * guide).transpose(1, 2)
+    return Sums(products, (guided * guide).sum(2), float(guide.square().sum()))
 
 
 @dataclass(frozen=True)
 class Gram(Summed):
     """The Gram matrix, (B, C, C): see `gram_matrix` and `gram_distance`."""
 
-    def accumulate(self, *maps: Tensor) -> Sums:
+    def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
         """Sum up F Fᵀ."""
         flat = positions(*maps)
-        return sum_up(flat, flat)
+        return sum_up(flat, flat, guide)
 
     def finish(self, sums: Sums) -> Tensor:
         """Divide by the number of positions."""
         return sums.products / sums.count
-
-    def measure(self, *maps: Tensor) -> Tensor:
-        """Return the Gram matrix."""
-        return gram_matrix(*maps)
 
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
         """Return the mean squared difference, see `gram_distance`."""
@@ -210,17 +220,15 @@ class Shifted(Gram):
 
     activation_shift: float = -1.0
 
-    def accumulate(self, *maps: Tensor) -> Sums:
+    def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
         """Sum up (F + s)(F + s)ᵀ."""
-        return super().accumulate(maps[0] + self.activation_shift)
+        return super().accumulate(maps[0] + self.activation_shift, guide=guide)
 
-    def measure(self, *maps: Tensor) -> Tensor:
-        """Return the shifted Gram matrix."""
-        return gram_matrix(maps[0] + self.activation_shift)
-
-    def gradient(self, pull: Sums, *maps: Tensor) -> tuple[Tensor, ...]:
+    def gradient(
+        self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """As without a shift, with F + s for F."""
-        return super().gradient(pull, maps[0] + self.activation_shift)
+        return super().gradient(pull, maps[0] + self.activation_shift, guide=guide)
 
 
 @dataclass(frozen=True)
@@ -244,10 +252,12 @@ class Chained(Summed):
     activation_shift: float = -1.0
     correlation_blur: float = 0.0
 
-    def accumulate(self, *maps: Tensor) -> Sums:
+    def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
         """Sum up (F^l + s)(F^(l−1) + s)ᵀ on the finer grid."""
         deep, shallow = self._on_one_grid(*maps)
-        return sum_up(positions(deep), positions(blurred(shallow, self.correlation_blur)))
+        guide = None if guide is None else enlarged(guide, deep.shape[-2:])
+        near = blurred(shallow, self.correlation_blur)
+        return sum_up(positions(deep), positions(near), guide)
 
     def finish(self, sums: Sums) -> Tensor:
         """Divide by the number of positions."""
@@ -257,12 +267,17 @@ class Chained(Summed):
         """Return the mean squared difference, see `gram_distance`."""
         return gram_distance(measured, target)
 
-    def gradient(self, pull: Sums, *maps: Tensor) -> tuple[Tensor, ...]:
+    def gradient(
+        self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Differentiate by both layers: D (F^(l−1) + s) and Dᵀ (F^l + s), on their own grids."""
         deep, shallow = self._on_one_grid(*maps)
         near = blurred(shallow, self.correlation_blur).flatten(2)
         on_deep = (pull.products @ near).view_as(deep)
         on_shallow = (pull.products.transpose(1, 2) @ deep.flatten(2)).view_as(shallow)
+        if guide is not None:
+            counts = enlarged(guide, deep.shape[-2:]).square()
+            on_deep, on_shallow = on_deep * counts, on_shallow * counts
         # With zeros beyond the border, a symmetric blur is its own transpose.
         on_shallow = blurred(on_shallow, self.correlation_blur)
         return _gathered(on_deep, maps[0]), _gathered(on_shallow, maps[1])

@@ -34,10 +34,10 @@ class Moments(Summed):
            mean square, since a Gram matrix grows by the square of what a mean grows by.
     """
 
-    def accumulate(self, *maps: Tensor) -> Sums:
+    def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
         """Sum up F Fᵀ and F."""
         flat = positions(*maps)
-        return sum_up(flat, flat)
+        return sum_up(flat, flat, guide)
 
     def finish(self, sums: Sums) -> Tensor:
         """Divide by the number of positions."""
@@ -131,11 +131,22 @@ class Sliced(Statistic):
     directions: int = 0
     seed: int = 0
 
-    def measure(self, *maps: Tensor) -> Tensor:
-        """Project the features onto the lines and sort them."""
-        flat = positions(*maps)
+    def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
+        """Project the features onto the lines and sort them.
+
+        Under a guide: as many quantiles as there are positions that count.
+        """
+        flat, counts = counted(positions(*maps), guide)
         projected: Tensor = self.lines(flat.shape[1]).to(flat) @ flat
-        return projected.sort(-1).values
+        values, order = projected.sort(-1)
+        if counts is None:
+            return values
+        number = values.shape[-1]
+        reached = counts[order].cumsum(-1)  # (B, K, n)
+        middles = (torch.arange(number, device=values.device) + 0.5) / number
+        asked = middles.to(values) * reached[..., -1:]
+        index = torch.searchsorted(reached, asked.contiguous(), right=True).clamp(max=number - 1)
+        return values.gather(-1, index)
 
     def lines(self, channels: int) -> Tensor:
         """Return the unit vectors, (K, C), drawn uniformly by the seed."""
@@ -164,9 +175,23 @@ def quantiles(values: Tensor, count: int) -> Tensor:
     return values[..., index]
 
 
+def counted(flat: Tensor, guide: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Leave out the positions of (B, C, n) that do not count, and tell how much the others do.
+
+    Returns: features (B, C, n′), and the guide's squares, (n′,); None without a guide.
+    """
+    if guide is None:
+        return flat, None
+    counts = guide.flatten().square()
+    (kept,) = counts.nonzero(as_tuple=True)
+    return flat[..., kept], counts[kept]
+
+
 @dataclass(frozen=True)
 class Nearest(Statistic):
-    """The features themselves, (B, C, n): each of the picture's aims at its nearest neighbour.
+    """The features themselves: each of the picture's aims at its nearest neighbour.
+
+    They are described by (B, C + 1, n): the last row is how much a position counts.
 
     A match has the largest cosine between features minus the mean of their own picture; what
     is minimised is 1 − cosine to the match, the mean over positions. (Computed as ½ |f̂ − m̂|², which
@@ -182,18 +207,22 @@ class Nearest(Statistic):
 
     neighbours: int = 4096
 
-    def measure(self, *maps: Tensor) -> Tensor:
-        """Return the features of every position."""
-        return positions(*maps)
+    def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
+        """Return the features of every position that counts, and how much it does."""
+        flat, counts = counted(positions(*maps), guide)
+        row = flat.new_ones(flat.shape[-1]) if counts is None else counts
+        return torch.cat([flat, row.expand(flat.shape[0], 1, -1)], 1)
 
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
         """Return the mean of 1 − cosine to the nearest neighbour."""
+        features, candidates = measured[:, :-1], target[:, :-1]
         with torch.no_grad():
             index = nearest_neighbours(measured, target)[:, None, :]  # (B, 1, n)
-        matches = target.expand(measured.shape[0], -1, -1).gather(
-            2, index.expand(-1, target.shape[1], -1)
+        matches = candidates.expand(features.shape[0], -1, -1).gather(
+            2, index.expand(-1, candidates.shape[1], -1)
         )
-        return (_unit(measured) - _unit(matches)).square().sum(1).mean() / 2
+        apart = (_unit(features) - _unit(matches)).square().sum(1) / 2  # (B, n)
+        return _mean(apart, measured[:, -1]).mean()
 
     def blend(self, targets: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         """Return positions of all paintings, as many of each as its weight asks for."""
@@ -222,10 +251,13 @@ def _some_positions(features: Tensor, count: int) -> Tensor:
 def nearest_neighbours(queries: Tensor, keys: Tensor) -> Tensor:
     """Find, by the cosine of what differs from the mean, the nearest key of each query.
 
-    Args:    queries: (B, C, n); keys: (B or 1, C, m).
+    Args:    queries: (B, C + 1, n); keys: (B or 1, C + 1, m); the last row is how much each counts.
     Returns: indices of keys, (B, n).
     """
-    left, right = (_unit(each - each.mean(-1, keepdim=True)) for each in (queries, keys))
+    left, right = (
+        _unit(each[:, :-1] - _mean(each[:, :-1], each[:, -1:])[..., None])
+        for each in (queries, keys)
+    )
     step = max(1, _CHUNK // keys.shape[-1])
     found = [
         (left[..., start : start + step].transpose(1, 2) @ right).argmax(-1)
@@ -236,3 +268,8 @@ def nearest_neighbours(queries: Tensor, keys: Tensor) -> Tensor:
 
 def _unit(vectors: Tensor) -> Tensor:
     return functional.normalize(vectors, dim=1, eps=1e-6)
+
+
+def _mean(values: Tensor, counts: Tensor) -> Tensor:
+    """Return the mean over the last axis, each value counting so much."""
+    return (values * counts).sum(-1) / counts.sum(-1)

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from impasto.errors import SettingsError
 from impasto.images import Source, load_picture, resize
+from impasto.inputs import enlarge, identity, load_inputs
 from impasto.optimize import Step, Terms, favour_coarse
 from impasto.pyramid import Level
 from impasto.settings import Settings
-from impasto.stylizer import Pastiche, Stylizer, enlarge, identity, load_inputs
+from impasto.stylizer import Pastiche, Stylizer
 from impasto.variations import Variation
 
 __all__ = ["DREAM", "dream", "plan_dream"]
@@ -74,7 +75,7 @@ def plan_dream(
         content_layers=(layer,), content_layer_weights=(), content_weight=1.0, style_weight=0.0,
         style_layers=(layer,), style_layer_weights=(), init="content",
     )  # fmt: skip
-    photo, _ = load_inputs(picture := load_picture(image), picture, settings)
+    photo = load_inputs(picture := load_picture(image), picture, settings).photo
     stylizer = Stylizer(settings, device=device)
     levels = stylizer.levels(photo)
     _check_channel(stylizer, layer, channel)

@@ -15,7 +15,7 @@ the command line can print as it is.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = [
     "SettingsError",
     "ShapeError",
     "WeightsError",
+    "check_pairs",
     "nearest_match",
 ]
 
@@ -73,3 +74,20 @@ def nearest_match(word: str, choices: Iterable[str]) -> str:
     """Return "; did you mean relu4_2?" for the choice closest to word, or "" if none is close."""
     close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def check_pairs(kind: str, given: Sequence[str], styles: Sequence[str]) -> None:
+    """Raise a SettingsError that names the pairs unless there is one for each style."""
+    if len(given) == len(styles):
+        return
+    longest = max(len(given), len(styles))
+    pairs = ", ".join(
+        f"{styles[i] if i < len(styles) else 'no style'} with "
+        f"{given[i] if i < len(given) else f'no {kind}'}"
+        for i in range(longest)
+    )
+    count = f"{len(styles)} style{'s' if len(styles) > 1 else ''}"
+    raise SettingsError(
+        f"{len(given)} × {kind} for {count} ({pairs}): give one for each style, in their order; "
+        "none skips a style"
+    )

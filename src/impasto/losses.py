@@ -13,20 +13,22 @@ from impasto.encoder import Encoder
 from impasto.layers import layer_names
 from impasto.settings import Settings
 from impasto.statistics import chosen_statistic
-from impasto.targets import Targets
+from impasto.targets import StyleTarget, Targets
 
 __all__ = ["Objective", "chroma_variation", "content_loss", "total_variation"]
 
 
-def content_loss(features: Tensor, target: Tensor) -> Tensor:
+def content_loss(features: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
     """Compare what is where: mean squared difference of the features of one layer.
 
     Args:    features, target: (B, C, h, w).
+             counts: how many times each position counts, (1, 1, h, w); None: once.
     Returns: a scalar.
     Paper:   Gatys, Ecker & Bethge, CVPR 2016, equation 1. Differs: a mean, not half the sum, so
              that content weighs the same against style at every size.
     """
-    return (features - target).square().mean()
+    squares = (features - target).square()
+    return squares.mean() if counts is None else (squares * counts).mean()
 
 
 def total_variation(
@@ -92,7 +94,7 @@ class Objective(nn.Module):
         self.statistic = chosen_statistic(settings)
         self._inputs = self.statistic.inputs(seen_layers(settings, "style"))
         self._content_scales = dict.fromkeys(targets.content, 1.0)
-        self._style_scales = dict.fromkeys(targets.style, 1.0)
+        self._style_scales = [dict.fromkeys(each.layers, 1.0) for each in targets.style]
         # Raw losses of VGG's layers differ by four orders of magnitude, so that one or two of
         # them decide alone; as a share of the loss of an empty picture, they weigh alike on every
         # layer, network and painting.
@@ -100,17 +102,25 @@ class Objective(nn.Module):
             for name, aim in targets.content.items():
                 self._content_scales[name] = float(aim.square().mean()) or 1.0
         if settings.style_form == "relative":
-            for name, aim in targets.style.items():
-                self._style_scales[name] = self.statistic.empty_distance(aim) or 1.0
+            for scales, part in zip(self._style_scales, targets.style, strict=True):
+                for name, aim in part.layers.items():
+                    scales[name] = self.statistic.empty_distance(aim) or 1.0
 
     def by_layer(self, image: Tensor) -> dict[str, Tensor]:
-        """Return every term of every layer: "content relu4_2", "style relu1_1", …, "tv"."""
+        """Return every term of every layer: "content relu4_2", "style relu1_1", …, "tv".
+
+        Where the picture has several parts, with their number: "style 2 relu1_1".
+        """
         features = self.encoder(image)
         terms: dict[str, Tensor] = {}
         for name, weight in weighted_layers(self.settings, "content"):
             terms[f"content {name}"] = self._content_term(name, weight, features)
-        for name, weight in weighted_layers(self.settings, "style"):
-            terms[f"style {name}"] = self._style_term(name, weight, features)
+        for number, part in enumerate(self.targets.style):
+            prefix = f"style {number + 1}" if len(self.targets.style) > 1 else "style"
+            for name, weight in weighted_layers(self.settings, "style", part.weight):
+                if name in part.layers and (part.guides is None or name in part.guides):
+                    loss = self._style_term(name, weight, part, features)
+                    terms[f"{prefix} {name}"] = loss / self._style_scales[number][name]
         if self.settings.tv_weight > 0:
             terms["tv"] = self.settings.tv_weight * total_variation(
                 image,
@@ -125,13 +135,17 @@ class Objective(nn.Module):
     def _content_term(self, name: str, weight: float, features: Mapping[str, Tensor]) -> Tensor:
         (seen,) = self._watched(weight, [features[name]])
         factor = content_factor(self.settings.content_form, seen) / self._content_scales[name]
-        return weight * factor * content_loss(seen, self.targets.content[name])
+        counts = self.targets.content_counts.get(name)
+        return weight * factor * content_loss(seen, self.targets.content[name], counts)
 
-    def _style_term(self, name: str, weight: float, features: Mapping[str, Tensor]) -> Tensor:
+    def _style_term(
+        self, name: str, weight: float, part: StyleTarget, features: Mapping[str, Tensor]
+    ) -> Tensor:
         maps = self._watched(weight, [features[each] for each in self._inputs[name]])
-        factor = style_factor(self.settings.style_form, maps) / self._style_scales[name]
-        measured = self.statistic.measure(*maps)
-        return weight * factor * self.statistic.distance(measured, self.targets.style[name])
+        guide = None if part.guides is None else part.guides[name]
+        factor = style_factor(self.settings.style_form, maps)
+        measured = self.statistic.measure(*maps, guide=guide)
+        return weight * factor * self.statistic.distance(measured, part.layers[name])
 
     def _watched(self, weight: float, maps: Sequence[Tensor]) -> Sequence[Tensor]:
         return normalise_gradient(weight, *maps) if self.settings.normalise_gradients else maps
@@ -204,12 +218,18 @@ def normalise_gradient(weight: float, *maps: Tensor) -> tuple[Tensor, ...]:
     return scaled
 
 
-def weighted_layers(settings: Settings, kind: str) -> list[tuple[str, float]]:
-    """List the layers that have a content or style term with their weights, none of them 0."""
+def weighted_layers(
+    settings: Settings, kind: str, total: float | None = None
+) -> list[tuple[str, float]]:
+    """List the layers that have a content or style term with their weights, none of them 0.
+
+    Args: total: instead of the settings' content or (largest) style weight.
+    """
     layers: Sequence[str] = getattr(settings, f"{kind}_layers")
     given: Sequence[float] = getattr(settings, f"{kind}_layer_weights") or [1.0] * len(layers)
     weighting: str = getattr(settings, f"{kind}_weighting")
-    total: float = getattr(settings, f"{kind}_weight")
+    if total is None:
+        total = settings.largest_style_weight if kind == "style" else settings.content_weight
     weights = dict(zip(layers, given, strict=True))
     if kind == "style":
         weights = {name: weights[name] for name in chosen_statistic(settings).inputs(layers)}

@@ -30,6 +30,10 @@ class Level:
     long_side: int
     steps: int
 
+    def scaled(self, length: float, long_side: int) -> float:
+        """Return, in px of this level, a length given in px of the finest."""
+        return length * self.long_side / long_side
+
 
 def pyramid(size: tuple[int, int], settings: Settings, *, smallest: int = 1) -> tuple[Level, ...]:
     """Plan the levels for a photo, coarse to fine; the last one has `settings.long_side`.

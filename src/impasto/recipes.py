@@ -71,6 +71,9 @@ _PLAIN_OBJECTIVE: dict[str, Any] = {
     "tv_reduction": "mean",
     "tv_isotropic": False,
     "tv_power": 1.0,
+    "guidance": "simple",
+    "feather": 0.0,
+    "content_mask_weight": 10.0,
 }
 _PLAIN_SCHEDULE: dict[str, Any] = {
     "style_scale": 1.0,

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from impasto.errors import SettingsError, nearest_match
 from impasto.layers import check_layer, layer_names
 
-__all__ = ["TYPES", "Settings"]
+__all__ = ["TYPES", "PerStyle", "Settings"]
 
 NetworkName = Literal["vgg19", "vgg16"]
 ConventionName = Literal["auto", "caffe", "torchvision"]
@@ -35,6 +35,9 @@ ReductionName = Literal["mean", "sum"]
 OptimizerName = Literal["lbfgs", "adam"]
 MatchingName = Literal["symmetric", "cholesky", "pca", "histogram"]
 ColorName = Literal["style", "luminance", MatchingName]
+GuidanceName = Literal["simple", "inside", "all"]
+# One number for all paintings, or one for each, in their order.
+PerStyle = float | tuple[float, ...]
 
 
 def _option(
@@ -196,8 +199,33 @@ class Settings:
     content_weight: float = _option(
         1.0, "How much the photo counts.", half="objective", low=0, common=True
     )
-    style_weight: float = _option(
-        15.0, "How much the painting counts.", half="objective", low=0, common=True
+    style_weight: PerStyle = _option(
+        15.0,
+        "How much the painting counts; of several: one number, or one for each.",
+        half="objective",
+        low=0,
+        common=True,
+    )
+    guidance: GuidanceName = _option(
+        "simple",
+        "How a mask holds for features that see across its edge: by the part that lies in the "
+        "mask (simple), not at all (inside), or as if they lay in it (all).",
+        half="objective",
+        source="Gatys et al. 2017, arXiv 1611.07865",
+    )
+    feather: float = _option(
+        0.0,
+        "How far the edges of masks are softened, to both sides.",
+        half="objective",
+        low=0,
+        high=1000,
+        unit="px",
+    )
+    content_mask_weight: float = _option(
+        10.0,
+        "How many times as much the photo counts where the content mask is white.",
+        half="objective",
+        low=0,
     )
     tv_weight: float = _option(
         0.07,
@@ -243,10 +271,10 @@ class Settings:
     long_side: int = _option(
         512, "Long side of the result.", half="schedule", low=1, unit="px", common=True
     )
-    style_scale: float = _option(
+    style_scale: PerStyle = _option(
         1.0,
         "Size of the painting against the picture: small for fine strokes, large for broad "
-        "ones. It is never enlarged beyond its own size.",
+        "ones; of several: one number, or one for each. It is never enlarged beyond its own size.",
         half="schedule",
         low=0.01,
         high=100,
@@ -338,9 +366,10 @@ class Settings:
                 getattr(self, f"{kind}_layer_weights"),
             )
             self._check_layers(kind, layers, weights)
-        if self.content_weight == self.style_weight == 0:
+        if self.content_weight == self.largest_style_weight == 0:
             raise SettingsError("content_weight and style_weight are both 0: nothing to aim at")
-        if self.statistic == "chained" and self.style_weight > 0 and len(self.style_layers) < 2:
+        styled = self.largest_style_weight > 0
+        if self.statistic == "chained" and styled and len(self.style_layers) < 2:
             raise SettingsError("the statistic chained needs at least two style_layers")
 
     def _check_layers(self, kind: str, layers: tuple[str, ...], weights: tuple[float, ...]) -> None:
@@ -348,7 +377,8 @@ class Settings:
             check_layer(name, self.network)
         if len(set(layers)) != len(layers):
             raise SettingsError(f"{kind}_layers names a layer twice: {', '.join(layers)}")
-        if getattr(self, f"{kind}_weight") > 0 and not layers:
+        total = self.largest_style_weight if kind == "style" else self.content_weight
+        if total > 0 and not layers:
             raise SettingsError(f"{kind}_layers is empty, but {kind}_weight is not 0")
         if weights and len(weights) != len(layers):
             raise SettingsError(
@@ -359,6 +389,26 @@ class Settings:
             weights = weights[1:]  # the first layer only has a term as the neighbour of the second
         if weights and not any(weights):
             raise SettingsError(f"{kind}_layer_weights are all 0: nothing to aim at")
+
+    @property
+    def largest_style_weight(self) -> float:
+        """The style weight of the painting that counts most."""
+        return max(self.per_style("style_weight"))
+
+    def per_style(self, name: str, count: int | None = None) -> tuple[float, ...]:
+        """Return the numbers of a setting that each of `count` paintings may have its own of.
+
+        Raises: SettingsError: it has numbers for another count of paintings.
+        """
+        value: PerStyle = getattr(self, name)
+        if not isinstance(value, tuple):
+            return (value,) * (count or 1)
+        if count not in (None, len(value)):
+            raise SettingsError(
+                f"{name} has {len(value)} numbers ({', '.join(f'{each:g}' for each in value)}) for "
+                f"{count} style{'s' if count != 1 else ''}: give one for each, or one for all"
+            )
+        return value
 
     def replace(self, **changes: Any) -> Settings:
         """Return these settings with some of them changed.
@@ -395,6 +445,13 @@ def known_options(values: Mapping[str, Any]) -> dict[str, Any]:
 def _checked(option: dataclasses.Field[Any], value: Any) -> Any:
     """Return the value as the field's type has it, or raise a SettingsError."""
     kind = TYPES[option.name]
+    if kind == PerStyle:
+        if not isinstance(value, list | tuple):
+            return _checked_item(option, float, value)
+        numbers = tuple(_checked_item(option, float, each) for each in value)
+        if not numbers:
+            raise SettingsError(f"{option.name}: no number is given")
+        return numbers if len(numbers) > 1 else numbers[0]
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
         if isinstance(value, str) or not isinstance(value, list | tuple):

@@ -16,30 +16,21 @@ from torch import Tensor
 
 from impasto.color import Canvas, content_in_color, style_in_color
 from impasto.encoder import Encoder
-from impasto.errors import DivergenceError, ImageError, SettingsError, nearest_match
-from impasto.images import (
-    Picture,
-    Source,
-    fit,
-    load_picture,
-    resize,
-    save_image,
-    to_pillow,
-)
-from impasto.layers import deepest, minimum_side
+from impasto.errors import DivergenceError, SettingsError, nearest_match
+from impasto.guidance import Guidance, fitted, layer_guides, layer_masks, shares
+from impasto.images import Picture, Source, fit, resize, save_image, to_pillow
+from impasto.inputs import Inputs, enlarge, initial_image, load_inputs, scaled_style
 from impasto.losses import Objective, seen_layers
 from impasto.optimize import Step, Terms, optimize
 from impasto.pyramid import Level, pyramid, steps_within
 from impasto.settings import Settings
 from impasto.statistics import chosen_statistic
-from impasto.targets import Targets, measure_content, measure_style
+from impasto.targets import StyleTarget, Targets, measure_content, measure_style
 
 if TYPE_CHECKING:
     import PIL.Image
 
 __all__ = ["Pastiche", "Stylizer", "stylize"]
-
-INITS = ("content", "style", "noise")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,29 +126,38 @@ class Stylizer:
         ).to(self.device)
 
     def steps(
-        self, content: Source, styles: Source | Sequence[Source], *, init: Source | None = None
+        self,
+        content: Source,
+        styles: Source | Sequence[Source],
+        *,
+        guidance: Guidance | None = None,
+        init: Source | None = None,
     ) -> Iterator[Step]:
         """Paint, and yield after every evaluation of the objective.
 
         Args:
             content: the photo.
-            styles: a painting, or several, blended equally.
+            styles: a painting, or several: blended, or each where its mask says.
+            guidance: masks; None: every style everywhere.
             init: a picture to start from, instead of `settings.init`.
 
         Raises:
             ImageError: a picture cannot be read, or is too small for the layers.
+            SettingsError: not as many masks, weights or scales as styles.
             DivergenceError: the optimisation failed; carries the last good image.
         """
-        photo, paintings = load_inputs(content, styles, self.settings)
-        levels = self.levels(photo)
-        pastiche = initial_image(photo, paintings, self.settings, levels[0].size, init)
+        inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
+        return self.paint(inputs)
+
+    def paint(self, inputs: Inputs) -> Iterator[Step]:
+        """Paint what was read already; see `steps`."""
+        levels = self.levels(inputs.photo)
+        pastiche = initial_image(inputs, self.settings, levels[0].size)
         done, seconds = 0, 0.0
         for number, level in enumerate(levels, 1):
-            objective = Objective(
-                self.encoder, self.measure(photo, paintings, level), self.settings
-            )
-            start = enlarge(pastiche.cpu(), photo, level.size)
-            for step in self._paint(start, objective, level, photo):
+            objective = Objective(self.encoder, self.measure(inputs, level), self.settings)
+            start = enlarge(pastiche.cpu(), inputs.photo, level.size)
+            for step in self._paint_level(start, objective, level, inputs):
                 yield replace(
                     step,
                     index=done + step.index,
@@ -172,42 +172,98 @@ class Stylizer:
         """Plan the sizes, coarse to fine, and their steps."""
         return pyramid(photo.size, self.settings, smallest=self.encoder.minimum_side)
 
-    def measure(self, photo: Picture, paintings: Sequence[Picture], level: Level) -> Targets:
+    def measure(self, inputs: Inputs, level: Level) -> Targets:
         """Measure what to aim at, at the size of a level."""
         settings = self.settings
-        content = resize(photo.image, level.size)
-        styles = [
-            style_in_color(scaled_style(each, level, settings), content, settings.color)
-            for each in paintings
-        ]
+        content = resize(inputs.photo.image, level.size)
         return Targets(
             content=measure_content(
                 self.encoder,
                 content_in_color(content, settings.color).to(self.device),
                 seen_layers(settings, "content"),
             ),
-            style=measure_style(
-                self.encoder,
-                [each.to(self.device) for each in styles],
-                layers=seen_layers(settings, "style"),
-                statistic=chosen_statistic(settings),
-            ),
+            style=self._measure_styles(inputs, level, content),
+            content_counts=self._content_counts(inputs, level),
         )
 
-    def _paint(
-        self, image: Tensor, objective: Objective, level: Level, photo: Picture
+    def _measure_styles(
+        self, inputs: Inputs, level: Level, content: Tensor
+    ) -> tuple[StyleTarget, ...]:
+        """Measure one target for all styles that go everywhere, and one for each that does not."""
+        settings, layout = self.settings, inputs.layout
+        masks = layout.masks(level.size, level.scaled(settings.feather, settings.long_side))
+        weights = settings.per_style("style_weight", len(inputs.paintings))
+        weighed = [
+            (part, mask, share * weights[part.style])
+            for part, mask, share in zip(layout.parts, masks, shares(masks), strict=True)
+            if share * weights[part.style] > 0
+        ]
+        together = [each for each in weighed if each[1] is None]
+        groups = [together] if together else []
+        groups += [[each] for each in weighed if each[1] is not None]
+        targets = []
+        for group in groups:
+            parts, (mask, *_), blend = zip(*group, strict=True)
+            images = [self._scaled(inputs, part.style, level, content) for part in parts]
+            measured = measure_style(
+                self.encoder,
+                [image.to(self.device) for image in images],
+                layers=seen_layers(settings, "style"),
+                statistic=chosen_statistic(settings),
+                blend=blend,
+                guides=[
+                    self._guides(part.style_mask, image)
+                    for part, image in zip(parts, images, strict=True)
+                ],
+            )
+            targets.append(StyleTarget(measured, sum(blend), self._guides(mask, content)))
+        return tuple(targets)
+
+    def _scaled(self, inputs: Inputs, number: int, level: Level, content: Tensor) -> Tensor:
+        painting, scale = inputs.paintings[number], inputs.scales(self.settings)[number]
+        image = scaled_style(painting, level, self.settings, scale)
+        return style_in_color(image, content, self.settings.color)
+
+    def _guides(self, mask: Tensor | None, image: Tensor) -> dict[str, Tensor] | None:
+        """Bring a mask to the size of its image, and to the grids of the style layers."""
+        if mask is None:
+            return None
+        settings = self.settings
+        guides = layer_guides(
+            fitted(mask, (image.shape[-2], image.shape[-1])),
+            seen_layers(settings, "style"),
+            network=settings.network,
+            form=settings.guidance,
+        )
+        return {name: guide.to(self.device) for name, guide in guides.items()}
+
+    def _content_counts(self, inputs: Inputs, level: Level) -> dict[str, Tensor]:
+        """Return how much each position of the content layers counts: 1, more in the mask."""
+        settings, mask = self.settings, inputs.layout.content_mask
+        if mask is None:
+            return {}
+        layers = seen_layers(settings, "content")
+        masks = layer_masks(fitted(mask, level.size), layers, network=settings.network)
+        more = settings.content_mask_weight - 1
+        return {name: (1 + more * each).to(self.device) for name, each in masks.items()}
+
+    def _paint_level(
+        self, image: Tensor, objective: Objective, level: Level, inputs: Inputs
     ) -> Iterator[Step]:
-        """Optimise the picture, or what of it is painted where the photo's colors are kept."""
-        if self.settings.color != "luminance":
+        """Optimise what of the picture is painted, where the photo's pixels or colors are kept."""
+        settings = self.settings
+        feather = level.scaled(settings.feather, settings.long_side)
+        painted = inputs.layout.painted(level.size, feather)
+        if settings.color != "luminance" and painted is None:
             yield from self.descend(image, objective, level)
             return
-        canvas = Canvas(resize(photo.image, level.size).to(self.device))
-        start = canvas.blank(image.to(self.device))
+        surface = _Surface(resize(inputs.photo.image, level.size), painted, settings, self.device)
+        start = surface.start(image.to(self.device))
         try:
-            for step in self.descend(start, lambda plane: objective(canvas.grey(plane)), level):
-                yield replace(step, image=canvas.paint(step.image))
+            for step in self.descend(start, lambda plane: objective(surface.seen(plane)), level):
+                yield replace(step, image=surface.picture(step.image))
         except DivergenceError as error:
-            raise DivergenceError(str(error), canvas.paint(error.image)) from error
+            raise DivergenceError(str(error), surface.picture(error.image)) from error
 
     def descend(self, image: Tensor, objective: Terms, level: Level) -> Iterator[Step]:
         """Minimise the objective from an image, with the settings' optimiser, at one level."""
@@ -230,6 +286,7 @@ class Stylizer:
         content: Source,
         styles: Source | Sequence[Source],
         *,
+        guidance: Guidance | None = None,
         init: Source | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> Pastiche:
@@ -237,14 +294,13 @@ class Stylizer:
 
         Raises: as `steps`.
         """
-        photo, paintings = load_inputs(content, styles, self.settings)
-        start = chosen_init(self.settings) if init is None else load_picture(init)
+        inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
         history = []
-        for step in self.steps(photo, paintings, init=start):
+        for step in self.paint(inputs):
             history.append(record(step))
             if on_step is not None:
                 on_step(step)
-        return finish(step.image, photo, paintings, self.settings, history, start)
+        return finish(step.image, inputs, self.settings, history)
 
     def within(self, content: Picture, seconds: float, *, spent: float = 0.0) -> Settings:
         """Choose steps for a time budget, from a step measured on this machine.
@@ -268,9 +324,47 @@ class Stylizer:
         size = (max(size[0], self.encoder.minimum_side), max(size[1], self.encoder.minimum_side))
         image = resize(content.image, size)
         level = Level(size, max(size), 3)
-        objective = Objective(self.encoder, self.measure(content, [content], level), self.settings)
+        inputs = load_inputs(content, content, self.settings.replace(style_scale=1.0))
+        objective = Objective(self.encoder, self.measure(inputs, level), self.settings)
         times = [step.seconds for step in self.descend(image, objective, level)]
         return (times[-1] - times[0]) / (len(times) - 1) / (size[0] * size[1] / 1e6)
+
+
+class _Surface:
+    """What the optimiser moves, where it is not the picture itself.
+
+    Where no mask paints, the picture is the photo's, all along: what is painted beside it is
+    painted to fit. Where the photo's colors are kept, only its luminance is moved.
+
+    Args:
+        photo: at the level's size, (1, 3, H, W).
+        painted: how much each pixel is painted, (1, 1, H, W); None: all of them.
+    """
+
+    def __init__(
+        self, photo: Tensor, painted: Tensor | None, settings: Settings, device: torch.device
+    ) -> None:
+        photo = photo.to(device)
+        self.painted = None if painted is None else painted.to(device)
+        self.canvas = Canvas(photo) if settings.color == "luminance" else None
+        self.blank = self.start(photo)
+
+    def start(self, image: Tensor) -> Tensor:
+        """Return what is moved to begin with an image."""
+        return image if self.canvas is None else self.canvas.blank(image)
+
+    def seen(self, plane: Tensor) -> Tensor:
+        """Return what the network is shown."""
+        shown = self._shown(plane)
+        return shown if self.canvas is None else self.canvas.grey(shown)
+
+    def picture(self, plane: Tensor) -> Tensor:
+        """Return the picture."""
+        shown = self._shown(plane)
+        return shown if self.canvas is None else self.canvas.paint(shown)
+
+    def _shown(self, plane: Tensor) -> Tensor:
+        return plane if self.painted is None else self.blank.lerp(plane, self.painted)
 
 
 def stylize(
@@ -278,6 +372,7 @@ def stylize(
     styles: Source | Sequence[Source],
     settings: Settings | None = None,
     *,
+    guidance: Guidance | None = None,
     device: str | torch.device | None = None,
     init: Source | None = None,
 ) -> Pastiche:
@@ -287,15 +382,18 @@ def stylize(
         content: the photo: a path, a binary file, a Pillow image, an array or a tensor.
         styles: a painting, or a list of them.
         settings: None takes the default recipe; see `recipe_settings` for others.
+        guidance: masks that say which style goes where; None: every style everywhere.
         device: as for `Stylizer`.
         init: a picture to start from, instead of `settings.init`.
 
     Raises:
         ImageError: a picture cannot be read, or is too small for the layers.
+        SettingsError: not as many masks, weights or scales as styles.
         WeightsError: the network's weights are missing or damaged.
         DivergenceError: the optimisation failed; carries the last good image.
     """
-    return Stylizer(settings, device=device).stylize(content, styles, init=init)
+    stylizer = Stylizer(settings, device=device)
+    return stylizer.stylize(content, styles, guidance=guidance, init=init)
 
 
 def choose_device(name: str | torch.device | None) -> torch.device:
@@ -323,119 +421,6 @@ def choose_device(name: str | torch.device | None) -> torch.device:
     return torch.device(str(name))
 
 
-def load_inputs(
-    content: Source, styles: Source | Sequence[Source], settings: Settings
-) -> tuple[Picture, list[Picture]]:
-    """Read the photo and the paintings and check that the layers can see them.
-
-    Raises: ImageError: one cannot be read, or is too small; SettingsError: no painting.
-    """
-    many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
-    if not many:
-        raise SettingsError("no style given: name at least one painting")
-    photo = load_picture(content)
-    paintings = [load_picture(style) for style in many]
-    names = [name for kind in ("content", "style") for name in seen_layers(settings, kind)]
-    deep = deepest(tuple(names), settings.network)
-    check_size(photo, fit(photo.size, settings.long_side), deep, "content")
-    for painting in paintings:
-        side = style_side(painting, settings.long_side, settings)
-        check_size(painting, fit(painting.size, side), deep, "style")
-    return photo, paintings
-
-
-def check_size(picture: Picture, scaled: tuple[int, int], layer: str, role: str) -> None:
-    """Raise an ImageError for a picture in which the deepest layer has no feature left."""
-    least = minimum_side(layer)
-    (height, width), (rows, columns) = picture.size, scaled
-    if min(height, width, rows, columns) < least:
-        becomes = f", which becomes {columns} x {rows}" if scaled != picture.size else ""
-        raise ImageError(
-            f"{picture.name or role}: {width} x {height} px{becomes}, is too small: the layer "
-            f"{layer} needs at least {least} px on each side; use a larger picture, a larger size "
-            "or shallower layers"
-        )
-
-
-def style_side(style: Picture, long_side: int, settings: Settings) -> int:
-    """Return the long side at which a painting is looked at: never above its own."""
-    return min(max(style.size), max(1, round(long_side * settings.style_scale)))
-
-
-def scaled_style(style: Picture, level: Level, settings: Settings) -> Tensor:
-    """Return a painting at the size it is looked at on this level, (1, 3, h, w)."""
-    seen = tuple(seen_layers(settings, "style"))
-    least = minimum_side(deepest(seen, settings.network)) if seen else 1
-    side = style_side(style, level.long_side, settings)
-    height, width = fit(style.size, side)
-    return resize(style.image, (max(height, least), max(width, least)))
-
-
-def initial_image(
-    photo: Picture,
-    paintings: Sequence[Picture],
-    settings: Settings,
-    size: tuple[int, int],
-    init: Source | None = None,
-) -> Tensor:
-    """Return the picture to start from, (1, 3, H, W), for a level of this size (H, W)."""
-    source = chosen_init(settings) if init is None else init
-    if source is not None:
-        return resize(load_picture(source).image, size)
-    if settings.init == "content":
-        return resize(photo.image, size)
-    if settings.init == "style":
-        covering = _covering(paintings[0].image, size)
-        return style_in_color(covering, resize(photo.image, size), settings.color)
-    generator = torch.Generator().manual_seed(settings.seed)
-    noise = torch.randn((1, 3, *size), generator=generator)
-    return _MEAN_COLOR + settings.noise * noise
-
-
-# ImageNet's mean color: what VGG takes for "nothing" (Simonyan & Zisserman), in sRGB.
-_MEAN_COLOR = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1) / 255
-
-
-def chosen_init(settings: Settings) -> Picture | None:
-    """Read the file that `settings.init` names; None where it names no file.
-
-    Raises: SettingsError: neither a name nor a file; ImageError: the file cannot be read.
-    """
-    if settings.init in INITS:
-        return None
-    if not os.path.exists(settings.init):  # noqa: PTH110  (false, not an error, if too long)
-        raise SettingsError(
-            f"init: {settings.init} is neither {', '.join(INITS)} nor a file that exists"
-            f"{nearest_match(settings.init, INITS)}"
-        )
-    return load_picture(settings.init)
-
-
-def enlarge(pastiche: Tensor, photo: Picture, size: tuple[int, int]) -> Tensor:
-    """Bring the result of a coarser level to the next one's size, (H, W).
-
-    An enlarged picture has nothing in its finest band, where the styles have much, so the photo's
-    own detail is put there: the next level starts from less loss than half of what a blurred
-    picture has (docs/performance.md).
-    """
-    if tuple(pastiche.shape[-2:]) == size:
-        return pastiche
-    sharp = resize(photo.image, size)
-    height, width = pastiche.shape[-2:]
-    blurred = resize(resize(sharp, (height, width)), size)
-    return (resize(pastiche, size) + sharp - blurred).clamp(0, 1)
-
-
-def _covering(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize and crop an image, centred, so that it covers the size without distortion."""
-    (height, width), (rows, columns) = image.shape[-2:], size
-    factor = max(rows / height, columns / width)
-    tall, wide = max(rows, round(height * factor)), max(columns, round(width * factor))
-    larger = resize(image, (tall, wide))
-    top, left = (tall - rows) // 2, (wide - columns) // 2
-    return larger[..., top : top + rows, left : left + columns]
-
-
 def record(step: Step) -> dict[str, float]:
     """Return a step's numbers without its picture."""
     return {
@@ -448,29 +433,18 @@ def record(step: Step) -> dict[str, float]:
 
 
 def finish(
-    image: Tensor,
-    photo: Picture,
-    paintings: Sequence[Picture],
-    settings: Settings,
-    history: Sequence[Mapping[str, float]],
-    init: Picture | None = None,
+    image: Tensor, inputs: Inputs, settings: Settings, history: Sequence[Mapping[str, float]]
 ) -> Pastiche:
     """Make a pastiche of the last image: at full size, with the photo's alpha and its history."""
+    photo = inputs.photo
     size = fit(photo.size, settings.long_side)
     alpha = None if photo.alpha is None else resize(photo.alpha, size)
-    inputs: dict[str, Any] = {
-        "content": identity(photo),
-        "styles": [identity(each) for each in paintings],
-    }
-    if init is not None:
-        inputs["init"] = identity(init)
     whole = resize(image.detach().cpu().clamp(0, 1), size)
+    original = resize(photo.image, size)
     if settings.color == "luminance":  # also where a coarser picture was just enlarged
-        canvas = Canvas(resize(photo.image, size))
+        canvas = Canvas(original)
         whole = canvas.paint(canvas.blank(whole))
-    return Pastiche(whole, alpha, settings, tuple(history), inputs)
-
-
-def identity(picture: Picture) -> dict[str, str | None]:
-    """Return what a picture is known by: its bare name and the SHA-256 of its file."""
-    return {"name": picture.name, "sha256": picture.sha256}
+    painted = inputs.layout.painted(size, settings.feather)
+    if painted is not None:
+        whole = torch.where(painted == 0, original, whole)
+    return Pastiche(whole, alpha, settings, tuple(history), inputs.identities)

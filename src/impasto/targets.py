@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,7 +12,23 @@ from impasto.encoder import Encoder
 from impasto.errors import ShapeError
 from impasto.statistics import Statistic
 
-__all__ = ["Targets", "measure_content", "measure_style"]
+__all__ = ["StyleTarget", "Targets", "measure_content", "measure_style"]
+
+
+@dataclass(frozen=True)
+class StyleTarget:
+    """What the style of the picture, or of a part of it, is compared with.
+
+    Attributes:
+        layers: layer → the statistic's target there.
+        weight: of this part's style loss, over all layers.
+        guides: layer → which positions of the picture it is about, (1, 1, h, w) with Σ g² = 1;
+            layers without one have no term. None: all positions, in every layer.
+    """
+
+    layers: Mapping[str, Tensor]
+    weight: float
+    guides: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -21,11 +37,14 @@ class Targets:
 
     Attributes:
         content: layer → the photo's features there, (1, C, h, w).
-        style: layer → the statistic's target there.
+        style: one target for the whole picture, or one for each part of it.
+        content_counts: layer → how many times each position counts, (1, 1, h, w); where a layer
+            is missing, once.
     """
 
-    content: dict[str, Tensor]
-    style: dict[str, Tensor]
+    content: Mapping[str, Tensor]
+    style: Sequence[StyleTarget] = ()
+    content_counts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -45,6 +64,7 @@ def measure_style(
     layers: Sequence[str],
     statistic: Statistic,
     blend: Sequence[float] | None = None,
+    guides: Sequence[Mapping[str, Tensor] | None] | None = None,
 ) -> dict[str, Tensor]:
     """Return the statistic of one painting, or what several's blend to, layer by layer.
 
@@ -53,17 +73,27 @@ def measure_style(
     Args:
         styles: images (1, 3, H, W), each of its own size.
         blend: a weight per style, ≥ 0, of any sum; None weighs them equally.
+        guides: per style, layer → which of its positions are measured, (1, 1, h, w); a style
+            whose guides lack a layer has no part in that layer. None: all positions.
 
     Raises: ShapeError: no style, or not a weight per style.
     """
     weights = [1.0] * len(styles) if blend is None else list(blend)
     if not styles or len(weights) != len(styles) or sum(weights) <= 0:
         raise ShapeError(f"{len(styles)} styles with {len(weights)} blend weights: {weights}")
-    shares = [weight / sum(weights) for weight in weights]
-    measured: dict[str, list[Tensor]] = {}
-    for image in styles:
+    measured: dict[str, list[tuple[Tensor, float]]] = {}
+    for image, weight, guide in zip(styles, weights, guides or [None] * len(styles), strict=True):
         features = encoder(image)
         for name, inputs in statistic.inputs(layers).items():
-            target = statistic.measure(*(features[each] for each in inputs))
-            measured.setdefault(name, []).append(target)
-    return {name: statistic.blend(targets, shares) for name, targets in measured.items()}
+            if guide is not None and name not in guide:
+                continue
+            maps = [features[each] for each in inputs]
+            target = statistic.measure(*maps, guide=None if guide is None else guide[name])
+            measured.setdefault(name, []).append((target, weight))
+    return {name: _blended(statistic, pairs) for name, pairs in measured.items()}
+
+
+def _blended(statistic: Statistic, pairs: Sequence[tuple[Tensor, float]]) -> Tensor:
+    total = sum(weight for _, weight in pairs)
+    shares = [weight / total for _, weight in pairs]
+    return statistic.blend([target for target, _ in pairs], shares)

@@ -18,12 +18,13 @@ from torch import Tensor
 from impasto.encoder import Encoder
 from impasto.errors import SettingsError
 from impasto.images import Source, load_picture, resize
+from impasto.inputs import identity, initial_image, load_inputs
 from impasto.layers import check_layer, layer_names
 from impasto.losses import Objective, chroma_planes
 from impasto.optimize import Step, Terms
 from impasto.pyramid import Level, pyramid
 from impasto.settings import Settings
-from impasto.stylizer import Pastiche, Stylizer, identity, initial_image, load_inputs, record
+from impasto.stylizer import Pastiche, Stylizer, record
 from impasto.targets import Targets
 
 __all__ = [
@@ -148,7 +149,7 @@ def plan_texture(
     paintings = [load_picture(each) for each in many]
     if not paintings:
         raise SettingsError("no style given: name at least one painting")
-    first, paintings = load_inputs(paintings[0], paintings, settings)
+    inputs = load_inputs(paintings[0], paintings, settings)
     stylizer = Stylizer(settings, device=device)
     _check_canvas(size, stylizer.encoder.minimum_side)
     least = stylizer.encoder.minimum_side
@@ -157,7 +158,7 @@ def plan_texture(
     kind = TiledObjective if seamless else Objective
 
     def aim(level: Level) -> Terms:
-        return _weighed(kind(stylizer.encoder, stylizer.measure(first, paintings, level), settings))
+        return _weighed(kind(stylizer.encoder, stylizer.measure(inputs, level), settings))
 
     return Variation(
         settings=settings,
@@ -166,7 +167,7 @@ def plan_texture(
             "made": {"command": "texture", "size": list(size), "seamless": seamless},
             "styles": [identity(each) for each in paintings],
         },
-        begin=lambda: initial_image(first, paintings, settings, levels[0].size),
+        begin=lambda: initial_image(inputs, settings, levels[0].size),
         enlarge=resize_wrapped if seamless else resize,
         aim=aim,
         descend=stylizer.descend,
@@ -278,7 +279,8 @@ def plan_reconstruction(
         aimed |= {"style_layers": style_layers_up_to(layer, settings.network),
                   "style_weight": 1.0, "content_weight": 0.0}  # fmt: skip
     settings = settings.replace(**aimed, init="noise")
-    photo, _ = load_inputs(picture := load_picture(image), picture, settings)
+    inputs = load_inputs(picture := load_picture(image), picture, settings)
+    photo = inputs.photo
     stylizer = Stylizer(settings, device=device)
     levels = stylizer.levels(photo)
     return Variation(
@@ -288,10 +290,10 @@ def plan_reconstruction(
             "made": {"command": "reconstruct", "layer": layer, "of": of},
             "content": identity(photo),
         },
-        begin=lambda: initial_image(photo, [photo], settings, levels[0].size),
+        begin=lambda: initial_image(inputs, settings, levels[0].size),
         enlarge=resize,
         aim=lambda level: _weighed(
-            Objective(stylizer.encoder, stylizer.measure(photo, [photo], level), settings)
+            Objective(stylizer.encoder, stylizer.measure(inputs, level), settings)
         ),
         descend=stylizer.descend,
         alpha=photo.alpha,

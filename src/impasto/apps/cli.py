@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -14,25 +14,30 @@ import typer
 
 from impasto.apps.flags import (
     Bits,
+    ContentMask,
     Device,
     Dpi,
     Every,
     Force,
     Frames,
     Json,
+    Mask,
     Plot,
     Print,
     Quiet,
     Recipe,
+    Regions,
     SaveSettings,
     Schedule,
     SettingsFile,
+    StyleMask,
+    StyleRegions,
     Threads,
     Time,
     Timelapse,
 )
 from impasto.apps.making_of import MakingOf
-from impasto.apps.options import GroupedCommand, with_settings
+from impasto.apps.options import GroupedCommand, pair_with_styles, with_settings
 from impasto.apps.painting import INTERRUPTED, Job, paint
 from impasto.apps.printing import for_print
 from impasto.apps.recipes_command import add_recipes_command
@@ -76,6 +81,11 @@ def stylize_command(
             help="The result: .png, .jpg, .webp or .tiff; - writes a PNG to stdout.",
         ),
     ],
+    mask: Mask = None,
+    style_mask: StyleMask = None,
+    regions: Regions = None,
+    style_regions: StyleRegions = None,
+    content_mask: ContentMask = None,
     recipe: Recipe = "default",
     schedule: Schedule = None,
     settings_file: SettingsFile = None,
@@ -96,11 +106,15 @@ def stylize_command(
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Paint the photo CONTENT in the style of the painting STYLE."""  # fmt: skip
-    settings = gather_settings(recipe, schedule, settings_file, options or {})
+    settings = gather_settings(recipe, schedule, settings_file, options or {}, styles)
     job = Job(
         content=content, styles=styles, output=output, save_settings=save_settings, budget=budget,
         force=force, bits=bits, threads=threads, device=device, quiet=quiet, json=as_json,
         making=MakingOf(every=every, frames=frames, timelapse=timelapse, plot=plot),
+        guidance={
+            "masks": files(mask), "style_masks": files(style_mask), "regions": regions,
+            "style_regions": style_regions or (), "content_mask": content_mask,
+        },
         **for_print(paper, dpi, options or {}),
     )  # fmt: skip
     paint(job, settings)
@@ -127,7 +141,7 @@ def demo_command(
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Paint a bundled photo in the style of a bundled painting."""
-    settings = gather_settings(recipe, None, None, options or {})
+    settings = gather_settings(recipe, None, None, options or {}, [DEMO_PAINTING])
     job = Job(
         content=str(DEMO_PHOTO), styles=[DEMO_PAINTING], output=output, budget=budget,
         force=force, threads=threads, device=device, quiet=quiet, json=as_json,
@@ -208,11 +222,22 @@ def main(
 
 
 def gather_settings(
-    recipe: str, schedule: str | None, file: Path | None, options: Mapping[str, Any]
+    recipe: str,
+    schedule: str | None,
+    file: Path | None,
+    options: Mapping[str, Any],
+    styles: Sequence[Path],
 ) -> Settings:
     """Put settings together: recipe, then a settings file, then flags."""
     values = read_settings_file(file) if file else {}
-    return recipe_settings(recipe, schedule=schedule, **{**values, **options})
+    base = recipe_settings(recipe, schedule=schedule, **values)
+    paired = pair_with_styles(options, styles, base)
+    return recipe_settings(recipe, schedule=schedule, **{**values, **paired})
+
+
+def files(names: Sequence[str] | None) -> list[str | None]:
+    """Return the files of a flag that is given once per style; "none" is none."""
+    return [None if name == "none" else name for name in names or ()]
 
 
 def run() -> NoReturn:

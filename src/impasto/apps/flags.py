@@ -11,19 +11,24 @@ from impasto.recipes import RECIPES
 
 __all__ = [
     "Bits",
+    "ContentMask",
     "Device",
     "Dpi",
     "Every",
     "Force",
     "Frames",
     "Json",
+    "Mask",
     "Plot",
     "Print",
     "Quiet",
     "Recipe",
+    "Regions",
     "SaveSettings",
     "Schedule",
     "SettingsFile",
+    "StyleMask",
+    "StyleRegions",
     "Threads",
     "Time",
     "Timelapse",
@@ -54,6 +59,44 @@ SaveSettings = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write all settings to a .toml file.", hidden=True),
 ]
+Mask = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mask", metavar="FILE",
+        help="Where the style goes: white; black stays the photo. The n-th is the n-th STYLE's; "
+        "none: everywhere; not:FILE: where it is black.",
+    ),
+]  # fmt: skip
+StyleMask = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--style-mask", metavar="FILE",
+        help="What of the painting is taken: white. The n-th is the n-th STYLE's, or none.",
+    ),
+]  # fmt: skip
+Regions = Annotated[
+    str | None,
+    typer.Option(
+        "--regions", metavar="FILE",
+        help="A map of the photo in flat colors: each region gets the style of the regions of its "
+        "color; black stays the photo.", hidden=True,
+    ),
+]  # fmt: skip
+StyleRegions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--style-regions", metavar="FILE",
+        help="Such a map of each STYLE, for --regions.", hidden=True,
+    ),
+]  # fmt: skip
+ContentMask = Annotated[
+    str | None,
+    typer.Option(
+        "--content-mask", metavar="FILE",
+        help="Where the photo counts more, as to protect a face: white; see "
+        "--content-mask-weight.", hidden=True,
+    ),
+]  # fmt: skip
 Time = Annotated[
     str | None,
     typer.Option(

@@ -8,15 +8,16 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
-from impasto.errors import SettingsError
+from impasto.errors import SettingsError, check_pairs
 from impasto.layers import CONVOLUTIONS, layer_names
-from impasto.settings import TYPES, Settings
+from impasto.settings import TYPES, PerStyle, Settings
 
 __all__ = [
     "Bits",
@@ -25,6 +26,7 @@ __all__ = [
     "Json",
     "Quiet",
     "flag",
+    "pair_with_styles",
     "parse_duration",
     "show_value",
     "with_settings",
@@ -120,7 +122,7 @@ def with_settings(
         options = {
             name: _parse(name, value)
             for name, value in given.items()
-            if name in known and value is not None
+            if name in known and value is not None and value != []
         }
         rest = {name: value for name, value in given.items() if name not in known}
         return command(**rest, options=options)
@@ -149,6 +151,9 @@ def flag(
         choices = list(typing.get_args(kind))
         extra = {"metavar": "|".join(choices), "autocompletion": lambda: choices}
         shown_type = str
+    elif kind == PerStyle:
+        extra = {"metavar": "X"}
+        shown_type = list[str]
     elif typing.get_origin(kind) is tuple:
         extra = {"metavar": "A,B,…"}
         if typing.get_args(kind)[0] is str:
@@ -191,6 +196,8 @@ def show_value(value: Any, unit: str = "") -> str:
 def _parse(name: str, text: Any) -> Any:
     """Turn what was typed into what the field wants; its range is checked by `Settings`."""
     kind = TYPES[name]
+    if kind == PerStyle:
+        return tuple(None if each == "none" else _number(name, each) for each in text)
     if typing.get_origin(kind) is not tuple:
         return text
     items = [item.strip() for item in text.split(",") if item.strip()]
@@ -200,6 +207,33 @@ def _parse(name: str, text: Any) -> Any:
         return tuple(float(item) for item in items)
     except ValueError as error:
         raise SettingsError(f"{name}: {text!r} is not a list of numbers, like 1,0.5,2") from error
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {text!r} is not a number, or none") from error
+
+
+def pair_with_styles(
+    options: Mapping[str, Any], styles: Sequence[Path], base: Settings
+) -> dict[str, Any]:
+    """Give each style its own number where numbers were given, and the recipe's for none.
+
+    Raises: SettingsError: not as many as there are styles; names the pairs.
+    """
+    paired = dict(options)
+    for name, numbers in options.items():
+        if TYPES[name] != PerStyle:
+            continue
+        shown = ["none" if each is None else f"{each:g}" for each in numbers]
+        check_pairs(f"--{name.replace('_', '-')}", shown, [each.name for each in styles])
+        own = base.per_style(name, len(numbers))
+        paired[name] = tuple(
+            old if new is None else new for old, new in zip(own, numbers, strict=True)
+        )
+    return paired
 
 
 _NUMBER = r"(\d+(?:\.\d+)?)"

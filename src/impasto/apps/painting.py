@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.images import Picture
+    from impasto.inputs import Inputs
     from impasto.optimize import Step
     from impasto.pyramid import Level
     from impasto.stylizer import Pastiche, Stylizer
@@ -75,6 +76,7 @@ class Job:
     quiet: bool = False
     json: bool = False
     init: Picture | None = None
+    guidance: Mapping[str, Any] = field(default_factory=dict)
     making: MakingOf = field(default_factory=MakingOf)
     print_size: tuple[float, float] | None = None
     dpi: float | None = None
@@ -111,32 +113,27 @@ def paint(job: Job, settings: Settings) -> None:
     seconds = None if job.budget is None else parse_duration(job.budget)
     check_streams(job)
     with interruptible(job), memory_errors(settings.long_side):
-        stylizer, photo, paintings, init = _prepare(job, settings)
+        stylizer, inputs = _prepare(job, settings)
         if seconds is not None:
-            stylizer.settings = stylizer.within(photo, seconds, spent=time.perf_counter() - start)
-            job.note(f"{job.budget}: {_plan_text(stylizer, photo)}")
+            spent = time.perf_counter() - start
+            stylizer.settings = stylizer.within(inputs.photo, seconds, spent=spent)
+            job.note(f"{job.budget}: {_plan_text(stylizer, inputs.photo)}")
         if job.save_settings:
             write_settings_file(stylizer.settings, job.save_settings)
-        levels = stylizer.levels(photo)
+        levels = stylizer.levels(inputs.photo)
         film = job.making.begin(levels[-1].size)
-        ending = follow(stylizer.steps(photo, paintings, init=init), levels, job, watch=film.watch)
-        pastiche = finish_run(ending, stylizer, photo, paintings, init)
+        ending = follow(stylizer.paint(inputs), levels, job, watch=film.watch)
+        pastiche = finish_run(ending, stylizer, inputs)
         write(pastiche, job)
         film.finish(ending.history)
     conclude(pastiche, ending, job, time.perf_counter() - start)
 
 
-def finish_run(
-    ending: Ending,
-    stylizer: Stylizer,
-    photo: Picture,
-    paintings: Sequence[Picture],
-    init: Picture | None,
-) -> Pastiche:
+def finish_run(ending: Ending, stylizer: Stylizer, inputs: Inputs) -> Pastiche:
     """Make the pastiche of a run's last image."""
     from impasto.stylizer import finish
 
-    return finish(ending.image, photo, paintings, stylizer.settings, ending.history, init)
+    return finish(ending.image, inputs, stylizer.settings, ending.history)
 
 
 @contextmanager
@@ -219,14 +216,14 @@ def check_output(job: Job) -> None:
         check_writable(job.output, bits=job.bits, overwrite=job.force)
 
 
-def _prepare(
-    job: Job, settings: Settings
-) -> tuple[Stylizer, Picture, list[Picture], Picture | None]:
+def _prepare(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
     """Read the pictures and load the network, then check that the result can be written."""
     import torch
 
+    from impasto.guidance import Guidance
     from impasto.images import check_writable
-    from impasto.stylizer import Stylizer, chosen_init, load_inputs
+    from impasto.inputs import load_inputs
+    from impasto.stylizer import Stylizer
 
     if job.threads:
         torch.set_num_threads(job.threads)
@@ -234,13 +231,13 @@ def _prepare(
     if job.print_size is not None:
         side = long_side_for_print(content.size, job.print_size, job.dpi)
         settings = settings.replace(long_side=side)
-    photo, paintings = load_inputs(content, list(job.styles), settings)
-    init = chosen_init(settings) if job.init is None else job.init
+    guidance = Guidance(**job.guidance)
+    inputs = load_inputs(content, list(job.styles), settings, guidance=guidance, init=job.init)
     stylizer = Stylizer(settings, device=job.device)
     if job.output != _STDIO:
         check_writable(job.output, bits=job.bits, overwrite=job.force)
     job.making.check(overwrite=job.force)
-    return stylizer, photo, paintings, init
+    return stylizer, inputs
 
 
 def source(name: str) -> BinaryIO | Path:

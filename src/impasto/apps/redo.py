@@ -213,8 +213,8 @@ def resized(
     decided; enlarged, the picture gets the photo's detail, as between two levels.
     """
     from impasto.images import load_picture
+    from impasto.inputs import enlarge
     from impasto.pyramid import pyramid
-    from impasto.stylizer import enlarge
 
     start = load_picture(picture)
     own = max(start.size)

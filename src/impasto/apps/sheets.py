@@ -39,7 +39,8 @@ def paint_sheet(job: Job, settings: Settings) -> None:
 
     from impasto.films import sheet
     from impasto.images import load_picture
-    from impasto.stylizer import Pastiche, identity
+    from impasto.inputs import identity
+    from impasto.stylizer import Pastiche
     from impasto.variations import plan_reconstruction
 
     start = time.perf_counter()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.apps.flags import Bits, Device, Force, Json, Quiet, Threads
-from impasto.apps.options import complete_layers, with_settings
+from impasto.apps.options import complete_layers, pair_with_styles, with_settings
 from impasto.apps.painting import (
     Job,
     check_output,
@@ -110,7 +110,8 @@ def texture_command(
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Paint nothing but the style of the painting STYLE, in any size."""
-    settings = recipe_settings(**{**TEXTURE, **(options or {})})
+    paired = pair_with_styles(options or {}, styles, recipe_settings(**TEXTURE))
+    settings = recipe_settings(**{**TEXTURE, **paired})
     canvas = parse_size(size)
     job = Job(
         content=str(styles[0]), styles=styles, output=output, force=force, bits=bits,
