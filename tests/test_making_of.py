@@ -19,9 +19,11 @@ from impasto.images import load_picture, write_file
 SMALL = ("--long-side", 48, "--coarsest", 32, "--steps", 5, "--threads", 1, "--quiet")
 FRAMES = [np.full((25, 31, 3), value, np.uint8) for value in (0, 90, 255)]
 HISTORY = [
-    {"step": 1, "level": 1, "seconds": 0.1, "content": 0.0, "style": 9.0, "tv": 0.0, "total": 9.0},
-    {"step": 2, "level": 2, "seconds": 0.2, "content": 1.0, "style": 4.0, "tv": 0.0, "total": 5.0},
-]
+    {"step": 1, "level": 1, "seconds": 0.1, "content": 0.0, "style": 9.0, "tv": 0.0, "total": 9.0,
+     "layers": {"content relu4_2": 0.0, "style relu1_1": 6.0, "style relu2_1": 3.0, "tv": 0.0}},
+    {"step": 2, "level": 2, "seconds": 0.2, "content": 1.0, "style": 4.0, "tv": 0.0, "total": 5.0,
+     "layers": {"content relu4_2": 1.0, "style relu1_1": 2.0, "style relu2_1": 2.0, "tv": 0.0}},
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -112,10 +114,10 @@ def test_curves(suffix, start, stylize, tmp_path):
     assert path.read_bytes().startswith(start)
 
 
-def test_every_term_has_its_curve():
+def test_every_term_and_every_layer_has_its_curve():
     pytest.importorskip("matplotlib")
     text = plot_losses(HISTORY, ".svg").decode()
-    for name in ("content", "style", "total"):
+    for name in ("content", "style", "total", "content relu4_2", "style relu1_1", "style relu2_1"):
         assert f"<!-- {name} -->" in text
     assert "<!-- tv -->" not in text  # a term that is 0 has no place on a logarithmic scale
 

@@ -121,6 +121,19 @@ def test_history_has_a_record_per_step(photo, painting):
     assert [step.total for step in seen] == [record["total"] for record in pastiche.history]
 
 
+@pytest.mark.parametrize("color", ["style", "luminance"])
+def test_layers_add_up_to_their_terms(color, photo, painting):
+    settings = Settings(long_side=48, steps=3, coarsest=0, content_weight=0.0, color=color)
+    for row in stylize(photo, painting, settings).history:
+        sums = {"content": 0.0, "style": 0.0, "tv": 0.0}
+        for name, loss in row["layers"].items():
+            sums[name.split()[0]] += loss
+        styles = {f"style {layer}" for layer in settings.style_layers}
+        assert row["layers"].keys() == styles | {"tv", "tv chroma"}
+        assert {name: row[name] for name in sums} == pytest.approx(sums, rel=1e-5)
+        assert row["total"] == pytest.approx(sum(sums.values()), rel=1e-5)
+
+
 def test_alpha_is_kept_and_hidden_color_does_not_leak(photo, painting):
     array = (photo[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
     alpha = np.full((*array.shape[:2], 1), 255, np.uint8)

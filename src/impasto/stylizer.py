@@ -27,7 +27,7 @@ from impasto.images import (
     to_pillow,
 )
 from impasto.layers import deepest, minimum_side
-from impasto.losses import Objective, seen_layers
+from impasto.losses import TERMS, Objective, seen_layers
 from impasto.optimize import Step, Terms, optimize
 from impasto.pyramid import Level, pyramid, steps_within
 from impasto.settings import Settings
@@ -50,14 +50,14 @@ class Pastiche:
         image: (1, 3, H, W) float32, sRGB in [0, 1].
         alpha: the photo's, (1, 1, H, W), or None where it is opaque.
         settings: what it was made with.
-        history: per step its level, seconds and losses.
+        history: per step its level, seconds and losses, under "layers" also apart by layer.
         inputs: bare names and SHA-256 sums of the pictures it was made from.
     """
 
     image: Tensor
     alpha: Tensor | None
     settings: Settings
-    history: Sequence[Mapping[str, float]] = ()
+    history: Sequence[Mapping[str, Any]] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -157,9 +157,10 @@ class Stylizer:
                 self.encoder, self.measure(photo, paintings, level), self.settings
             )
             start = enlarge(pastiche.cpu(), photo, level.size)
-            for step in self._paint(start, objective, level, photo):
+            for step in self._paint(start, objective.by_layer, level, photo):
                 yield replace(
                     step,
+                    losses={**dict.fromkeys(TERMS, 0.0), **step.losses},  # also where a weight is 0
                     index=done + step.index,
                     count=self.settings.steps,
                     level=number,
@@ -195,7 +196,7 @@ class Stylizer:
         )
 
     def _paint(
-        self, image: Tensor, objective: Objective, level: Level, photo: Picture
+        self, image: Tensor, objective: Terms, level: Level, photo: Picture
     ) -> Iterator[Step]:
         """Optimise the picture, or what of it is painted where the photo's colors are kept."""
         if self.settings.color != "luminance":
@@ -269,7 +270,7 @@ class Stylizer:
         image = resize(content.image, size)
         level = Level(size, max(size), 3)
         objective = Objective(self.encoder, self.measure(content, [content], level), self.settings)
-        times = [step.seconds for step in self.descend(image, objective, level)]
+        times = [step.seconds for step in self.descend(image, objective.by_layer, level)]
         return (times[-1] - times[0]) / (len(times) - 1) / (size[0] * size[1] / 1e6)
 
 
@@ -436,14 +437,15 @@ def _covering(image: Tensor, size: tuple[int, int]) -> Tensor:
     return larger[..., top : top + rows, left : left + columns]
 
 
-def record(step: Step) -> dict[str, float]:
-    """Return a step's numbers without its picture."""
+def record(step: Step) -> dict[str, Any]:
+    """Return a step's numbers without its picture; those of its layers as "layers"."""
     return {
         "step": step.index,
         "level": step.level,
         "seconds": step.seconds,
         **step.losses,
         "total": step.total,
+        "layers": step.layers,
     }
 
 
@@ -452,7 +454,7 @@ def finish(
     photo: Picture,
     paintings: Sequence[Picture],
     settings: Settings,
-    history: Sequence[Mapping[str, float]],
+    history: Sequence[Mapping[str, Any]],
     init: Picture | None = None,
 ) -> Pastiche:
     """Make a pastiche of the last image: at full size, with the photo's alpha and its history."""

@@ -91,7 +91,7 @@ class Variation:
                 )
             image, done, seconds = step.image, done + level.steps, seconds + step.seconds
 
-    def finish(self, image: Tensor, history: Sequence[Mapping[str, float]]) -> Pastiche:
+    def finish(self, image: Tensor, history: Sequence[Mapping[str, Any]]) -> Pastiche:
         """Make the result of the last image: at full size, with alpha, settings and history."""
         size = self.size or self.levels[-1].size
         whole = self.enlarge(image.detach().cpu(), size).clamp(0, 1)
@@ -157,7 +157,8 @@ def plan_texture(
     kind = TiledObjective if seamless else Objective
 
     def aim(level: Level) -> Terms:
-        return _weighed(kind(stylizer.encoder, stylizer.measure(first, paintings, level), settings))
+        targets = stylizer.measure(first, paintings, level)
+        return kind(stylizer.encoder, targets, settings).by_layer
 
     return Variation(
         settings=settings,
@@ -204,16 +205,16 @@ class TiledObjective(Objective):
         around.padding = "circular"
         super().__init__(around, targets, settings)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def by_layer(self, image: Tensor) -> dict[str, Tensor]:
         """Return the terms of an image as `Objective` does."""
-        terms = super().forward(image)
-        settings = self.settings
-        count = 1 if settings.tv_reduction == "sum" else image.numel()
-        planes = chroma_planes(image)
-        terms["tv"] = (
-            settings.tv_weight * _wrapped_variation(image) / count
-            + settings.chroma_weight * _wrapped_variation(planes) / planes.numel()
-        )
+        terms = super().by_layer(image)
+        if "tv" in terms:
+            count = 1 if self.settings.tv_reduction == "sum" else image.numel()
+            terms["tv"] = self.settings.tv_weight * _wrapped_variation(image) / count
+        if "tv chroma" in terms:
+            planes = chroma_planes(image)
+            variation = _wrapped_variation(planes) / planes.numel()
+            terms["tv chroma"] = self.settings.chroma_weight * variation
         return terms
 
 
@@ -290,8 +291,8 @@ def plan_reconstruction(
         },
         begin=lambda: initial_image(photo, [photo], settings, levels[0].size),
         enlarge=resize,
-        aim=lambda level: _weighed(
-            Objective(stylizer.encoder, stylizer.measure(photo, [photo], level), settings)
+        aim=lambda level: (
+            Objective(stylizer.encoder, stylizer.measure(photo, [photo], level), settings).by_layer
         ),
         descend=stylizer.descend,
         alpha=photo.alpha,
@@ -306,10 +307,3 @@ def style_layers_up_to(layer: str, network: str = "vgg19") -> tuple[str, ...]:
     order = layer_names(network)
     before = [name for name in order[: order.index(layer)] if name.endswith("_1")]
     return (*(name for name in before if name.startswith("relu")), layer)
-
-
-def _weighed(objective: Terms) -> Terms:
-    """Leave out the terms that are 0 by their weight."""
-    return lambda image: {
-        name: loss for name, loss in objective(image).items() if loss.requires_grad
-    }

@@ -97,7 +97,7 @@ class Ending:
     """
 
     image: Tensor
-    history: Sequence[Mapping[str, float]]
+    history: Sequence[Mapping[str, Any]]
     note: str = "Wrote"
     code: int = 0
 
@@ -264,7 +264,7 @@ def follow(
     from impasto.apps.progress import reporting
     from impasto.stylizer import record
 
-    history: list[Mapping[str, float]] = []
+    history: list[Mapping[str, Any]] = []
     best: Step | None = None
     try:
         with reporting(levels, Console(stderr=True), quiet=job.quiet) as report:
@@ -329,7 +329,9 @@ def _summary(pastiche: Pastiche, output: str, seconds: float, code: int) -> dict
         "steps": len(pastiche.history),
         "seconds": round(seconds, 2),
         "losses": {
-            name: value for name, value in last.items() if name not in ("step", "level", "seconds")
+            name: value
+            for name, value in last.items()
+            if name not in ("step", "level", "seconds", "layers")
         },
         **pastiche.metadata,
     }

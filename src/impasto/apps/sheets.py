@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from impasto.apps.painting import (
     Ending,
@@ -48,7 +48,7 @@ def paint_sheet(job: Job, settings: Settings) -> None:
         picture = load_picture(source(job.content))
         kinds = [(of, layer) for of in (_CONTENT, _STYLE) for layer in reversed(LAYERS)]
         images: dict[tuple[str, str], Tensor] = {}
-        history: list[Mapping[str, float]] = []
+        history: list[Mapping[str, Any]] = []
         ending = Ending(torch.empty(0), ())
         # The deepest layer first: it is the one that a small picture has too few pixels for.
         for of, layer in kinds:
