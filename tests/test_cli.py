@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PillowImage
 from rich.console import Console  # noqa: TID251  (the bar is tried on one)
 
@@ -424,6 +425,8 @@ def test_ctrl_c_keeps_the_best_image_so_far(photo_file, painting_file, tmp_path)
     assert summary["steps"] == int(found[1]) >= 1
     assert "Traceback" not in complained
     assert load_picture(out).size == (26, 32)
+    noted = read_metadata(out)
+    assert (noted["finished"], noted["steps"]) == (False, summary["steps"])
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -439,6 +442,22 @@ def test_ctrl_c_before_the_first_step(photo_file, painting_file, tmp_path):
     assert (process.returncode, said) == (130, "")
     assert complained in ("Interrupted: no picture written.\n", "")  # "": still loading the command
     assert tree(tmp_path) == before
+
+
+def test_losses_are_those_of_the_image_that_is_written(stylize, monkeypatch):
+    from impasto.stylizer import Stylizer
+
+    def wander(self, *words, **names):
+        for index, loss in enumerate((4.0, 1.0, 2.0), 1):
+            yield Step(torch.full((1, 3, 26, 32), loss / 8), {"style": loss}, index, 9)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stylizer, "steps", wander)
+    outcome = stylize("--json")
+    assert outcome.code == 130
+    summary = json.loads(outcome.out)
+    assert summary["losses"] == {"style": 1.0, "total": 1.0}
+    assert summary["steps"] == 3
 
 
 def test_the_best_step_so_far_is_of_the_finest_level():
@@ -470,7 +489,8 @@ def test_after_divergence_the_last_good_image_is_kept(stylize, tmp_path, monkeyp
     assert "Error: the loss became nan\n" in outcome.err
     assert outcome.err.splitlines()[-1].startswith("Wrote the last good image, ")
     assert json.loads(outcome.out)["finished"] is False
-    assert (tmp_path / "out.png").is_file()
+    noted = read_metadata(tmp_path / "out.png")
+    assert (noted["finished"], noted["steps"]) == (False, 1)
 
 
 # ---- the bar ------------------------------------------------------------------------------------

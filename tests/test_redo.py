@@ -49,6 +49,21 @@ def test_the_same_pixels(command, painted, tmp_path):
     assert read_metadata(tmp_path / "out-redo.png") == read_metadata(out)
 
 
+def test_an_unfinished_picture_is_painted_to_its_end(command, painted, tmp_path):
+    out = painted()
+    assert "finished" not in read_metadata(out)
+    rewrite(out, lambda noted: noted.update(finished=False, steps=3))
+    words = ("redo", out, "--threads", 1)
+    outcome = command(*words)
+    assert outcome.code == 0, outcome.err
+    said = [line for line in outcome.err.splitlines() if str(out) in line]
+    assert said == [f"{out} was ended after 3 of its 4 steps; now all steps are painted"]
+    assert "finished" not in read_metadata(tmp_path / "out-redo.png")
+    assert command(*words, "--force", "--quiet").err == ""
+    rewrite(out, lambda noted: noted.update(steps="many"))
+    assert "was ended before its last step" in command(*words, "--force").err
+
+
 def test_a_picture_to_start_from_is_recorded_and_found(command, painted, tmp_path):
     start = tmp_path / "start.png"
     PillowImage.new("RGB", (30, 24), (250, 10, 10)).save(start)

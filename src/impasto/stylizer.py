@@ -52,6 +52,7 @@ class Pastiche:
         settings: what it was made with.
         history: per step its level, seconds and losses, under "layers" also apart by layer.
         inputs: bare names and SHA-256 sums of the pictures it was made from.
+        finished: whether it was painted to its last step.
     """
 
     image: Tensor
@@ -59,12 +60,14 @@ class Pastiche:
     settings: Settings
     history: Sequence[Mapping[str, Any]] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    finished: bool = True
 
     @property
     def metadata(self) -> dict[str, Any]:
         """What is written into the file: enough to make the picture again."""
         from impasto import __version__
 
+        ended = {} if self.finished else {"finished": False, "steps": len(self.history)}
         bare = {name: Path(getattr(self.settings, name)).name for name in ("init", "weights")}
         return {
             "impasto": __version__,
@@ -72,6 +75,7 @@ class Pastiche:
             "python": platform.python_version(),
             "settings": self.settings.to_dict() | bare,
             **self.inputs,
+            **ended,
         }
 
     def to_pillow(self) -> PIL.Image.Image:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -92,14 +92,21 @@ class Ending:
     Attributes:
         image: the last image, the best so far, or the last good one.
         history: per step its numbers.
+        losses: the numbers of the image.
         note: what to say before the name of the file.
         code: to exit with.
     """
 
     image: Tensor
     history: Sequence[Mapping[str, Any]]
+    losses: Mapping[str, Any]
     note: str = "Wrote"
     code: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its last step."""
+        return self.code == 0
 
 
 def paint(job: Job, settings: Settings) -> None:
@@ -136,7 +143,8 @@ def finish_run(
     """Make the pastiche of a run's last image."""
     from impasto.stylizer import finish
 
-    return finish(ending.image, photo, paintings, stylizer.settings, ending.history, init)
+    whole = finish(ending.image, photo, paintings, stylizer.settings, ending.history, init)
+    return replace(whole, finished=ending.finished)
 
 
 @contextmanager
@@ -170,7 +178,7 @@ def conclude(pastiche: Pastiche, ending: Ending, job: Job, seconds: float) -> No
     name = "stdout" if job.output == _STDIO else job.output
     job.note(f"{ending.note} {name}: {width} x {height} px, {seconds:.0f} s")
     if job.json:
-        typer.echo(json.dumps(_summary(pastiche, job.output, seconds, ending.code)))
+        typer.echo(json.dumps(_summary(pastiche, ending, job, seconds)))
     if ending.code:
         raise typer.Exit(ending.code)
 
@@ -273,17 +281,17 @@ def follow(
                 history.append(record(step))
                 watch(step)
                 report(step)
-        return Ending(step.image, history)
+        return Ending(step.image, history, record(step))
     except KeyboardInterrupt:
         if best is None:
             raise
         note = f"Interrupted at step {len(history)} of {best.count}; wrote the best image so far,"
-        return Ending(best.image, history, note, INTERRUPTED)
+        return Ending(best.image, history, record(best), note, INTERRUPTED)
     except DivergenceError as error:
         if not history:  # nothing was good: nothing is worth writing
             raise
         typer.echo(f"Error: {error}", err=True)
-        return Ending(error.image, history, "Wrote the last good image,", 1)
+        return Ending(error.image, history, history[-1], "Wrote the last good image,", 1)
 
 
 def _better(best: Step | None, step: Step) -> Step:
@@ -318,19 +326,18 @@ def write_image(
     sys.stdout.buffer.flush()
 
 
-def _summary(pastiche: Pastiche, output: str, seconds: float, code: int) -> dict[str, Any]:
+def _summary(pastiche: Pastiche, ending: Ending, job: Job, seconds: float) -> dict[str, Any]:
     height, width = pastiche.image.shape[-2:]
-    last = pastiche.history[-1] if pastiche.history else {}
     return {
-        "output": output,
+        "output": job.output,
         "width": width,
         "height": height,
-        "finished": code == 0,
+        "finished": pastiche.finished,
         "steps": len(pastiche.history),
         "seconds": round(seconds, 2),
         "losses": {
             name: value
-            for name, value in last.items()
+            for name, value in ending.losses.items()
             if name not in ("step", "level", "seconds", "layers")
         },
         **pastiche.metadata,

@@ -70,6 +70,8 @@ def redo_command(
         force=force, bits=bits, threads=threads, device=device, quiet=quiet, json=as_json,
         init=start, **sizes,
     )  # fmt: skip
+    if recipe.ended:
+        job.note(f"{picture} {recipe.ended}; now all steps are painted")
     paint(job, settings)
 
 
@@ -95,6 +97,7 @@ class Recipe:
         content: name and SHA-256 of the photo.
         styles: of the paintings.
         init: of the picture it was started from; None if from none.
+        ended: in words, how the picture came to be unfinished; None if it did not.
     """
 
     label: str
@@ -102,6 +105,7 @@ class Recipe:
     content: Mapping[str, Any]
     styles: Sequence[Mapping[str, Any]]
     init: Mapping[str, Any] | None
+    ended: str | None = None
 
 
 def read_recipe(picture: Path) -> Recipe:
@@ -143,7 +147,18 @@ def read_recipe(picture: Path) -> Recipe:
             f"{picture} was made by impasto {version}, whose settings this version does not "
             f"know: {error}"
         ) from error
-    return Recipe(str(picture), settings, inputs[0], inputs[1 : 1 + len(styles)], init)
+    paintings = inputs[1 : 1 + len(styles)]
+    return Recipe(str(picture), settings, inputs[0], paintings, init, _ended(noted, settings))
+
+
+def _ended(noted: Mapping[str, Any], settings: Settings) -> str | None:
+    """Say how an unfinished picture ended."""
+    if noted.get("finished") is not False:
+        return None
+    done = noted.get("steps")
+    if isinstance(done, int):
+        return f"was ended after {done} of its {settings.steps} steps"
+    return "was ended before its last step"
 
 
 def _is_input(value: Any) -> bool:

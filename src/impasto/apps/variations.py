@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -246,5 +247,6 @@ def run(job: Job, long_side: int, plan: Callable[[], Variation]) -> None:
         check_output(job)
         ending = follow(variation.steps(), variation.levels, job)
         picture = variation.finish(ending.image, ending.history)
+        picture = replace(picture, finished=ending.finished)
         write(picture, job)
     conclude(picture, ending, job, time.perf_counter() - start)
