@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 
@@ -98,6 +99,28 @@ def test_inputs_are_found_by_their_contents(command, painted, photo_file, painti
     assert torch.equal(load_image(tmp_path / "new.png"), load_image(out))
 
 
+def test_weights_are_found_by_their_contents(command, painted, examples, tmp_path):
+    weights = tmp_path / "my.safetensors"
+    shutil.copyfile(examples.parent / "vgg16.safetensors", weights)
+    out = painted("--network", "vgg16", "--weights", weights)
+    noted = read_metadata(out)
+    assert noted["weights"] == {
+        "name": "my.safetensors",
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    }
+    new = tmp_path / "new.png"
+    assert command("redo", out, "-o", new, *CALM).code == 0  # beside the picture
+    assert torch.equal(load_image(new), load_image(out))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move(weights, elsewhere / "renamed.safetensors")
+    words = ("redo", out, "-fo", new, *CALM)
+    assert_clear_error(command(*words), "my.safetensors", noted["weights"]["sha256"], "--look-in")
+    outcome = command(*words, "--look-in", elsewhere)
+    assert outcome.code == 0, outcome.err
+    assert torch.equal(load_image(new), load_image(out))
+
+
 def test_all_missing_inputs_are_named(command, painted, photo_file, painting_file):
     out = painted()
     photo_file.unlink()
@@ -176,6 +199,7 @@ def test_bad_prints():
         (lambda noted: noted.update(styles=[]), "do not name the pictures"),
         (lambda noted: noted.update(styles="x"), "do not name the pictures"),
         (lambda noted: noted.update(init=[3]), "do not name the pictures"),
+        (lambda noted: noted.update(weights="x"), "do not name the pictures"),
         (lambda noted: noted["content"].update(sha256=None), "SHA-256 unknown"),
         (lambda noted: noted["content"].update(sha256=["x"]), "do not name the pictures"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 
@@ -106,6 +107,14 @@ def test_files_are_recorded_without_their_folders(photo, painting, photo_file):
     recorded = stylize(photo, painting, settings).metadata["settings"]
     assert recorded["init"] == "photo.png"
     assert recorded["weights"] == "vgg19.safetensors"
+
+
+def test_weights_of_ones_own_are_recorded(photo, painting):
+    weights = EXAMPLES.parent / "vgg19.safetensors"
+    known = stylize(photo, painting, Settings(**QUICK, weights=str(weights))).metadata["weights"]
+    assert known["name"] == weights.name
+    assert known["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert "weights" not in stylize(photo, painting, Settings(**QUICK)).metadata
 
 
 def test_a_pastiche_shows_itself_in_a_notebook(photo, painting):

@@ -33,6 +33,7 @@ from impasto.pyramid import Level, pyramid, steps_within
 from impasto.settings import Settings
 from impasto.statistics import chosen_statistic
 from impasto.targets import Targets, measure_content, measure_style
+from impasto.weights import own_weights
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -51,7 +52,7 @@ class Pastiche:
         alpha: the photo's, (1, 1, H, W), or None where it is opaque.
         settings: what it was made with.
         history: per step its level, seconds and losses, under "layers" also apart by layer.
-        inputs: bare names and SHA-256 sums of the pictures it was made from.
+        inputs: bare names and SHA-256 sums of the files it was made from.
         finished: whether it was painted to its last step.
     """
 
@@ -470,6 +471,8 @@ def finish(
     }
     if init is not None:
         inputs["init"] = identity(init)
+    if weights := own_weights(settings.weights):
+        inputs["weights"] = weights
     whole = resize(image.detach().cpu().clamp(0, 1), size)
     if settings.color == "luminance":  # also where a coarser picture was just enlarged
         canvas = Canvas(resize(photo.image, size))

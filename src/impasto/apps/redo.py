@@ -34,7 +34,8 @@ def redo_command(
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Where photo and paintings are, if not beside the picture; may be repeated.",
+            help="Where photo, paintings and own weights are, if not beside the picture; may be "
+            "repeated.",
         ),
     ] = None,
     long_side: Annotated[
@@ -58,8 +59,10 @@ def redo_command(
     given = {} if long_side is None else {"long_side": long_side}
     sizes = for_print(paper, dpi, given)
     recipe = read_recipe(picture)
-    content, styles, init = find_inputs(recipe, [picture.parent, *(look_in or [])])
+    content, styles, init, weights = find_inputs(recipe, [picture.parent, *(look_in or [])])
     settings = recipe.settings if steps is None else recipe.settings.replace(steps=steps)
+    if weights is not None:
+        settings = settings.replace(weights=str(weights))
     if paper is not None:
         long_side = _print_side(content, sizes.pop("print_size"), sizes["dpi"])
     start = _loaded(init)
@@ -97,6 +100,7 @@ class Recipe:
         content: name and SHA-256 of the photo.
         styles: of the paintings.
         init: of the picture it was started from; None if from none.
+        weights: of a weights file of one's own; None if none was used.
         ended: in words, how the picture came to be unfinished; None if it did not.
     """
 
@@ -105,6 +109,7 @@ class Recipe:
     content: Mapping[str, Any]
     styles: Sequence[Mapping[str, Any]]
     init: Mapping[str, Any] | None
+    weights: Mapping[str, Any] | None = None
     ended: str | None = None
 
 
@@ -129,10 +134,11 @@ def read_recipe(picture: Path) -> Recipe:
             "`impasto stylize` can be redone"
         )
     content, styles, init = noted.get("content"), noted.get("styles"), noted.get("init")
+    weights = noted.get("weights")
     inputs: list[Any] = [
         content,
         *(styles if isinstance(styles, list) else [None]),
-        *([init] if init else []),
+        *(each for each in (init, weights) if each),
     ]
     if not styles or not all(map(_is_input, inputs)):
         raise ImageError(f"{picture}: its metadata do not name the pictures it was made from")
@@ -148,7 +154,8 @@ def read_recipe(picture: Path) -> Recipe:
             f"know: {error}"
         ) from error
     paintings = inputs[1 : 1 + len(styles)]
-    return Recipe(str(picture), settings, inputs[0], paintings, init, _ended(noted, settings))
+    ended = _ended(noted, settings)
+    return Recipe(str(picture), settings, inputs[0], paintings, init, weights, ended)
 
 
 def _ended(noted: Mapping[str, Any], settings: Settings) -> str | None:
@@ -167,8 +174,10 @@ def _is_input(value: Any) -> bool:
     )
 
 
-def find_inputs(recipe: Recipe, folders: Sequence[Path]) -> tuple[Path, list[Path], Path | None]:
-    """Find the photo, the paintings and the start by their SHA-256.
+def find_inputs(
+    recipe: Recipe, folders: Sequence[Path]
+) -> tuple[Path, list[Path], Path | None, Path | None]:
+    """Find the photo, the paintings, the start and the weights by their SHA-256.
 
     A file of the right name is looked at first; then every file of the folders, so that renamed
     ones are found too.
@@ -178,7 +187,8 @@ def find_inputs(recipe: Recipe, folders: Sequence[Path]) -> tuple[Path, list[Pat
     for folder in folders:
         if not folder.is_dir():
             raise ImageError(f"{folder}: there is no such folder")
-    wanted = [recipe.content, *recipe.styles, *([recipe.init] if recipe.init else [])]
+    perhaps = [recipe.init, recipe.weights]
+    wanted = [recipe.content, *recipe.styles, *(each for each in perhaps if each)]
     names = {str(each["name"]) for each in wanted}
     missing = {str(each["sha256"]) for each in wanted if each["sha256"]}
     found: dict[str, Path] = {}
@@ -199,9 +209,9 @@ def find_inputs(recipe: Recipe, folders: Sequence[Path]) -> tuple[Path, list[Pat
             f"{recipe.label} was made from {', '.join(dict.fromkeys(lost))}, not found in "
             f"{', '.join(str(folder) for folder in folders)}; name their folder with --look-in"
         )
-    content, *rest = (found[each["sha256"]] for each in wanted)
-    count = len(recipe.styles)
-    return content, rest[:count], rest[count] if recipe.init else None
+    content, *styles = (found[each["sha256"]] for each in (recipe.content, *recipe.styles))
+    init, weights = (found[each["sha256"]] if each else None for each in perhaps)
+    return content, styles, init, weights
 
 
 def _candidates(folders: Sequence[Path], names: set[str]) -> Iterator[Path]:
