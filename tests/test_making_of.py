@@ -140,6 +140,25 @@ def test_what_is_wrong_is_found_before_the_run(words, said, stylize, tmp_path):
     assert tree(tmp_path) == before
 
 
+def test_frames_of_an_older_run_do_not_stay(stylize, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    others = ["step-by-step.png", "step-1.jpg", "my-step-1.png", "step-1.png.txt"]
+    for name in ("step-0003.png", "step-777.png", *others):
+        (folder / name).write_bytes(b"older")
+    before = tree(folder)
+    assert_clear_error(stylize("--frames", folder), "has frames already", "--force replaces them")
+    words = ("--frames", folder, "--force")
+    assert_clear_error(stylize(*words, "--style-weight", "1e300"), "the loss became")
+    assert tree(folder) == before  # nothing new, so nothing old is lost
+    assert stylize(*words, "--every", 5).code == 0
+    assert sorted(tree(folder)) == sorted(["step-1.png", "step-5.png", *others])
+    for name in ("step-1.png", "step-5.png"):
+        (folder / name).unlink()
+    (tmp_path / "out.png").unlink()
+    assert stylize(*words[:2]).code == 0  # files of others are no frames
+
+
 @pytest.mark.parametrize("option", ["--timelapse", "--plot", "--frames"])
 def test_old_files_are_replaced_with_force_only(option, stylize, tmp_path):
     name = {"--timelapse": "film.gif", "--plot": "losses.png", "--frames": "step-1.png"}[option]

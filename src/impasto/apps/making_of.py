@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = ["MakingOf", "plot_losses"]
 
 _EVERY = 10
 _PLOTS = (".png", ".svg", ".pdf")
+_FRAME = re.compile(r"step-\d+\.png")
 _NO_TERMS = ("step", "level", "seconds", "layers")
 # A term's dashes and colors: names in matplotlib.
 _LINES = {"content": ("--", "Oranges"), "style": ("-", "viridis"), "tv": (":", "Purples")}
@@ -74,13 +76,18 @@ class MakingOf:
         for path in self.files:
             check_target(path, overwrite=overwrite)
         if self.frames is not None:
-            if not overwrite and any(self.frames.glob("step-*.png")):
+            if not overwrite and frames_in(self.frames):
                 raise ImageError(f"{self.frames} has frames already; --force replaces them")
             check_writable(self.frames / "step-0.png")
 
     def begin(self, size: tuple[int, int]) -> Recorder:
         """Return what watches a run whose result has this size, (H, W)."""
         return Recorder(self, size)
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """List the frames that a run has left in a folder; files of other names are not ours."""
+    return [path for path in folder.glob("step-*.png") if _FRAME.fullmatch(path.name)]
 
 
 class Recorder:
@@ -108,6 +115,8 @@ class Recorder:
 
         image = resize(step.image.detach().cpu().clamp(0, 1), self.size)
         if self.making.frames is not None:
+            if step.index == 1:  # not sooner: a run that fails at once replaces nothing
+                remove_frames(self.making.frames)
             number = str(step.index).zfill(len(str(step.count)))
             save_image(image, self.making.frames / f"step-{number}.png")
         if self.making.timelapse is not None:
@@ -124,6 +133,18 @@ class Recorder:
             write_file(making.timelapse, film(self.frames, making.timelapse.suffix))
         if making.plot is not None:
             write_file(making.plot, plot_losses(history, making.plot.suffix))
+
+
+def remove_frames(folder: Path) -> None:
+    """Delete an older run's frames: of another length, they would play among the new ones.
+
+    Raises: ImageError: one cannot be deleted.
+    """
+    for path in frames_in(folder):
+        try:
+            path.unlink()
+        except OSError as error:
+            raise ImageError(f"{path} cannot be replaced: {error.strerror}") from error
 
 
 def _plot_library() -> Any:
