@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -172,6 +174,27 @@ def test_settings_travel_by_file(stylize, tmp_path):
     for option in ("--settings", "--recipe"):
         again = stylize(option, saved, "--force", "--json", "-q")
         assert json.loads(again.out)["settings"] == recipe_settings(str(saved)).to_dict()
+
+
+def test_settings_are_written_whole_and_last(stylize, tmp_path, monkeypatch):
+    saved = tmp_path / "my.toml"
+    saved.write_text("# precious", encoding="utf-8")
+    words = ("--save-settings", saved, "-q", "--force")
+    for wrong, said in (("--every", "--frames FOLDER"), ("--init", "that exists")):
+        assert_clear_error(stylize(*words, wrong, 3), said)
+    monkeypatch.setattr("os.fsync", fail := Mock(side_effect=OSError(errno.ENOSPC, "full")))
+    assert_clear_error(stylize(*words), "my.toml", "cannot be written")
+    assert fail.called
+    assert tree(tmp_path).keys() == {"my.toml", "painting.png", "photo.png"}
+    assert saved.read_text(encoding="utf-8") == "# precious"
+
+
+def test_settings_need_a_place_before_the_run(stylize, tmp_path):
+    assert_clear_error(stylize("--save-settings", tmp_path), "it is a folder")
+    before = tree(tmp_path)
+    path = tmp_path / "photo.png" / "my.toml"
+    assert_clear_error(stylize("--save-settings", path), "a part of its folder is a file")
+    assert tree(tmp_path) == before
 
 
 def test_flags_win_over_files_and_files_over_recipes(stylize, tmp_path):

@@ -26,7 +26,7 @@ from impasto.errors import (
     MemoryLimitError,
     SettingsError,
 )
-from impasto.recipes import write_settings_file
+from impasto.recipes import settings_file
 from impasto.settings import Settings
 
 if TYPE_CHECKING:
@@ -122,15 +122,22 @@ def paint(job: Job, settings: Settings) -> None:
         if seconds is not None:
             stylizer.settings = stylizer.within(photo, seconds, spent=time.perf_counter() - start)
             job.note(f"{job.budget}: {_plan_text(stylizer, photo)}")
-        if job.save_settings:
-            write_settings_file(stylizer.settings, job.save_settings)
         levels = stylizer.levels(photo)
+        save_settings(job, stylizer.settings)
         film = job.making.begin(levels[-1].size)
         ending = follow(stylizer.steps(photo, paintings, init=init), levels, job, watch=film.watch)
         pastiche = finish_run(ending, stylizer, photo, paintings, init)
         write(pastiche, job)
         film.finish(ending.history)
     conclude(pastiche, ending, job, time.perf_counter() - start)
+
+
+def save_settings(job: Job, settings: Settings) -> None:
+    """Write the settings to the file that the job names for them, if it does."""
+    from impasto.images import write_file
+
+    if job.save_settings:
+        write_file(job.save_settings, settings_file(settings).encode(), overwrite=job.force)
 
 
 def finish_run(
@@ -233,7 +240,7 @@ def _prepare(
     """Read the pictures and load the network, then check that the result can be written."""
     import torch
 
-    from impasto.images import check_writable
+    from impasto.images import check_target
     from impasto.stylizer import Stylizer, chosen_init, load_inputs
 
     if job.threads:
@@ -245,8 +252,9 @@ def _prepare(
     photo, paintings = load_inputs(content, list(job.styles), settings)
     init = chosen_init(settings) if job.init is None else job.init
     stylizer = Stylizer(settings, device=job.device)
-    if job.output != _STDIO:
-        check_writable(job.output, bits=job.bits, overwrite=job.force)
+    check_output(job)
+    if job.save_settings:
+        check_target(job.save_settings, overwrite=job.force)
     job.making.check(overwrite=job.force)
     return stylizer, photo, paintings, init
 
