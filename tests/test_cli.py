@@ -215,17 +215,31 @@ def test_schedule_of_another_recipe(stylize):
     assert settings["init"] == "content"
 
 
-def test_time_chooses_the_steps(stylize, tmp_path, monkeypatch):
+def test_time_chooses_the_steps(command, photo_file, painting_file, tmp_path, monkeypatch):
     from impasto.stylizer import Stylizer
 
     def within(self, content, seconds, *, spent):  # as a machine that makes 2 steps a second
         return self.settings.replace(steps=int(2 * seconds))
 
     monkeypatch.setattr(Stylizer, "within", within)
-    outcome = stylize("--time", "4s", "--save-settings", tmp_path / "my.toml", "--json")
+    outcome = command(
+        "stylize", photo_file, painting_file, "-o", tmp_path / "out.png", "--long-side", 32,
+        "--threads", 1, "--time", "4s", "--save-settings", tmp_path / "my.toml", "--json",
+    )  # fmt: skip
     assert outcome.err.startswith("4s: 8 steps at 32 px\n")
     assert json.loads(outcome.out)["steps"] == 8
     assert read_settings_file(tmp_path / "my.toml")["steps"] == 8
+
+
+def test_time_and_steps_contradict_each_other(command, photo_file, painting_file, tmp_path):
+    out = tmp_path / "out.png"
+    words = ("stylize", photo_file, painting_file, "-qo", out, *SMALL)
+    for given in (words, ("demo", "-o", out, "--steps", 3)):
+        assert_clear_error(command(*given, "--time", "4s"), "--time and --steps", "choose one")
+    assert not out.exists()
+    assert command(*words).code == 0
+    redo = ("redo", out, "--steps", 3, "--time", "4s")
+    assert_clear_error(command(*redo), "--time and --steps", "choose one")
 
 
 @pytest.mark.parametrize(

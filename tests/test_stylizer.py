@@ -15,9 +15,11 @@ import impasto
 from conftest import EXAMPLES
 from helpers import psnr
 from impasto.errors import DivergenceError, ImageError, SettingsError
-from impasto.images import load_image, read_metadata
+from impasto.images import load_image, load_picture, read_metadata
+from impasto.optimize import Step
 from impasto.settings import Settings
 from impasto.stylizer import Stylizer, load_inputs, scaled_style, stylize
+from impasto.targets import Targets
 
 QUICK = {"steps": 6, "long_side": 48, "coarsest": 32}
 
@@ -128,6 +130,23 @@ def test_history_has_a_record_per_step(photo, painting):
     pastiche = Stylizer(Settings(**QUICK)).stylize(photo, painting, on_step=seen.append)
     assert [record["step"] for record in pastiche.history] == [1, 2, 3, 4, 5, 6]
     assert [step.total for step in seen] == [record["total"] for record in pastiche.history]
+
+
+@pytest.mark.parametrize(("side", "measured"), [(300, 300), (2000, 512)])
+def test_a_step_is_timed_at_the_size_it_will_have(side, measured, photo, monkeypatch):
+    seen = []
+
+    def descend(self, image, objective, level):  # a step in 2 s, whatever its size
+        seen.append(max(image.shape[-2:]))
+        return [Step(image, {}, index, 3, seconds=2.0 * index) for index in (1, 2, 3)]
+
+    monkeypatch.setattr(Stylizer, "descend", descend)
+    monkeypatch.setattr(Stylizer, "measure", lambda *words: Targets({}, {}))
+    stylizer = Stylizer(Settings(long_side=side, coarsest=0))
+    settings = stylizer.within(load_picture(photo), 1e4)
+    assert seen == [measured]
+    expected = 1e4 / 2 / (side / measured) ** 2
+    assert settings.steps == pytest.approx(min(expected, 2000), rel=0.01)
 
 
 @pytest.mark.parametrize("color", ["style", "luminance"])

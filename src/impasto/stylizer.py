@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["Pastiche", "Stylizer", "stylize"]
 
 INITS = ("content", "style", "noise")
+# A step is timed at the picture's size, but at no more than this long side, in px.
+_TIMED_SIDE = 512
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -270,7 +272,8 @@ class Stylizer:
         )
 
     def _seconds_per_megapixel(self, content: Picture) -> float:
-        size = fit(content.size, min(self.settings.long_side, 256))
+        # As large as affordable: the cost of some statistics grows faster than the picture.
+        size = fit(content.size, min(self.settings.long_side, _TIMED_SIDE))
         size = (max(size[0], self.encoder.minimum_side), max(size[1], self.encoder.minimum_side))
         image = resize(content.image, size)
         level = Level(size, max(size), 3)

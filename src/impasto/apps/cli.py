@@ -32,7 +32,7 @@ from impasto.apps.flags import (
     Timelapse,
 )
 from impasto.apps.making_of import MakingOf
-from impasto.apps.options import GroupedCommand, with_settings
+from impasto.apps.options import GroupedCommand, check_budget, with_settings
 from impasto.apps.painting import INTERRUPTED, Job, paint
 from impasto.apps.printing import for_print
 from impasto.apps.recipes_command import add_recipes_command
@@ -96,6 +96,7 @@ def stylize_command(
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Paint the photo CONTENT in the style of the painting STYLE."""  # fmt: skip
+    check_budget(budget, options or {})
     settings = gather_settings(recipe, schedule, settings_file, options or {})
     job = Job(
         content=content, styles=styles, output=output, save_settings=save_settings, budget=budget,
@@ -127,6 +128,7 @@ def demo_command(
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Paint a bundled photo in the style of a bundled painting."""
+    check_budget(budget, options or {})
     settings = gather_settings(recipe, None, None, options or {})
     job = Job(
         content=str(DEMO_PHOTO), styles=[DEMO_PAINTING], output=output, budget=budget,

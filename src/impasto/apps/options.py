@@ -24,6 +24,7 @@ __all__ = [
     "GroupedCommand",
     "Json",
     "Quiet",
+    "check_budget",
     "flag",
     "parse_duration",
     "show_value",
@@ -217,6 +218,12 @@ def parse_duration(text: str) -> float:
     if not total > 0:
         raise SettingsError(f"{text!r} is not a time, like 90s, 2m, 1m30s or 1h")
     return total
+
+
+def check_budget(budget: str | None, options: Mapping[str, Any]) -> None:
+    """Raise a SettingsError for no time, or where flags give the steps that it is to choose."""
+    if budget is not None and parse_duration(budget) and "steps" in options:
+        raise SettingsError("--time and --steps both give the number of steps; choose one")
 
 
 def _show_all(context: typer.Context, value: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.apps.flags import Bits, Device, Dpi, Force, Json, Print, Quiet, Threads, Time
+from impasto.apps.options import check_budget
 from impasto.apps.painting import Job, paint
 from impasto.apps.printing import for_print, long_side_for_print
 from impasto.errors import ImageError, SettingsError
@@ -56,8 +57,10 @@ def redo_command(
     as_json: Json = False,
 ) -> None:
     """Paint PICTURE again from its own metadata; at its size, the same pixels."""
-    given = {} if long_side is None else {"long_side": long_side}
+    flags = {"long_side": long_side, "steps": steps}
+    given = {name: value for name, value in flags.items() if value is not None}
     sizes = for_print(paper, dpi, given)
+    check_budget(budget, given)
     recipe = read_recipe(picture)
     content, styles, init, weights = find_inputs(recipe, [picture.parent, *(look_in or [])])
     settings = recipe.settings if steps is None else recipe.settings.replace(steps=steps)
