@@ -218,6 +218,12 @@ def test_pictures_that_cannot_be_redone(change, said, command, painted, tmp_path
     assert tree(tmp_path) == before
 
 
+def test_a_recolored_picture(command, photo_file, painting_file, tmp_path):
+    out = tmp_path / "out.png"
+    assert command("recolor", photo_file, painting_file, "-o", out).code == 0
+    assert_clear_error(command("redo", out, *CALM), "was made by `impasto recolor`; only pictures")
+
+
 def test_bad_input(command, painted, photo_file, tmp_path):
     out = painted()
     before = tree(tmp_path)

@@ -239,6 +239,15 @@ def test_divergence_carries_the_last_good_image(photo, painting):
     assert torch.isfinite(caught.value.image).all()
 
 
+def test_a_painting_that_style_scale_makes_too_small(photo, painting):
+    settings = Settings(**QUICK, style_scale=0.1)
+    with pytest.raises(ImageError, match=r"becomes 4 x 5 at style_scale 0\.1, is .* style_scale"):
+        stylize(photo, painting, settings)
+    with pytest.raises(ImageError) as caught:
+        stylize(photo, painting, settings.replace(style_scale=2.0, long_side=2))
+    assert "style_scale" not in str(caught.value)
+
+
 def test_a_time_budget_chooses_steps(photo, stylizer):
     picture = load_inputs(photo, photo, stylizer.settings)[0]
     chosen = stylizer.within(picture, 5.0)

@@ -143,6 +143,8 @@ def plan_texture(
     """Plan what `texture` paints."""
     settings = settings or Settings().replace(**TEXTURE)
     size = size or (settings.long_side, settings.long_side)
+    if settings.style_weight == 0:
+        raise SettingsError("style_weight is 0, but a texture is nothing but style")
     settings = settings.replace(long_side=max(size), content_weight=0.0, init="noise")
     many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
     paintings = [load_picture(each) for each in many]

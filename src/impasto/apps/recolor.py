@@ -101,8 +101,10 @@ def recolored(
         image = recolor(photo.image, style.image, method=method, strength=strength)
     metadata = {
         "impasto": __version__,
-        "recolor": {"method": method, "strength": strength, "long_side": long_side},
+        "made": {
+            "command": "recolor", "method": method, "strength": strength, "long_side": long_side,
+        },
         "content": {"name": photo.name, "sha256": photo.sha256},
         "styles": [{"name": style.name, "sha256": style.sha256}],
-    }
+    }  # fmt: skip
     return replace(photo, image=image), metadata

@@ -160,8 +160,11 @@ def reconstruct_command(
         content=image, styles=[], output=output, force=force, bits=bits, threads=threads,
         device=device, quiet=quiet, json=as_json,
     )  # fmt: skip
-    if all_layers and (style or layer):
-        raise SettingsError("--sheet shows content and style at five layers; leave --layer out")
+    given = [flag for flag, value in (("--style", style), ("--layer", layer)) if value]
+    if all_layers and given:
+        raise SettingsError(
+            f"--sheet shows content and style at five layers; leave {' and '.join(given)} out"
+        )
     if all_layers:
         from impasto.apps.sheets import paint_sheet
 
