@@ -20,6 +20,7 @@ from impasto.apps.flags import (
     Force,
     Frames,
     Json,
+    Output,
     Plot,
     Print,
     Quiet,
@@ -27,6 +28,7 @@ from impasto.apps.flags import (
     SaveSettings,
     Schedule,
     SettingsFile,
+    Styles,
     Threads,
     Time,
     Timelapse,
@@ -64,18 +66,8 @@ def stylize_command(
     content: Annotated[
         str, typer.Argument(metavar="CONTENT", help="The photo; - reads it from stdin.")
     ],
-    styles: Annotated[
-        list[Path], typer.Argument(metavar="STYLE...", help="A painting, or several to blend.")
-    ],
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="The result: .png, .jpg, .webp or .tiff; - writes a PNG to stdout.",
-        ),
-    ],
+    styles: Styles,
+    output: Output,
     recipe: Recipe = "default",
     schedule: Schedule = None,
     settings_file: SettingsFile = None,

@@ -1,4 +1,4 @@
-"""The flags that several commands share, besides those of `Settings`."""
+"""The arguments and flags that several commands share, besides those of `Settings`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = [
     "Force",
     "Frames",
     "Json",
+    "Output",
     "Plot",
     "Print",
     "Quiet",
@@ -24,11 +25,24 @@ __all__ = [
     "SaveSettings",
     "Schedule",
     "SettingsFile",
+    "Styles",
     "Threads",
     "Time",
     "Timelapse",
 ]
 
+Styles = Annotated[
+    list[Path], typer.Argument(metavar="STYLE...", help="A painting, or several to blend.")
+]
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="The result: .png, .jpg, .webp or .tiff; - writes a PNG to stdout.",
+    ),
+]
 Recipe = Annotated[
     str,
     typer.Option(

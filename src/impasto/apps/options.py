@@ -9,7 +9,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -19,27 +19,12 @@ from impasto.layers import CONVOLUTIONS, layer_names
 from impasto.settings import TYPES, Settings
 
 __all__ = [
-    "Bits",
-    "Force",
     "GroupedCommand",
-    "Json",
-    "Quiet",
     "check_budget",
     "flag",
     "parse_duration",
     "show_value",
     "with_settings",
-]
-
-# Flags of several commands.
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
-Bits = Annotated[
-    int,
-    typer.Option(metavar="8|16", help="Bits per channel, 16 for .png and .tiff.", hidden=True),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="End with one line of JSON on stdout.", hidden=True)
 ]
 
 # The word that stands for a value in the help.

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.apps.flags import Bits, Device, Force, Json, Quiet, Threads
+from impasto.apps.flags import Bits, Device, Force, Json, Output, Quiet, Styles, Threads
 from impasto.apps.options import complete_layers, with_settings
 from impasto.apps.painting import (
     Job,
@@ -82,21 +81,12 @@ _OCTAVES = {
     "seed": "Seed of the jitter.",
 }
 
-Output = Annotated[
-    str,
-    typer.Option(
-        "--output", "-o", metavar="OUT",
-        help="The result: .png, .jpg, .webp or .tiff; - writes a PNG to stdout.",
-    ),
-]  # fmt: skip
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The picture; - reads it from stdin.")]
 
 
 @partial(with_settings, names=(*_NETWORK, *_LOOP, *_STYLE), defaults=TEXTURE)
 def texture_command(
-    styles: Annotated[
-        list[Path], typer.Argument(metavar="STYLE...", help="A painting, or several to blend.")
-    ],
+    styles: Styles,
     output: Output,
     size: Annotated[str, typer.Option(metavar="WxH", help="Size in px, like 800x600.")] = "512x512",
     seamless: Annotated[
