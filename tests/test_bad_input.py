@@ -276,8 +276,9 @@ def test_settings_files_are_not_replaced_either(command, photo_file, painting_fi
 def test_too_short_a_time(command, photo_file, painting_file, tmp_path):
     before = tree(tmp_path)
     outcome = command(
-        "stylize", photo_file, painting_file, "-o", tmp_path / "out.png", "--time", "0.001s", *SMALL
-    )
+        "stylize", photo_file, painting_file, "-o", tmp_path / "out.png", "--time", "0.001s",
+        "--long-side", 32, "--threads", 1,
+    )  # fmt: skip
     assert_clear_error(outcome, "too short")
     assert tree(tmp_path) == before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -14,9 +15,11 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PillowImage
 from rich.console import Console  # noqa: TID251  (the bar is tried on one)
 
@@ -173,6 +176,27 @@ def test_settings_travel_by_file(stylize, tmp_path):
         assert json.loads(again.out)["settings"] == recipe_settings(str(saved)).to_dict()
 
 
+def test_settings_are_written_whole_and_last(stylize, tmp_path, monkeypatch):
+    saved = tmp_path / "my.toml"
+    saved.write_text("# precious", encoding="utf-8")
+    words = ("--save-settings", saved, "-q", "--force")
+    for wrong, said in (("--every", "--frames FOLDER"), ("--init", "that exists")):
+        assert_clear_error(stylize(*words, wrong, 3), said)
+    monkeypatch.setattr("os.fsync", fail := Mock(side_effect=OSError(errno.ENOSPC, "full")))
+    assert_clear_error(stylize(*words), "my.toml", "cannot be written")
+    assert fail.called
+    assert tree(tmp_path).keys() == {"my.toml", "painting.png", "photo.png"}
+    assert saved.read_text(encoding="utf-8") == "# precious"
+
+
+def test_settings_need_a_place_before_the_run(stylize, tmp_path):
+    assert_clear_error(stylize("--save-settings", tmp_path), "it is a folder")
+    before = tree(tmp_path)
+    path = tmp_path / "photo.png" / "my.toml"
+    assert_clear_error(stylize("--save-settings", path), "a part of its folder is a file")
+    assert tree(tmp_path) == before
+
+
 def test_flags_win_over_files_and_files_over_recipes(stylize, tmp_path):
     (tmp_path / "my.toml").write_text("tv_weight = 5\nstyle_weight = 6\n")
     outcome = stylize(
@@ -191,17 +215,31 @@ def test_schedule_of_another_recipe(stylize):
     assert settings["init"] == "content"
 
 
-def test_time_chooses_the_steps(stylize, tmp_path, monkeypatch):
+def test_time_chooses_the_steps(command, photo_file, painting_file, tmp_path, monkeypatch):
     from impasto.stylizer import Stylizer
 
     def within(self, content, seconds, *, spent):  # as a machine that makes 2 steps a second
         return self.settings.replace(steps=int(2 * seconds))
 
     monkeypatch.setattr(Stylizer, "within", within)
-    outcome = stylize("--time", "4s", "--save-settings", tmp_path / "my.toml", "--json")
+    outcome = command(
+        "stylize", photo_file, painting_file, "-o", tmp_path / "out.png", "--long-side", 32,
+        "--threads", 1, "--time", "4s", "--save-settings", tmp_path / "my.toml", "--json",
+    )  # fmt: skip
     assert outcome.err.startswith("4s: 8 steps at 32 px\n")
     assert json.loads(outcome.out)["steps"] == 8
     assert read_settings_file(tmp_path / "my.toml")["steps"] == 8
+
+
+def test_time_and_steps_contradict_each_other(command, photo_file, painting_file, tmp_path):
+    out = tmp_path / "out.png"
+    words = ("stylize", photo_file, painting_file, "-qo", out, *SMALL)
+    for given in (words, ("demo", "-o", out, "--steps", 3)):
+        assert_clear_error(command(*given, "--time", "4s"), "--time and --steps", "choose one")
+    assert not out.exists()
+    assert command(*words).code == 0
+    redo = ("redo", out, "--steps", 3, "--time", "4s")
+    assert_clear_error(command(*redo), "--time and --steps", "choose one")
 
 
 @pytest.mark.parametrize(
@@ -424,6 +462,8 @@ def test_ctrl_c_keeps_the_best_image_so_far(photo_file, painting_file, tmp_path)
     assert summary["steps"] == int(found[1]) >= 1
     assert "Traceback" not in complained
     assert load_picture(out).size == (26, 32)
+    noted = read_metadata(out)
+    assert (noted["finished"], noted["steps"]) == (False, summary["steps"])
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -439,6 +479,22 @@ def test_ctrl_c_before_the_first_step(photo_file, painting_file, tmp_path):
     assert (process.returncode, said) == (130, "")
     assert complained in ("Interrupted: no picture written.\n", "")  # "": still loading the command
     assert tree(tmp_path) == before
+
+
+def test_losses_are_those_of_the_image_that_is_written(stylize, monkeypatch):
+    from impasto.stylizer import Stylizer
+
+    def wander(self, *words, **names):
+        for index, loss in enumerate((4.0, 1.0, 2.0), 1):
+            yield Step(torch.full((1, 3, 26, 32), loss / 8), {"style": loss}, index, 9)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stylizer, "paint", wander)
+    outcome = stylize("--json")
+    assert outcome.code == 130
+    summary = json.loads(outcome.out)
+    assert summary["losses"] == {"style": 1.0, "total": 1.0}
+    assert summary["steps"] == 3
 
 
 def test_the_best_step_so_far_is_of_the_finest_level():
@@ -470,7 +526,8 @@ def test_after_divergence_the_last_good_image_is_kept(stylize, tmp_path, monkeyp
     assert "Error: the loss became nan\n" in outcome.err
     assert outcome.err.splitlines()[-1].startswith("Wrote the last good image, ")
     assert json.loads(outcome.out)["finished"] is False
-    assert (tmp_path / "out.png").is_file()
+    noted = read_metadata(tmp_path / "out.png")
+    assert (noted["finished"], noted["steps"]) == (False, 1)
 
 
 # ---- the bar ------------------------------------------------------------------------------------

@@ -574,7 +574,9 @@ def test_the_command_is_the_function(method, recolored, photo_file, painting_fil
     assert (load_image(tmp_path / "out.png") - expected).abs().max() < 0.51 / 255
     noted = read_metadata(tmp_path / "out.png")
     assert noted["impasto"] == impasto.__version__
-    assert noted["recolor"] == {"method": method, "strength": 0.5, "long_side": None}
+    assert noted["made"] == {
+        "command": "recolor", "method": method, "strength": 0.5, "long_side": None,
+    }  # fmt: skip
     assert noted["content"]["name"] == "photo.png"
     assert [each["name"] for each in noted["styles"]] == ["painting.png"]
     assert len(noted["styles"][0]["sha256"]) == 64
@@ -586,7 +588,7 @@ def test_the_command_says_what_it_did(recolored):
     assert outcome.err == ""
     summary = json.loads(outcome.out)
     assert (summary["width"], summary["height"]) == (20, 16)
-    assert summary["recolor"]["method"] == "symmetric"
+    assert summary["made"]["method"] == "symmetric"
 
 
 def test_alpha_and_16_bits(command, painting_file, tmp_path):

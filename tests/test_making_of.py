@@ -19,9 +19,11 @@ from impasto.images import load_picture, write_file
 SMALL = ("--long-side", 48, "--coarsest", 32, "--steps", 5, "--threads", 1, "--quiet")
 FRAMES = [np.full((25, 31, 3), value, np.uint8) for value in (0, 90, 255)]
 HISTORY = [
-    {"step": 1, "level": 1, "seconds": 0.1, "content": 0.0, "style": 9.0, "tv": 0.0, "total": 9.0},
-    {"step": 2, "level": 2, "seconds": 0.2, "content": 1.0, "style": 4.0, "tv": 0.0, "total": 5.0},
-]
+    {"step": 1, "level": 1, "seconds": 0.1, "content": 0.0, "style": 9.0, "tv": 0.0, "total": 9.0,
+     "layers": {"content relu4_2": 0.0, "style relu1_1": 6.0, "style relu2_1": 3.0, "tv": 0.0}},
+    {"step": 2, "level": 2, "seconds": 0.2, "content": 1.0, "style": 4.0, "tv": 0.0, "total": 5.0,
+     "layers": {"content relu4_2": 1.0, "style relu1_1": 2.0, "style relu2_1": 2.0, "tv": 0.0}},
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -112,10 +114,10 @@ def test_curves(suffix, start, stylize, tmp_path):
     assert path.read_bytes().startswith(start)
 
 
-def test_every_term_has_its_curve():
+def test_every_term_and_every_layer_has_its_curve():
     pytest.importorskip("matplotlib")
     text = plot_losses(HISTORY, ".svg").decode()
-    for name in ("content", "style", "total"):
+    for name in ("content", "style", "total", "content relu4_2", "style relu1_1", "style relu2_1"):
         assert f"<!-- {name} -->" in text
     assert "<!-- tv -->" not in text  # a term that is 0 has no place on a logarithmic scale
 
@@ -136,6 +138,25 @@ def test_what_is_wrong_is_found_before_the_run(words, said, stylize, tmp_path):
     outcome = stylize(*(str(word).replace("TMP", str(tmp_path)) for word in words))
     assert_clear_error(outcome, *said)
     assert tree(tmp_path) == before
+
+
+def test_frames_of_an_older_run_do_not_stay(stylize, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    others = ["step-by-step.png", "step-1.jpg", "my-step-1.png", "step-1.png.txt"]
+    for name in ("step-0003.png", "step-777.png", *others):
+        (folder / name).write_bytes(b"older")
+    before = tree(folder)
+    assert_clear_error(stylize("--frames", folder), "has frames already", "--force replaces them")
+    words = ("--frames", folder, "--force")
+    assert_clear_error(stylize(*words, "--style-weight", "1e300"), "the loss became")
+    assert tree(folder) == before  # nothing new, so nothing old is lost
+    assert stylize(*words, "--every", 5).code == 0
+    assert sorted(tree(folder)) == sorted(["step-1.png", "step-5.png", *others])
+    for name in ("step-1.png", "step-5.png"):
+        (folder / name).unlink()
+    (tmp_path / "out.png").unlink()
+    assert stylize(*words[:2]).code == 0  # files of others are no frames
 
 
 @pytest.mark.parametrize("option", ["--timelapse", "--plot", "--frames"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 
@@ -49,6 +50,21 @@ def test_the_same_pixels(command, painted, tmp_path):
     assert read_metadata(tmp_path / "out-redo.png") == read_metadata(out)
 
 
+def test_an_unfinished_picture_is_painted_to_its_end(command, painted, tmp_path):
+    out = painted()
+    assert "finished" not in read_metadata(out)
+    rewrite(out, lambda noted: noted.update(finished=False, steps=3))
+    words = ("redo", out, "--threads", 1)
+    outcome = command(*words)
+    assert outcome.code == 0, outcome.err
+    said = [line for line in outcome.err.splitlines() if str(out) in line]
+    assert said == [f"{out} was ended after 3 of its 4 steps; now all steps are painted"]
+    assert "finished" not in read_metadata(tmp_path / "out-redo.png")
+    assert command(*words, "--force", "--quiet").err == ""
+    rewrite(out, lambda noted: noted.update(steps="many"))
+    assert "was ended before its last step" in command(*words, "--force").err
+
+
 def test_a_picture_to_start_from_is_recorded_and_found(command, painted, tmp_path):
     start = tmp_path / "start.png"
     PillowImage.new("RGB", (30, 24), (250, 10, 10)).save(start)
@@ -81,6 +97,28 @@ def test_inputs_are_found_by_their_contents(command, painted, photo_file, painti
     assert_clear_error(command(*words), "photo.png", digest, str(tmp_path), "--look-in")
     assert command(*words, "--look-in", elsewhere).code == 0
     assert torch.equal(load_image(tmp_path / "new.png"), load_image(out))
+
+
+def test_weights_are_found_by_their_contents(command, painted, examples, tmp_path):
+    weights = tmp_path / "my.safetensors"
+    shutil.copyfile(examples.parent / "vgg16.safetensors", weights)
+    out = painted("--network", "vgg16", "--weights", weights)
+    noted = read_metadata(out)
+    assert noted["weights"] == {
+        "name": "my.safetensors",
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    }
+    new = tmp_path / "new.png"
+    assert command("redo", out, "-o", new, *CALM).code == 0  # beside the picture
+    assert torch.equal(load_image(new), load_image(out))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move(weights, elsewhere / "renamed.safetensors")
+    words = ("redo", out, "-fo", new, *CALM)
+    assert_clear_error(command(*words), "my.safetensors", noted["weights"]["sha256"], "--look-in")
+    outcome = command(*words, "--look-in", elsewhere)
+    assert outcome.code == 0, outcome.err
+    assert torch.equal(load_image(new), load_image(out))
 
 
 def test_all_missing_inputs_are_named(command, painted, photo_file, painting_file):
@@ -161,6 +199,7 @@ def test_bad_prints():
         (lambda noted: noted.update(styles=[]), "do not name the pictures"),
         (lambda noted: noted.update(styles="x"), "do not name the pictures"),
         (lambda noted: noted.update(init=[3]), "do not name the pictures"),
+        (lambda noted: noted.update(weights="x"), "do not name the pictures"),
         (lambda noted: noted["content"].update(sha256=None), "SHA-256 unknown"),
         (lambda noted: noted["content"].update(sha256=["x"]), "do not name the pictures"),
         (
@@ -177,6 +216,12 @@ def test_pictures_that_cannot_be_redone(change, said, command, painted, tmp_path
     before = tree(tmp_path)
     assert_clear_error(command("redo", out, *CALM), said)
     assert tree(tmp_path) == before
+
+
+def test_a_recolored_picture(command, photo_file, painting_file, tmp_path):
+    out = tmp_path / "out.png"
+    assert command("recolor", photo_file, painting_file, "-o", out).code == 0
+    assert_clear_error(command("redo", out, *CALM), "was made by `impasto recolor`; only pictures")
 
 
 def test_bad_input(command, painted, photo_file, tmp_path):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tomllib
 
 import pytest
 
 from impasto.errors import SettingsError
-from impasto.recipes import RECIPES, read_settings_file, recipe_settings, write_settings_file
+from impasto.recipes import RECIPES, read_settings_file, recipe_settings, settings_file
 from impasto.settings import Settings
 
 
@@ -64,15 +65,23 @@ def test_every_recipe_survives_json_and_toml(name, tmp_path):
     settings = recipe_settings(name)
     assert Settings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
     path = tmp_path / "my.toml"
-    write_settings_file(settings, path)
+    path.write_text(settings_file(settings), encoding="utf-8")
     assert Settings.from_dict(read_settings_file(path)) == settings
     assert recipe_settings(str(path)) == settings
 
 
 def test_awkward_text_survives_toml(tmp_path):
     settings = Settings(init='a "quoted" \\ Grüße ☂.png', weights="C:\\vgg.pth")
-    write_settings_file(settings, tmp_path / "my.toml")
+    (tmp_path / "my.toml").write_text(settings_file(settings), encoding="utf-8")
     assert Settings.from_dict(read_settings_file(tmp_path / "my.toml")) == settings
+
+
+def test_all_layers_stay_all_of_another_network():
+    text = settings_file(Settings(network="vgg19", style_layers=("all",)))
+    values = tomllib.loads(text)
+    assert values["style_layers"] == ["all"]
+    assert values["content_layers"] == ["relu4_2"]
+    assert len(Settings.from_dict(values | {"network": "vgg16"}).style_layers) == 13
 
 
 def test_schedule_of_another_recipe():

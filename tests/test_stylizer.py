@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 
@@ -14,10 +15,12 @@ import impasto
 from conftest import EXAMPLES
 from helpers import psnr
 from impasto.errors import DivergenceError, ImageError, SettingsError
-from impasto.images import load_image, read_metadata
+from impasto.images import load_image, load_picture, read_metadata
 from impasto.inputs import load_inputs, scaled_style
+from impasto.optimize import Step
 from impasto.settings import Settings
 from impasto.stylizer import Stylizer, stylize
+from impasto.targets import Targets
 
 QUICK = {"steps": 6, "long_side": 48, "coarsest": 32}
 
@@ -109,6 +112,14 @@ def test_files_are_recorded_without_their_folders(photo, painting, photo_file):
     assert recorded["weights"] == "vgg19.safetensors"
 
 
+def test_weights_of_ones_own_are_recorded(photo, painting):
+    weights = EXAMPLES.parent / "vgg19.safetensors"
+    known = stylize(photo, painting, Settings(**QUICK, weights=str(weights))).metadata["weights"]
+    assert known["name"] == weights.name
+    assert known["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert "weights" not in stylize(photo, painting, Settings(**QUICK)).metadata
+
+
 def test_a_pastiche_shows_itself_in_a_notebook(photo, painting):
     pastiche = stylize(photo, painting, Settings(**QUICK))
     shown = PillowImage.open(io.BytesIO(pastiche._repr_png_()))
@@ -120,6 +131,36 @@ def test_history_has_a_record_per_step(photo, painting):
     pastiche = Stylizer(Settings(**QUICK)).stylize(photo, painting, on_step=seen.append)
     assert [record["step"] for record in pastiche.history] == [1, 2, 3, 4, 5, 6]
     assert [step.total for step in seen] == [record["total"] for record in pastiche.history]
+
+
+@pytest.mark.parametrize(("side", "measured"), [(300, 300), (2000, 512)])
+def test_a_step_is_timed_at_the_size_it_will_have(side, measured, photo, monkeypatch):
+    seen = []
+
+    def descend(self, image, objective, level):  # a step in 2 s, whatever its size
+        seen.append(max(image.shape[-2:]))
+        return [Step(image, {}, index, 3, seconds=2.0 * index) for index in (1, 2, 3)]
+
+    monkeypatch.setattr(Stylizer, "descend", descend)
+    monkeypatch.setattr(Stylizer, "measure", lambda *words: Targets({}, {}))
+    stylizer = Stylizer(Settings(long_side=side, coarsest=0))
+    settings = stylizer.within(load_picture(photo), 1e4)
+    assert seen == [measured]
+    expected = 1e4 / 2 / (side / measured) ** 2
+    assert settings.steps == pytest.approx(min(expected, 2000), rel=0.01)
+
+
+@pytest.mark.parametrize("color", ["style", "luminance"])
+def test_layers_add_up_to_their_terms(color, photo, painting):
+    settings = Settings(long_side=48, steps=3, coarsest=0, content_weight=0.0, color=color)
+    for row in stylize(photo, painting, settings).history:
+        sums = {"content": 0.0, "style": 0.0, "tv": 0.0}
+        for name, loss in row["layers"].items():
+            sums[name.split()[0]] += loss
+        styles = {f"style {layer}" for layer in settings.style_layers}
+        assert row["layers"].keys() == styles | {"tv", "tv chroma"}
+        assert {name: row[name] for name in sums} == pytest.approx(sums, rel=1e-5)
+        assert row["total"] == pytest.approx(sum(sums.values()), rel=1e-5)
 
 
 def test_alpha_is_kept_and_hidden_color_does_not_leak(photo, painting):
@@ -198,6 +239,15 @@ def test_divergence_carries_the_last_good_image(photo, painting):
     with pytest.raises(DivergenceError) as caught:
         stylize(photo, painting * 0.05, settings)
     assert torch.isfinite(caught.value.image).all()
+
+
+def test_a_painting_that_style_scale_makes_too_small(photo, painting):
+    settings = Settings(**QUICK, style_scale=0.1)
+    with pytest.raises(ImageError, match=r"becomes 4 x 5 at style_scale 0\.1, is .* style_scale"):
+        stylize(photo, painting, settings)
+    with pytest.raises(ImageError) as caught:
+        stylize(photo, painting, settings.replace(style_scale=2.0, long_side=2))
+    assert "style_scale" not in str(caught.value)
 
 
 def test_a_time_budget_chooses_steps(photo, stylizer):

@@ -95,7 +95,7 @@ def test_a_seamless_objective_knows_no_seam(painting):
     for name, loss in here.items():
         assert loss.item() == pytest.approx(there[name].item(), rel=1e-4)
     plain = plan_texture(painting, (48, 40), QUICK).aim(plan.levels[-1])
-    assert plain(image)["style"].item() != pytest.approx(here["style"].item(), rel=1e-4)
+    assert plain(image)["tv"].item() != pytest.approx(here["tv"].item(), rel=1e-4)
 
 
 def test_a_seamless_texture_of_odd_sides(painting):
@@ -250,7 +250,17 @@ def test_dream_command(command, photo_file, tmp_path):
         (("texture", "PAINTING", "--size", "64x4"), ("at least 8 px",)),
         (("texture", "missing.png"), ("missing.png", "no such file")),
         (("reconstruct", "PHOTO", "--layer", "relu4_9"), ("relu4_9", "did you mean")),
-        (("reconstruct", "PHOTO", "--sheet", "--style"), ("--sheet", "--layer")),
+        (("reconstruct", "PHOTO", "--sheet", "--style"), ("--sheet", "leave --style out")),
+        (("reconstruct", "PHOTO", "--sheet", "--layer", "relu1_1"), ("leave --layer out",)),
+        (
+            ("reconstruct", "PHOTO", "--sheet", "--layer", "relu1_1", "--style"),
+            ("leave --style and --layer out",),
+        ),
+        (
+            ("texture", "PHOTO", "--style-weight", "0"),
+            ("style_weight is 0", "a texture is nothing but style"),
+        ),
+        (("texture", "PHOTO", "--style-scale", "0.01"), ("a larger style_scale",)),
         (("reconstruct", "missing.png", "--sheet"), ("missing.png", "no such file")),
         (("dream", "PHOTO", "--channel", "512"), ("channel 512", "has 512")),
         (("dream", "PHOTO", "--layer", "pool9"), ("pool9", "no such layer")),

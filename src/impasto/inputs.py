@@ -95,21 +95,25 @@ def load_inputs(
     check_size(photo, fit(photo.size, settings.long_side), deep, "content")
     for painting, scale in zip(paintings, scales, strict=True):
         side = style_side(painting, settings.long_side, scale)
-        check_size(painting, fit(painting.size, side), deep, "style")
+        check_size(painting, fit(painting.size, side), deep, "style", scale)
     start = chosen_init(settings) if init is None else load_picture(init)
     return Inputs(photo, paintings, lay_out(guidance, photo, paintings), start)
 
 
-def check_size(picture: Picture, scaled: tuple[int, int], layer: str, role: str) -> None:
+def check_size(
+    picture: Picture, scaled: tuple[int, int], layer: str, role: str, scale: float = 1.0
+) -> None:
     """Raise an ImageError for a picture in which the deepest layer has no feature left."""
     least = minimum_side(layer)
     (height, width), (rows, columns) = picture.size, scaled
     if min(height, width, rows, columns) < least:
-        becomes = f", which becomes {columns} x {rows}" if scaled != picture.size else ""
+        shrunk = f" at style_scale {scale:g}" if scale < 1 else ""
+        becomes = f", which becomes {columns} x {rows}{shrunk}" if scaled != picture.size else ""
+        what = "style_scale" if becomes and shrunk else "picture"
         raise ImageError(
             f"{picture.name or role}: {width} x {height} px{becomes}, is too small: the layer "
-            f"{layer} needs at least {least} px on each side; use a larger picture, a larger size "
-            "or shallower layers"
+            f"{layer} needs at least {least} px on each side; use a larger {what}, a larger "
+            "size or shallower layers"
         )
 
 

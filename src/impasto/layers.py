@@ -49,6 +49,11 @@ def conv_names(network: str) -> tuple[str, ...]:
     return tuple(name for name in layer_names(network) if name.startswith("conv"))
 
 
+def relu_names(network: str) -> tuple[str, ...]:
+    """List the activations, shallow to deep: what is meant by all layers."""
+    return tuple(name for name in layer_names(network) if name.startswith("relu"))
+
+
 def check_layer(name: str, network: str) -> None:
     """Raise a SettingsError with the nearest match unless the network has this layer."""
     names = layer_names(network)

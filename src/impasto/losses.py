@@ -155,7 +155,8 @@ class Objective(nn.Module):
 
         Each is a scalar ≥ 0, weighted; their sum is what is minimised. A term of weight 0 is 0.
         """
-        return sum_by_term(self.by_layer(image), image)
+        nothing = torch.zeros((), dtype=image.dtype, device=image.device)
+        return dict.fromkeys(TERMS, nothing) | sum_by_term(self.by_layer(image))
 
 
 def content_factor(form: str, features: Tensor) -> float:
@@ -253,13 +254,13 @@ def seen_layers(settings: Settings, kind: str) -> list[str]:
     return [name for name in layers if name in needed]
 
 
-def sum_by_term(terms: Mapping[str, Tensor], like: Tensor) -> dict[str, Tensor]:
-    """Add up the layers of each term."""
-    sums = {name: torch.zeros((), dtype=like.dtype, device=like.device) for name in _TERMS}
-    for name, loss in terms.items():
+def sum_by_term(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Add up the layers of each term; the first word of a name is its term."""
+    sums: dict[str, Tensor] = {}
+    for name, loss in losses.items():
         term = name.split()[0]
-        sums[term] = sums[term] + loss
+        sums[term] = sums[term] + loss if term in sums else loss
     return sums
 
 
-_TERMS = ("content", "style", "tv")
+TERMS = ("content", "style", "tv")

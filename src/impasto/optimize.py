@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -14,10 +14,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import DivergenceError
+from impasto.losses import sum_by_term
 
 __all__ = ["Step", "optimize"]
 
-Terms = Callable[[Tensor], Mapping[str, Tensor]]  # image → named losses whose sum is minimised
+# Image → losses whose sum is minimised, by the name of their term, or of term and layer:
+# "style relu1_1".
+Terms = Callable[[Tensor], Mapping[str, Tensor]]
 
 # A loss this many times the last good one is not a detour any more but an explosion, unless
 # both are next to nothing against the loss at the start.
@@ -47,6 +50,7 @@ class Step:
         image: (1, 3, H, W), sRGB in [0, 1] where the picture is clamped. Where iterates are
             averaged, their average; the losses are the last iterate's.
         losses: {"content": …, "style": …, "tv": …}, weighted.
+        layers: the same, apart by layer: {"content relu4_2": …, "style relu1_1": …, "tv": …}.
         index, count: number of this step, from 1, and how many there will be.
         level, levels: number of this level, from 1, and how many there are.
         seconds: since the start.
@@ -59,6 +63,7 @@ class Step:
     level: int = 1
     levels: int = 1
     seconds: float = 0.0
+    layers: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def total(self) -> float:
@@ -92,7 +97,7 @@ def optimize(
 
     Args:
         image: the picture to start from, (1, 3, H, W); it is not changed.
-        objective: image → named terms; their sum is minimised.
+        objective: image → losses by term or layer; their sum is minimised.
         steps: how many evaluations.
         optimizer: "lbfgs" or "adam".
         learning_rate: Adam's step size, in pixel values.
@@ -136,9 +141,9 @@ def optimize(
         seconds = time.perf_counter() - start
         if index == steps and best is not None and averaging == 0:
             # Without a line search the last step can be a detour upwards.
-            yield Step(best.point, best.losses, index, steps, seconds=seconds)
+            yield best.step(best.point, index, steps, seconds)
             return
-        yield Step(average.value, good.losses, index, steps, seconds=seconds)
+        yield good.step(average.value, index, steps, seconds)
         point = method.step(good)
 
 
@@ -146,6 +151,7 @@ def optimize(
 class _Evaluation:
     point: Tensor
     losses: dict[str, float]
+    layers: dict[str, float]
     gradient: Tensor
 
     @property
@@ -156,15 +162,22 @@ class _Evaluation:
     def is_finite(self) -> bool:
         return bool(torch.isfinite(self.gradient.sum())) and math.isfinite(self.total)
 
+    def step(self, image: Tensor, index: int, count: int, seconds: float) -> Step:
+        return Step(image, self.losses, index, count, seconds=seconds, layers=self.layers)
+
 
 def _evaluate(point: Tensor, objective: Terms) -> _Evaluation:
     leaf = point.detach().requires_grad_(True)
-    terms = objective(leaf)
+    layers = objective(leaf)
+    terms = sum_by_term(layers)
     total = torch.stack(list(terms.values())).sum()
     (gradient,) = torch.autograd.grad(total, leaf)
-    return _Evaluation(
-        point, {name: float(loss.detach()) for name, loss in terms.items()}, gradient
-    )
+    return _Evaluation(point, _numbers(terms), _numbers(layers), gradient)
+
+
+def _numbers(losses: Mapping[str, Tensor]) -> dict[str, float]:
+    values: list[float] = torch.stack([loss.detach() for loss in losses.values()]).tolist()
+    return dict(zip(losses, values, strict=True))
 
 
 class _Average:

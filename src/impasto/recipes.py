@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import SettingsError, nearest_match
+from impasto.layers import relu_names
 from impasto.settings import Settings, known_options
 
-__all__ = ["RECIPES", "Recipe", "read_settings_file", "recipe_settings", "write_settings_file"]
+__all__ = ["RECIPES", "Recipe", "read_settings_file", "recipe_settings", "settings_file"]
 
 
 @dataclass(frozen=True)
@@ -275,15 +276,13 @@ def read_settings_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: {error}") from error
 
 
-def write_settings_file(settings: Settings, path: Path) -> None:
-    """Write all settings as a TOML file that `read_settings_file` reads."""
+def settings_file(settings: Settings) -> str:
+    """Return all settings as the text of a TOML file that `read_settings_file` reads."""
     lines = []
     for option in dataclasses.fields(Settings):
+        value = settings.to_dict()[option.name]
+        if option.name.endswith("_layers") and value == list(relu_names(settings.network)):
+            value = ["all"]  # of another network, too
         # JSON's numbers, strings, booleans and lists of them are TOML's as well.
-        value = json.dumps(settings.to_dict()[option.name])
-        lines += [f"# {option.metadata['help']}", f"{option.name} = {value}", ""]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines), encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot write these settings: {error.strerror}") from error
+        lines += [f"# {option.metadata['help']}", f"{option.name} = {json.dumps(value)}", ""]
+    return "\n".join(lines)

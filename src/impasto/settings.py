@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from impasto.errors import SettingsError, nearest_match
-from impasto.layers import check_layer, layer_names
+from impasto.layers import check_layer, relu_names
 
 __all__ = ["TYPES", "PerStyle", "Settings"]
 
@@ -357,9 +357,7 @@ class Settings:
             object.__setattr__(self, option.name, value)
         for name in ("content_layers", "style_layers"):
             if getattr(self, name) == ("all",):
-                every = layer_names(self.network)
-                relus = tuple(each for each in every if each.startswith("relu"))
-                object.__setattr__(self, name, relus)
+                object.__setattr__(self, name, relu_names(self.network))
         for kind in ("content", "style"):
             layers, weights = (
                 getattr(self, f"{kind}_layers"),

@@ -20,17 +20,21 @@ from impasto.errors import DivergenceError, SettingsError, nearest_match
 from impasto.guidance import Guidance, fitted, layer_guides, layer_masks, shares
 from impasto.images import Picture, Source, fit, resize, save_image, to_pillow
 from impasto.inputs import Inputs, enlarge, initial_image, load_inputs, scaled_style
-from impasto.losses import Objective, seen_layers
+from impasto.losses import TERMS, Objective, seen_layers
 from impasto.optimize import Step, Terms, optimize
 from impasto.pyramid import Level, pyramid, steps_within
 from impasto.settings import Settings
 from impasto.statistics import chosen_statistic
 from impasto.targets import StyleTarget, Targets, measure_content, measure_style
+from impasto.weights import own_weights
 
 if TYPE_CHECKING:
     import PIL.Image
 
 __all__ = ["Pastiche", "Stylizer", "stylize"]
+
+# A step is timed at the picture's size, but at no more than this long side, in px.
+_TIMED_SIDE = 512
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,21 +45,24 @@ class Pastiche:
         image: (1, 3, H, W) float32, sRGB in [0, 1].
         alpha: the photo's, (1, 1, H, W), or None where it is opaque.
         settings: what it was made with.
-        history: per step its level, seconds and losses.
-        inputs: bare names and SHA-256 sums of the pictures it was made from.
+        history: per step its level, seconds and losses, under "layers" also apart by layer.
+        inputs: bare names and SHA-256 sums of the files it was made from.
+        finished: whether it was painted to its last step.
     """
 
     image: Tensor
     alpha: Tensor | None
     settings: Settings
-    history: Sequence[Mapping[str, float]] = ()
+    history: Sequence[Mapping[str, Any]] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    finished: bool = True
 
     @property
     def metadata(self) -> dict[str, Any]:
         """What is written into the file: enough to make the picture again."""
         from impasto import __version__
 
+        ended = {} if self.finished else {"finished": False, "steps": len(self.history)}
         bare = {name: Path(getattr(self.settings, name)).name for name in ("init", "weights")}
         return {
             "impasto": __version__,
@@ -63,6 +70,7 @@ class Pastiche:
             "python": platform.python_version(),
             "settings": self.settings.to_dict() | bare,
             **self.inputs,
+            **ended,
         }
 
     def to_pillow(self) -> PIL.Image.Image:
@@ -157,9 +165,10 @@ class Stylizer:
         for number, level in enumerate(levels, 1):
             objective = Objective(self.encoder, self.measure(inputs, level), self.settings)
             start = enlarge(pastiche.cpu(), inputs.photo, level.size)
-            for step in self._paint_level(start, objective, level, inputs):
+            for step in self._paint_level(start, objective.by_layer, level, inputs):
                 yield replace(
                     step,
+                    losses={**dict.fromkeys(TERMS, 0.0), **step.losses},  # also where a weight is 0
                     index=done + step.index,
                     count=self.settings.steps,
                     level=number,
@@ -248,7 +257,7 @@ class Stylizer:
         return {name: (1 + more * each).to(self.device) for name, each in masks.items()}
 
     def _paint_level(
-        self, image: Tensor, objective: Objective, level: Level, inputs: Inputs
+        self, image: Tensor, objective: Terms, level: Level, inputs: Inputs
     ) -> Iterator[Step]:
         """Optimise what of the picture is painted, where the photo's pixels or colors are kept."""
         settings = self.settings
@@ -320,13 +329,14 @@ class Stylizer:
         )
 
     def _seconds_per_megapixel(self, content: Picture) -> float:
-        size = fit(content.size, min(self.settings.long_side, 256))
+        # As large as affordable: the cost of some statistics grows faster than the picture.
+        size = fit(content.size, min(self.settings.long_side, _TIMED_SIDE))
         size = (max(size[0], self.encoder.minimum_side), max(size[1], self.encoder.minimum_side))
         image = resize(content.image, size)
         level = Level(size, max(size), 3)
         inputs = load_inputs(content, content, self.settings.replace(style_scale=1.0))
         objective = Objective(self.encoder, self.measure(inputs, level), self.settings)
-        times = [step.seconds for step in self.descend(image, objective, level)]
+        times = [step.seconds for step in self.descend(image, objective.by_layer, level)]
         return (times[-1] - times[0]) / (len(times) - 1) / (size[0] * size[1] / 1e6)
 
 
@@ -421,19 +431,20 @@ def choose_device(name: str | torch.device | None) -> torch.device:
     return torch.device(str(name))
 
 
-def record(step: Step) -> dict[str, float]:
-    """Return a step's numbers without its picture."""
+def record(step: Step) -> dict[str, Any]:
+    """Return a step's numbers without its picture; those of its layers as "layers"."""
     return {
         "step": step.index,
         "level": step.level,
         "seconds": step.seconds,
         **step.losses,
         "total": step.total,
+        "layers": step.layers,
     }
 
 
 def finish(
-    image: Tensor, inputs: Inputs, settings: Settings, history: Sequence[Mapping[str, float]]
+    image: Tensor, inputs: Inputs, settings: Settings, history: Sequence[Mapping[str, Any]]
 ) -> Pastiche:
     """Make a pastiche of the last image: at full size, with the photo's alpha and its history."""
     photo = inputs.photo
@@ -447,4 +458,6 @@ def finish(
     painted = inputs.layout.painted(size, settings.feather)
     if painted is not None:
         whole = torch.where(painted == 0, original, whole)
-    return Pastiche(whole, alpha, settings, tuple(history), inputs.identities)
+    weights = own_weights(settings.weights)
+    known = inputs.identities | ({"weights": weights} if weights else {})
+    return Pastiche(whole, alpha, settings, tuple(history), known)

@@ -92,7 +92,7 @@ class Variation:
                 )
             image, done, seconds = step.image, done + level.steps, seconds + step.seconds
 
-    def finish(self, image: Tensor, history: Sequence[Mapping[str, float]]) -> Pastiche:
+    def finish(self, image: Tensor, history: Sequence[Mapping[str, Any]]) -> Pastiche:
         """Make the result of the last image: at full size, with alpha, settings and history."""
         size = self.size or self.levels[-1].size
         whole = self.enlarge(image.detach().cpu(), size).clamp(0, 1)
@@ -144,6 +144,8 @@ def plan_texture(
     """Plan what `texture` paints."""
     settings = settings or Settings().replace(**TEXTURE)
     size = size or (settings.long_side, settings.long_side)
+    if settings.style_weight == 0:
+        raise SettingsError("style_weight is 0, but a texture is nothing but style")
     settings = settings.replace(long_side=max(size), content_weight=0.0, init="noise")
     many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
     paintings = [load_picture(each) for each in many]
@@ -158,7 +160,8 @@ def plan_texture(
     kind = TiledObjective if seamless else Objective
 
     def aim(level: Level) -> Terms:
-        return _weighed(kind(stylizer.encoder, stylizer.measure(inputs, level), settings))
+        targets = stylizer.measure(inputs, level)
+        return kind(stylizer.encoder, targets, settings).by_layer
 
     return Variation(
         settings=settings,
@@ -205,16 +208,16 @@ class TiledObjective(Objective):
         around.padding = "circular"
         super().__init__(around, targets, settings)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def by_layer(self, image: Tensor) -> dict[str, Tensor]:
         """Return the terms of an image as `Objective` does."""
-        terms = super().forward(image)
-        settings = self.settings
-        count = 1 if settings.tv_reduction == "sum" else image.numel()
-        planes = chroma_planes(image)
-        terms["tv"] = (
-            settings.tv_weight * _wrapped_variation(image) / count
-            + settings.chroma_weight * _wrapped_variation(planes) / planes.numel()
-        )
+        terms = super().by_layer(image)
+        if "tv" in terms:
+            count = 1 if self.settings.tv_reduction == "sum" else image.numel()
+            terms["tv"] = self.settings.tv_weight * _wrapped_variation(image) / count
+        if "tv chroma" in terms:
+            planes = chroma_planes(image)
+            variation = _wrapped_variation(planes) / planes.numel()
+            terms["tv chroma"] = self.settings.chroma_weight * variation
         return terms
 
 
@@ -292,8 +295,8 @@ def plan_reconstruction(
         },
         begin=lambda: initial_image(inputs, settings, levels[0].size),
         enlarge=resize,
-        aim=lambda level: _weighed(
-            Objective(stylizer.encoder, stylizer.measure(inputs, level), settings)
+        aim=lambda level: (
+            Objective(stylizer.encoder, stylizer.measure(inputs, level), settings).by_layer
         ),
         descend=stylizer.descend,
         alpha=photo.alpha,
@@ -308,10 +311,3 @@ def style_layers_up_to(layer: str, network: str = "vgg19") -> tuple[str, ...]:
     order = layer_names(network)
     before = [name for name in order[: order.index(layer)] if name.endswith("_1")]
     return (*(name for name in before if name.startswith("relu")), layer)
-
-
-def _weighed(objective: Terms) -> Terms:
-    """Leave out the terms that are 0 by their weight."""
-    return lambda image: {
-        name: loss for name, loss in objective(image).items() if loss.requires_grad
-    }

@@ -43,6 +43,7 @@ __all__ = [
     "default_cache_dir",
     "load_mean_activations",
     "load_weights",
+    "own_weights",
 ]
 
 logger = logging.getLogger(__name__)
@@ -174,6 +175,20 @@ def load_weights(
     if convention == "auto":
         convention = known or file.convention or _recognise(entries, network, path)
     return VGGWeights(network, convention, {name: _layer(entries, name, path) for name in names})
+
+
+def own_weights(weights: str | os.PathLike[str]) -> dict[str, str | None] | None:
+    """Return what a weights file of one's own is known by: its bare name and its SHA-256.
+
+    Returns: None for weights that are known by their name; without SHA-256 for an unreadable file.
+    """
+    path = Path(weights)
+    if os.fspath(weights) in ("bundled", "torchvision"):
+        return None
+    try:
+        return {"name": path.name, "sha256": _sha256(path)}
+    except WeightsError:  # gone since it was loaded: no reason to lose the picture
+        return {"name": path.name, "sha256": None}
 
 
 def load_mean_activations(network: str) -> dict[str, Tensor]:

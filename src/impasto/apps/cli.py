@@ -22,6 +22,7 @@ from impasto.apps.flags import (
     Frames,
     Json,
     Mask,
+    Output,
     Plot,
     Print,
     Quiet,
@@ -32,12 +33,18 @@ from impasto.apps.flags import (
     SettingsFile,
     StyleMask,
     StyleRegions,
+    Styles,
     Threads,
     Time,
     Timelapse,
 )
 from impasto.apps.making_of import MakingOf
-from impasto.apps.options import GroupedCommand, pair_with_styles, with_settings
+from impasto.apps.options import (
+    GroupedCommand,
+    check_budget,
+    pair_with_styles,
+    with_settings,
+)
 from impasto.apps.painting import INTERRUPTED, Job, paint
 from impasto.apps.printing import for_print
 from impasto.apps.recipes_command import add_recipes_command
@@ -69,18 +76,8 @@ def stylize_command(
     content: Annotated[
         str, typer.Argument(metavar="CONTENT", help="The photo; - reads it from stdin.")
     ],
-    styles: Annotated[
-        list[Path], typer.Argument(metavar="STYLE...", help="A painting, or several to blend.")
-    ],
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="The result: .png, .jpg, .webp or .tiff; - writes a PNG to stdout.",
-        ),
-    ],
+    styles: Styles,
+    output: Output,
     mask: Mask = None,
     style_mask: StyleMask = None,
     regions: Regions = None,
@@ -106,6 +103,7 @@ def stylize_command(
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Paint the photo CONTENT in the style of the painting STYLE."""  # fmt: skip
+    check_budget(budget, options or {})
     settings = gather_settings(recipe, schedule, settings_file, options or {}, styles)
     job = Job(
         content=content, styles=styles, output=output, save_settings=save_settings, budget=budget,
@@ -141,6 +139,7 @@ def demo_command(
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Paint a bundled photo in the style of a bundled painting."""
+    check_budget(budget, options or {})
     settings = gather_settings(recipe, None, None, options or {}, [DEMO_PAINTING])
     job = Job(
         content=str(DEMO_PHOTO), styles=[DEMO_PAINTING], output=output, budget=budget,

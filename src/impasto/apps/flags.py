@@ -1,4 +1,4 @@
-"""The flags that several commands share, besides those of `Settings`."""
+"""The arguments and flags that several commands share, besides those of `Settings`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ __all__ = [
     "Frames",
     "Json",
     "Mask",
+    "Output",
     "Plot",
     "Print",
     "Quiet",
@@ -29,11 +30,24 @@ __all__ = [
     "SettingsFile",
     "StyleMask",
     "StyleRegions",
+    "Styles",
     "Threads",
     "Time",
     "Timelapse",
 ]
 
+Styles = Annotated[
+    list[Path], typer.Argument(metavar="STYLE...", help="A painting, or several to blend.")
+]
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="The result: .png, .jpg, .webp or .tiff; - writes a PNG to stdout.",
+    ),
+]
 Recipe = Annotated[
     str,
     typer.Option(

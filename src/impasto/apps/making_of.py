@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,10 @@ __all__ = ["MakingOf", "plot_losses"]
 
 _EVERY = 10
 _PLOTS = (".png", ".svg", ".pdf")
+_FRAME = re.compile(r"step-\d+\.png")
+_NO_TERMS = ("step", "level", "seconds", "layers")
+# A term's dashes and colors: names in matplotlib.
+_LINES = {"content": ("--", "Oranges"), "style": ("-", "viridis"), "tv": (":", "Purples")}
 # A film is for a screen: larger pictures are filmed at this long side, in px.
 _FILM_SIDE = 1080
 
@@ -71,13 +76,18 @@ class MakingOf:
         for path in self.files:
             check_target(path, overwrite=overwrite)
         if self.frames is not None:
-            if not overwrite and any(self.frames.glob("step-*.png")):
+            if not overwrite and frames_in(self.frames):
                 raise ImageError(f"{self.frames} has frames already; --force replaces them")
             check_writable(self.frames / "step-0.png")
 
     def begin(self, size: tuple[int, int]) -> Recorder:
         """Return what watches a run whose result has this size, (H, W)."""
         return Recorder(self, size)
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """List the frames that a run has left in a folder; files of other names are not ours."""
+    return [path for path in folder.glob("step-*.png") if _FRAME.fullmatch(path.name)]
 
 
 class Recorder:
@@ -105,13 +115,15 @@ class Recorder:
 
         image = resize(step.image.detach().cpu().clamp(0, 1), self.size)
         if self.making.frames is not None:
+            if step.index == 1:  # not sooner: a run that fails at once replaces nothing
+                remove_frames(self.making.frames)
             number = str(step.index).zfill(len(str(step.count)))
             save_image(image, self.making.frames / f"step-{number}.png")
         if self.making.timelapse is not None:
             size = fit(self.size, min(max(self.size), _FILM_SIDE))
             self.frames.append(as_frame(resize(image, size)))
 
-    def finish(self, history: Sequence[Mapping[str, float]]) -> None:
+    def finish(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write the film and the curves, also of a run that was interrupted."""
         from impasto.films import film
         from impasto.images import write_file
@@ -123,6 +135,18 @@ class Recorder:
             write_file(making.plot, plot_losses(history, making.plot.suffix))
 
 
+def remove_frames(folder: Path) -> None:
+    """Delete an older run's frames: of another length, they would play among the new ones.
+
+    Raises: ImageError: one cannot be deleted.
+    """
+    for path in frames_in(folder):
+        try:
+            path.unlink()
+        except OSError as error:
+            raise ImageError(f"{path} cannot be replaced: {error.strerror}") from error
+
+
 def _plot_library() -> Any:
     try:
         from matplotlib import figure
@@ -131,8 +155,8 @@ def _plot_library() -> Any:
     return figure
 
 
-def plot_losses(history: Sequence[Mapping[str, float]], suffix: str = ".png") -> bytes:
-    """Draw every term's curve over the steps, on a logarithmic scale.
+def plot_losses(history: Sequence[Mapping[str, Any]], suffix: str = ".png") -> bytes:
+    """Draw the curves of every term, and below them of every layer, on a logarithmic scale.
 
     Args:
         history: per step its numbers, as a pastiche has them.
@@ -140,20 +164,46 @@ def plot_losses(history: Sequence[Mapping[str, float]], suffix: str = ".png") ->
 
     Raises: SettingsError: matplotlib is not installed.
     """
-    figure = _plot_library().Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    steps = [row["step"] for row in history]
-    for name in history[0]:
-        values = [row[name] for row in history]
-        if name in ("step", "level", "seconds") or not any(value > 0 for value in values):
-            continue
-        style = {"color": "black", "linewidth": 1.6} if name == "total" else {"linewidth": 1.1}
-        axes.plot(steps, [v if v > 0 else math.nan for v in values], label=name, **style)
-    for before, after in itertools.pairwise(history):
-        if after["level"] != before["level"]:  # losses at two sizes are not the same quantity
-            axes.axvline(after["step"] - 0.5, color="0.8", linewidth=0.8, zorder=0)
-    axes.set(xlabel="step", ylabel="weighted loss", yscale="log")
-    axes.legend(frameon=False)
+    figure = _plot_library().Figure(figsize=(9, 8), dpi=120, layout="constrained")
+    above, below = figure.subplots(2, sharex=True)
+    terms = [{name: loss for name, loss in row.items() if name not in _NO_TERMS} for row in history]
+    _draw(above, terms, history)
+    _draw(below, [row["layers"] for row in history], history)
+    above.set(ylabel="weighted loss, by term")
+    below.set(ylabel="weighted loss, by layer", xlabel="step")
     buffer = io.BytesIO()
     figure.savefig(buffer, format=suffix.lower().removeprefix("."))
     return buffer.getvalue()
+
+
+def _draw(
+    axes: Any, losses: Sequence[Mapping[str, float]], history: Sequence[Mapping[str, Any]]
+) -> None:
+    """Draw curves over the steps with their names at the side; those of 0 have no logarithm."""
+    names = [name for name in losses[0] if any(row[name] > 0 for row in losses)]
+    looks = _looks(names)
+    for name in names:
+        values = [row[name] if row[name] > 0 else math.nan for row in losses]
+        axes.plot([row["step"] for row in history], values, label=name, **looks[name])
+    for before, after in itertools.pairwise(history):
+        if after["level"] != before["level"]:  # losses at two sizes are not the same quantity
+            axes.axvline(after["step"] - 0.5, color="0.8", linewidth=0.8, zorder=0)
+    axes.set(yscale="log")
+    axes.legend(
+        frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), ncols=1 + len(names) // 20,
+        fontsize="small",
+    )  # fmt: skip
+
+
+def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Choose lines: a term has its dashes and its scale of colors, from shallow layers to deep."""
+    from matplotlib import colormaps
+
+    looks: dict[str, dict[str, Any]] = {}
+    kinds = {name: name.split()[0] for name in names}
+    for name, kind in kinds.items():
+        dashes, scale = _LINES.get(kind, ("-", "Greys"))
+        alike = [each for each in names if kinds[each] == kind]
+        color = colormaps[scale](0.8 - 0.6 * alike.index(name) / len(alike))
+        looks[name] = {"color": color, "linestyle": dashes, "linewidth": 1.3}
+    return looks

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -20,27 +20,13 @@ from impasto.layers import CONVOLUTIONS, layer_names
 from impasto.settings import TYPES, PerStyle, Settings
 
 __all__ = [
-    "Bits",
-    "Force",
     "GroupedCommand",
-    "Json",
-    "Quiet",
+    "check_budget",
     "flag",
     "pair_with_styles",
     "parse_duration",
     "show_value",
     "with_settings",
-]
-
-# Flags of several commands.
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
-Bits = Annotated[
-    int,
-    typer.Option(metavar="8|16", help="Bits per channel, 16 for .png and .tiff.", hidden=True),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="End with one line of JSON on stdout.", hidden=True)
 ]
 
 # The word that stands for a value in the help.
@@ -251,6 +237,12 @@ def parse_duration(text: str) -> float:
     if not total > 0:
         raise SettingsError(f"{text!r} is not a time, like 90s, 2m, 1m30s or 1h")
     return total
+
+
+def check_budget(budget: str | None, options: Mapping[str, Any]) -> None:
+    """Raise a SettingsError for no time, or where flags give the steps that it is to choose."""
+    if budget is not None and parse_duration(budget) and "steps" in options:
+        raise SettingsError("--time and --steps both give the number of steps; choose one")
 
 
 def _show_all(context: typer.Context, value: bool) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -26,7 +26,7 @@ from impasto.errors import (
     MemoryLimitError,
     SettingsError,
 )
-from impasto.recipes import write_settings_file
+from impasto.recipes import settings_file
 from impasto.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,14 +94,21 @@ class Ending:
     Attributes:
         image: the last image, the best so far, or the last good one.
         history: per step its numbers.
+        losses: the numbers of the image.
         note: what to say before the name of the file.
         code: to exit with.
     """
 
     image: Tensor
-    history: Sequence[Mapping[str, float]]
+    history: Sequence[Mapping[str, Any]]
+    losses: Mapping[str, Any]
     note: str = "Wrote"
     code: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its last step."""
+        return self.code == 0
 
 
 def paint(job: Job, settings: Settings) -> None:
@@ -118,9 +125,8 @@ def paint(job: Job, settings: Settings) -> None:
             spent = time.perf_counter() - start
             stylizer.settings = stylizer.within(inputs.photo, seconds, spent=spent)
             job.note(f"{job.budget}: {_plan_text(stylizer, inputs.photo)}")
-        if job.save_settings:
-            write_settings_file(stylizer.settings, job.save_settings)
         levels = stylizer.levels(inputs.photo)
+        save_settings(job, stylizer.settings)
         film = job.making.begin(levels[-1].size)
         ending = follow(stylizer.paint(inputs), levels, job, watch=film.watch)
         pastiche = finish_run(ending, stylizer, inputs)
@@ -129,11 +135,20 @@ def paint(job: Job, settings: Settings) -> None:
     conclude(pastiche, ending, job, time.perf_counter() - start)
 
 
+def save_settings(job: Job, settings: Settings) -> None:
+    """Write the settings to the file that the job names for them, if it does."""
+    from impasto.images import write_file
+
+    if job.save_settings:
+        write_file(job.save_settings, settings_file(settings).encode(), overwrite=job.force)
+
+
 def finish_run(ending: Ending, stylizer: Stylizer, inputs: Inputs) -> Pastiche:
     """Make the pastiche of a run's last image."""
     from impasto.stylizer import finish
 
-    return finish(ending.image, inputs, stylizer.settings, ending.history)
+    whole = finish(ending.image, inputs, stylizer.settings, ending.history)
+    return replace(whole, finished=ending.finished)
 
 
 @contextmanager
@@ -167,7 +182,7 @@ def conclude(pastiche: Pastiche, ending: Ending, job: Job, seconds: float) -> No
     name = "stdout" if job.output == _STDIO else job.output
     job.note(f"{ending.note} {name}: {width} x {height} px, {seconds:.0f} s")
     if job.json:
-        typer.echo(json.dumps(_summary(pastiche, job.output, seconds, ending.code)))
+        typer.echo(json.dumps(_summary(pastiche, ending, job, seconds)))
     if ending.code:
         raise typer.Exit(ending.code)
 
@@ -221,7 +236,7 @@ def _prepare(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
     import torch
 
     from impasto.guidance import Guidance
-    from impasto.images import check_writable
+    from impasto.images import check_target
     from impasto.inputs import load_inputs
     from impasto.stylizer import Stylizer
 
@@ -234,8 +249,9 @@ def _prepare(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
     guidance = Guidance(**job.guidance)
     inputs = load_inputs(content, list(job.styles), settings, guidance=guidance, init=job.init)
     stylizer = Stylizer(settings, device=job.device)
-    if job.output != _STDIO:
-        check_writable(job.output, bits=job.bits, overwrite=job.force)
+    check_output(job)
+    if job.save_settings:
+        check_target(job.save_settings, overwrite=job.force)
     job.making.check(overwrite=job.force)
     return stylizer, inputs
 
@@ -261,7 +277,7 @@ def follow(
     from impasto.apps.progress import reporting
     from impasto.stylizer import record
 
-    history: list[Mapping[str, float]] = []
+    history: list[Mapping[str, Any]] = []
     best: Step | None = None
     try:
         with reporting(levels, Console(stderr=True), quiet=job.quiet) as report:
@@ -270,17 +286,17 @@ def follow(
                 history.append(record(step))
                 watch(step)
                 report(step)
-        return Ending(step.image, history)
+        return Ending(step.image, history, record(step))
     except KeyboardInterrupt:
         if best is None:
             raise
         note = f"Interrupted at step {len(history)} of {best.count}; wrote the best image so far,"
-        return Ending(best.image, history, note, INTERRUPTED)
+        return Ending(best.image, history, record(best), note, INTERRUPTED)
     except DivergenceError as error:
         if not history:  # nothing was good: nothing is worth writing
             raise
         typer.echo(f"Error: {error}", err=True)
-        return Ending(error.image, history, "Wrote the last good image,", 1)
+        return Ending(error.image, history, history[-1], "Wrote the last good image,", 1)
 
 
 def _better(best: Step | None, step: Step) -> Step:
@@ -315,18 +331,19 @@ def write_image(
     sys.stdout.buffer.flush()
 
 
-def _summary(pastiche: Pastiche, output: str, seconds: float, code: int) -> dict[str, Any]:
+def _summary(pastiche: Pastiche, ending: Ending, job: Job, seconds: float) -> dict[str, Any]:
     height, width = pastiche.image.shape[-2:]
-    last = pastiche.history[-1] if pastiche.history else {}
     return {
-        "output": output,
+        "output": job.output,
         "width": width,
         "height": height,
-        "finished": code == 0,
+        "finished": pastiche.finished,
         "steps": len(pastiche.history),
         "seconds": round(seconds, 2),
         "losses": {
-            name: value for name, value in last.items() if name not in ("step", "level", "seconds")
+            name: value
+            for name, value in ending.losses.items()
+            if name not in ("step", "level", "seconds", "layers")
         },
         **pastiche.metadata,
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.apps.options import Bits, Force, Json, Quiet
+from impasto.apps.flags import Bits, Force, Json, Output, Quiet
 from impasto.apps.painting import Job, check_streams, memory_errors, read_content, write_image
 from impasto.settings import MatchingName
 
@@ -27,15 +27,6 @@ Photo = Annotated[
     str, typer.Argument(metavar="PHOTO", help="The picture to change; - reads it from stdin.")
 ]
 Style = Annotated[Path, typer.Argument(metavar="STYLE", help="The painting whose colors it gets.")]
-Output = Annotated[
-    str,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="OUT",
-        help="The result: .png, .jpg, .webp or .tiff; - writes a PNG to stdout.",
-    ),
-]
 Method = Annotated[
     str,
     typer.Option(
@@ -101,8 +92,10 @@ def recolored(
         image = recolor(photo.image, style.image, method=method, strength=strength)
     metadata = {
         "impasto": __version__,
-        "recolor": {"method": method, "strength": strength, "long_side": long_side},
+        "made": {
+            "command": "recolor", "method": method, "strength": strength, "long_side": long_side,
+        },
         "content": {"name": photo.name, "sha256": photo.sha256},
         "styles": [{"name": style.name, "sha256": style.sha256}],
-    }
+    }  # fmt: skip
     return replace(photo, image=image), metadata

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.apps.flags import Bits, Device, Dpi, Force, Json, Print, Quiet, Threads, Time
+from impasto.apps.options import check_budget
 from impasto.apps.painting import Job, paint
 from impasto.apps.printing import for_print, long_side_for_print
 from impasto.errors import ImageError, SettingsError
@@ -34,7 +35,8 @@ def redo_command(
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Where photo and paintings are, if not beside the picture; may be repeated.",
+            help="Where photo, paintings and own weights are, if not beside the picture; may be "
+            "repeated.",
         ),
     ] = None,
     long_side: Annotated[
@@ -55,11 +57,15 @@ def redo_command(
     as_json: Json = False,
 ) -> None:
     """Paint PICTURE again from its own metadata; at its size, the same pixels."""
-    given = {} if long_side is None else {"long_side": long_side}
+    flags = {"long_side": long_side, "steps": steps}
+    given = {name: value for name, value in flags.items() if value is not None}
     sizes = for_print(paper, dpi, given)
+    check_budget(budget, given)
     recipe = read_recipe(picture)
-    content, styles, init = find_inputs(recipe, [picture.parent, *(look_in or [])])
+    content, styles, init, weights = find_inputs(recipe, [picture.parent, *(look_in or [])])
     settings = recipe.settings if steps is None else recipe.settings.replace(steps=steps)
+    if weights is not None:
+        settings = settings.replace(weights=str(weights))
     if paper is not None:
         long_side = _print_side(content, sizes.pop("print_size"), sizes["dpi"])
     start = _loaded(init)
@@ -70,6 +76,8 @@ def redo_command(
         force=force, bits=bits, threads=threads, device=device, quiet=quiet, json=as_json,
         init=start, **sizes,
     )  # fmt: skip
+    if recipe.ended:
+        job.note(f"{picture} {recipe.ended}; now all steps are painted")
     paint(job, settings)
 
 
@@ -95,6 +103,8 @@ class Recipe:
         content: name and SHA-256 of the photo.
         styles: of the paintings.
         init: of the picture it was started from; None if from none.
+        weights: of a weights file of one's own; None if none was used.
+        ended: in words, how the picture came to be unfinished; None if it did not.
     """
 
     label: str
@@ -102,6 +112,8 @@ class Recipe:
     content: Mapping[str, Any]
     styles: Sequence[Mapping[str, Any]]
     init: Mapping[str, Any] | None
+    weights: Mapping[str, Any] | None = None
+    ended: str | None = None
 
 
 def read_recipe(picture: Path) -> Recipe:
@@ -125,10 +137,11 @@ def read_recipe(picture: Path) -> Recipe:
             "`impasto stylize` can be redone"
         )
     content, styles, init = noted.get("content"), noted.get("styles"), noted.get("init")
+    weights = noted.get("weights")
     inputs: list[Any] = [
         content,
         *(styles if isinstance(styles, list) else [None]),
-        *([init] if init else []),
+        *(each for each in (init, weights) if each),
     ]
     if not styles or not all(map(_is_input, inputs)):
         raise ImageError(f"{picture}: its metadata do not name the pictures it was made from")
@@ -143,7 +156,19 @@ def read_recipe(picture: Path) -> Recipe:
             f"{picture} was made by impasto {version}, whose settings this version does not "
             f"know: {error}"
         ) from error
-    return Recipe(str(picture), settings, inputs[0], inputs[1 : 1 + len(styles)], init)
+    paintings = inputs[1 : 1 + len(styles)]
+    ended = _ended(noted, settings)
+    return Recipe(str(picture), settings, inputs[0], paintings, init, weights, ended)
+
+
+def _ended(noted: Mapping[str, Any], settings: Settings) -> str | None:
+    """Say how an unfinished picture ended."""
+    if noted.get("finished") is not False:
+        return None
+    done = noted.get("steps")
+    if isinstance(done, int):
+        return f"was ended after {done} of its {settings.steps} steps"
+    return "was ended before its last step"
 
 
 def _is_input(value: Any) -> bool:
@@ -152,8 +177,10 @@ def _is_input(value: Any) -> bool:
     )
 
 
-def find_inputs(recipe: Recipe, folders: Sequence[Path]) -> tuple[Path, list[Path], Path | None]:
-    """Find the photo, the paintings and the start by their SHA-256.
+def find_inputs(
+    recipe: Recipe, folders: Sequence[Path]
+) -> tuple[Path, list[Path], Path | None, Path | None]:
+    """Find the photo, the paintings, the start and the weights by their SHA-256.
 
     A file of the right name is looked at first; then every file of the folders, so that renamed
     ones are found too.
@@ -163,7 +190,8 @@ def find_inputs(recipe: Recipe, folders: Sequence[Path]) -> tuple[Path, list[Pat
     for folder in folders:
         if not folder.is_dir():
             raise ImageError(f"{folder}: there is no such folder")
-    wanted = [recipe.content, *recipe.styles, *([recipe.init] if recipe.init else [])]
+    perhaps = [recipe.init, recipe.weights]
+    wanted = [recipe.content, *recipe.styles, *(each for each in perhaps if each)]
     names = {str(each["name"]) for each in wanted}
     missing = {str(each["sha256"]) for each in wanted if each["sha256"]}
     found: dict[str, Path] = {}
@@ -184,9 +212,9 @@ def find_inputs(recipe: Recipe, folders: Sequence[Path]) -> tuple[Path, list[Pat
             f"{recipe.label} was made from {', '.join(dict.fromkeys(lost))}, not found in "
             f"{', '.join(str(folder) for folder in folders)}; name their folder with --look-in"
         )
-    content, *rest = (found[each["sha256"]] for each in wanted)
-    count = len(recipe.styles)
-    return content, rest[:count], rest[count] if recipe.init else None
+    content, *styles = (found[each["sha256"]] for each in (recipe.content, *recipe.styles))
+    init, weights = (found[each["sha256"]] if each else None for each in perhaps)
+    return content, styles, init, weights
 
 
 def _candidates(folders: Sequence[Path], names: set[str]) -> Iterator[Path]:

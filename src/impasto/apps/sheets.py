@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from impasto.apps.painting import (
     Ending,
@@ -49,8 +50,8 @@ def paint_sheet(job: Job, settings: Settings) -> None:
         picture = load_picture(source(job.content))
         kinds = [(of, layer) for of in (_CONTENT, _STYLE) for layer in reversed(LAYERS)]
         images: dict[tuple[str, str], Tensor] = {}
-        history: list[Mapping[str, float]] = []
-        ending = Ending(torch.empty(0), ())
+        history: list[Mapping[str, Any]] = []
+        ending = Ending(torch.empty(0), (), {})
         # The deepest layer first: it is the one that a small picture has too few pixels for.
         for of, layer in kinds:
             if ending.code:
@@ -68,12 +69,13 @@ def paint_sheet(job: Job, settings: Settings) -> None:
         ]
         made = {"made": {"command": "reconstruct", "sheet": list(LAYERS)}}
         whole = Pastiche(
-            sheet(rows), None, settings, history, {**made, "content": identity(picture)}
-        )
+            sheet(rows), None, settings, history, {**made, "content": identity(picture)},
+            finished=ending.finished,
+        )  # fmt: skip
         write(whole, job)
     conclude(
         whole,
-        Ending(whole.image, history, ending.note, ending.code),
+        replace(ending, image=whole.image, history=history),
         job,
         time.perf_counter() - start,
     )

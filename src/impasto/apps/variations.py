@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.apps.flags import Bits, Device, Force, Json, Quiet, Threads
+from impasto.apps.flags import Bits, Device, Force, Json, Output, Quiet, Styles, Threads
 from impasto.apps.options import complete_layers, pair_with_styles, with_settings
 from impasto.apps.painting import (
     Job,
@@ -81,21 +81,12 @@ _OCTAVES = {
     "seed": "Seed of the jitter.",
 }
 
-Output = Annotated[
-    str,
-    typer.Option(
-        "--output", "-o", metavar="OUT",
-        help="The result: .png, .jpg, .webp or .tiff; - writes a PNG to stdout.",
-    ),
-]  # fmt: skip
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The picture; - reads it from stdin.")]
 
 
 @partial(with_settings, names=(*_NETWORK, *_LOOP, *_STYLE), defaults=TEXTURE)
 def texture_command(
-    styles: Annotated[
-        list[Path], typer.Argument(metavar="STYLE...", help="A painting, or several to blend.")
-    ],
+    styles: Styles,
     output: Output,
     size: Annotated[str, typer.Option(metavar="WxH", help="Size in px, like 800x600.")] = "512x512",
     seamless: Annotated[
@@ -160,8 +151,11 @@ def reconstruct_command(
         content=image, styles=[], output=output, force=force, bits=bits, threads=threads,
         device=device, quiet=quiet, json=as_json,
     )  # fmt: skip
-    if all_layers and (style or layer):
-        raise SettingsError("--sheet shows content and style at five layers; leave --layer out")
+    given = [flag for flag, value in (("--style", style), ("--layer", layer)) if value]
+    if all_layers and given:
+        raise SettingsError(
+            f"--sheet shows content and style at five layers; leave {' and '.join(given)} out"
+        )
     if all_layers:
         from impasto.apps.sheets import paint_sheet
 
@@ -247,5 +241,6 @@ def run(job: Job, long_side: int, plan: Callable[[], Variation]) -> None:
         check_output(job)
         ending = follow(variation.steps(), variation.levels, job)
         picture = variation.finish(ending.image, ending.history)
+        picture = replace(picture, finished=ending.finished)
         write(picture, job)
     conclude(picture, ending, job, time.perf_counter() - start)
