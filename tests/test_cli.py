@@ -467,13 +467,22 @@ def test_ctrl_c_keeps_the_best_image_so_far(photo_file, painting_file, tmp_path)
 
 
 @pytest.mark.usefixtures("interruptible")
+def wait_for_torch(pid: int) -> None:
+    """Wait until a process has begun to load torch, so that it is past Python's own start."""
+    maps = Path(f"/proc/{pid}/maps")
+    for _ in range(3000):
+        if not maps.exists() or "torch" in maps.read_text(encoding="utf-8"):
+            return
+        time.sleep(0.01)
+
+
 def test_ctrl_c_before_the_first_step(photo_file, painting_file, tmp_path):
     before = tree(tmp_path)
     with subprocess.Popen(
         arguments("stylize", photo_file, painting_file, "-o", tmp_path / "out.png", *SMALL),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
     ) as process:  # fmt: skip
-        time.sleep(0.45)
+        wait_for_torch(process.pid)
         process.send_signal(signal.SIGINT)
         said, complained = process.communicate(timeout=30)
     assert (process.returncode, said) == (130, "")

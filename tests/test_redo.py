@@ -65,6 +65,49 @@ def test_an_unfinished_picture_is_painted_to_its_end(command, painted, tmp_path)
     assert "was ended before its last step" in command(*words, "--force").err
 
 
+def test_masks_are_recorded_and_found(command, painted, tmp_path):
+    mask = np.zeros((32, 40), np.uint8)
+    mask[:, :20] = 255
+    for name in ("mask.png", "face.png", "what.png"):
+        PillowImage.fromarray(mask[:, ::-1] if name == "face.png" else mask).save(tmp_path / name)
+    style_mask = np.zeros((36, 32), np.uint8)
+    style_mask[:20] = 255
+    PillowImage.fromarray(style_mask).save(tmp_path / "what.png")
+    out = painted(
+        "--mask", f"not:{tmp_path / 'mask.png'}", "--style-mask", tmp_path / "what.png",
+        "--content-mask", tmp_path / "face.png", "--feather", 3,
+    )  # fmt: skip
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    for name in ("mask.png", "face.png", "what.png"):
+        shutil.move(tmp_path / name, folder / f"renamed {name}")
+    assert_clear_error(command("redo", out, *CALM), "mask.png", "face.png", "what.png")
+    assert command("redo", out, "--look-in", folder, *CALM).code == 0
+    assert torch.equal(load_image(tmp_path / "out-redo.png"), load_image(out))
+
+
+def test_maps_of_regions_are_recorded_and_found(command, painted, tmp_path):
+    colors = np.zeros((32, 40, 3), np.uint8)
+    colors[:, :20] = (255, 0, 0)
+    PillowImage.fromarray(colors).save(tmp_path / "photo map.png")
+    PillowImage.new("RGB", (32, 36), "red").save(tmp_path / "painting map.png")
+    maps = (tmp_path / "photo map.png", tmp_path / "painting map.png")
+    out = painted("--regions", maps[0], "--style-regions", maps[1])
+    assert command("redo", out, *CALM).code == 0
+    assert torch.equal(load_image(tmp_path / "out-redo.png"), load_image(out))
+    maps[1].unlink()
+    assert_clear_error(command("redo", out, *CALM, "-f"), "painting map.png")
+
+
+def test_a_redone_enlarged_picture_can_itself_be_redone(command, painted, tmp_path):
+    out = painted("--feather", 2)
+    large, again = tmp_path / "large.png", tmp_path / "again.png"
+    assert command("redo", out, "-o", large, "--long-side", 60, *CALM).code == 0
+    assert read_metadata(large)["settings"]["feather"] == 3
+    assert command("redo", large, "-o", again, *CALM).code == 0
+    assert torch.equal(load_image(again), load_image(large))
+
+
 def test_a_picture_to_start_from_is_recorded_and_found(command, painted, tmp_path):
     start = tmp_path / "start.png"
     PillowImage.new("RGB", (30, 24), (250, 10, 10)).save(start)
@@ -200,6 +243,8 @@ def test_bad_prints():
         (lambda noted: noted.update(styles="x"), "do not name the pictures"),
         (lambda noted: noted.update(init=[3]), "do not name the pictures"),
         (lambda noted: noted.update(weights="x"), "do not name the pictures"),
+        (lambda noted: noted.update(masks=["x"]), "do not name the pictures"),
+        (lambda noted: noted.update(content_mask=5), "do not name the pictures"),
         (lambda noted: noted["content"].update(sha256=None), "SHA-256 unknown"),
         (lambda noted: noted["content"].update(sha256=["x"]), "do not name the pictures"),
         (

@@ -134,7 +134,9 @@ def scaled_style(style: Picture, level: Level, settings: Settings, scale: float)
 def initial_image(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> Tensor:
     """Return the picture to start from, (1, 3, H, W), for a level of this size (H, W)."""
     if inputs.init is not None:
-        return resize(inputs.init.image, size)
+        start = inputs.init.image
+        smaller = max(start.shape[-2:]) < max(size)
+        return enlarge(start, inputs.photo, size) if smaller else resize(start, size)
     if settings.init == "content":
         return resize(inputs.photo.image, size)
     if settings.init == "style":

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from impasto.apps.blend import blend_command
 from impasto.apps.flags import (
     Bits,
     ContentMask,
@@ -42,7 +43,7 @@ from impasto.apps.making_of import MakingOf
 from impasto.apps.options import (
     GroupedCommand,
     check_budget,
-    pair_with_styles,
+    gather_settings,
     with_settings,
 )
 from impasto.apps.painting import INTERRUPTED, Job, paint
@@ -53,7 +54,6 @@ from impasto.apps.redo import redo_command
 from impasto.apps.variations import dream_command, reconstruct_command, texture_command
 from impasto.errors import ImageError, ImpastoError
 from impasto.layers import CONVOLUTIONS, layer_names, minimum_side
-from impasto.recipes import read_settings_file, recipe_settings
 from impasto.settings import Settings
 
 __all__ = ["app", "run"]
@@ -118,6 +118,9 @@ def stylize_command(
     paint(job, settings)
 
 
+app.command("blend", cls=GroupedCommand, options_metavar="CONTENT STYLE... -o OUT [OPTIONS]")(
+    blend_command
+)
 app.command("recolor", cls=GroupedCommand, options_metavar="PHOTO STYLE -o OUT [OPTIONS]")(
     recolor_command
 )
@@ -154,7 +157,7 @@ def examples_command(
     force: Force = False,
 ) -> None:
     """Copy the bundled pictures to a folder, to try things on."""
-    pictures = sorted(path for path in EXAMPLES.iterdir() if path.suffix == ".jpg")
+    pictures = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for picture in pictures:
@@ -218,20 +221,6 @@ def main(
     impasto stylize photo.jpg painting.jpg -o pastiche.png
     impasto stylize --help
     """  # noqa: D301  (\b keeps the lines apart)
-
-
-def gather_settings(
-    recipe: str,
-    schedule: str | None,
-    file: Path | None,
-    options: Mapping[str, Any],
-    styles: Sequence[Path],
-) -> Settings:
-    """Put settings together: recipe, then a settings file, then flags."""
-    values = read_settings_file(file) if file else {}
-    base = recipe_settings(recipe, schedule=schedule, **values)
-    paired = pair_with_styles(options, styles, base)
-    return recipe_settings(recipe, schedule=schedule, **{**values, **paired})
 
 
 def files(names: Sequence[str] | None) -> list[str | None]:

@@ -17,12 +17,14 @@ from typer.core import TyperCommand
 
 from impasto.errors import SettingsError, check_pairs
 from impasto.layers import CONVOLUTIONS, layer_names
+from impasto.recipes import read_settings_file, recipe_settings
 from impasto.settings import TYPES, PerStyle, Settings
 
 __all__ = [
     "GroupedCommand",
     "check_budget",
     "flag",
+    "gather_settings",
     "pair_with_styles",
     "parse_duration",
     "show_value",
@@ -200,6 +202,20 @@ def _number(name: str, text: str) -> float:
         return float(text)
     except ValueError as error:
         raise SettingsError(f"{name}: {text!r} is not a number, or none") from error
+
+
+def gather_settings(
+    recipe: str,
+    schedule: str | None,
+    file: Path | None,
+    options: Mapping[str, Any],
+    styles: Sequence[Path],
+) -> Settings:
+    """Put settings together: recipe, then a settings file, then flags."""
+    values = read_settings_file(file) if file else {}
+    base = recipe_settings(recipe, schedule=schedule, **values)
+    paired = pair_with_styles(options, styles, base)
+    return recipe_settings(recipe, schedule=schedule, **{**values, **paired})
 
 
 def pair_with_styles(

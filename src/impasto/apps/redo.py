@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,7 @@ from impasto.settings import Settings
 if TYPE_CHECKING:
     from impasto.images import Picture
 
-__all__ = ["Recipe", "find_inputs", "read_recipe", "redo_command"]
+__all__ = ["Recipe", "find_files", "read_recipe", "redo_command"]
 
 
 def redo_command(
@@ -62,19 +62,21 @@ def redo_command(
     sizes = for_print(paper, dpi, given)
     check_budget(budget, given)
     recipe = read_recipe(picture)
-    content, styles, init, weights = find_inputs(recipe, [picture.parent, *(look_in or [])])
+    files = find_files(recipe, [picture.parent, *(look_in or [])])
+    content = files[recipe.content["sha256"]]
     settings = recipe.settings if steps is None else recipe.settings.replace(steps=steps)
-    if weights is not None:
-        settings = settings.replace(weights=str(weights))
+    if recipe.weights:
+        settings = settings.replace(weights=str(files[recipe.weights["sha256"]]))
     if paper is not None:
         long_side = _print_side(content, sizes.pop("print_size"), sizes["dpi"])
-    start = _loaded(init)
+    start = files[recipe.init["sha256"]] if recipe.init else None
     if long_side is not None and long_side != settings.long_side:
-        settings, start = resized(picture, settings, long_side, content)
+        settings, start = resized(picture, settings, long_side), picture
     job = Job(
-        content=str(content), styles=styles, output=output or beside(picture), budget=budget,
-        force=force, bits=bits, threads=threads, device=device, quiet=quiet, json=as_json,
-        init=start, **sizes,
+        content=str(content), styles=[files[each["sha256"]] for each in recipe.styles],
+        output=output or beside(picture), budget=budget, force=force, bits=bits, threads=threads,
+        device=device, quiet=quiet, json=as_json, init=_loaded(start),
+        guidance=masks_of(recipe.guidance, files), **sizes,
     )  # fmt: skip
     if recipe.ended:
         job.note(f"{picture} {recipe.ended}; now all steps are painted")
@@ -104,6 +106,7 @@ class Recipe:
         styles: of the paintings.
         init: of the picture it was started from; None if from none.
         weights: of a weights file of one's own; None if none was used.
+        guidance: of masks and maps, one or a list of them under each name.
         ended: in words, how the picture came to be unfinished; None if it did not.
     """
 
@@ -113,7 +116,15 @@ class Recipe:
     styles: Sequence[Mapping[str, Any]]
     init: Mapping[str, Any] | None
     weights: Mapping[str, Any] | None = None
+    guidance: Mapping[str, Any] = field(default_factory=dict)
     ended: str | None = None
+
+    @property
+    def files(self) -> list[Mapping[str, Any]]:
+        """Every file that it was made from."""
+        masks = [each for noted in self.guidance.values() for each in _as_list(noted) if each]
+        perhaps = [self.init, self.weights]
+        return [self.content, *self.styles, *(each for each in perhaps if each), *masks]
 
 
 def read_recipe(picture: Path) -> Recipe:
@@ -138,10 +149,12 @@ def read_recipe(picture: Path) -> Recipe:
         )
     content, styles, init = noted.get("content"), noted.get("styles"), noted.get("init")
     weights = noted.get("weights")
+    guidance = {name: noted[name] for name in GUIDES if noted.get(name)}
     inputs: list[Any] = [
         content,
         *(styles if isinstance(styles, list) else [None]),
         *(each for each in (init, weights) if each),
+        *(each for masks in guidance.values() for each in _as_list(masks) if each is not None),
     ]
     if not styles or not all(map(_is_input, inputs)):
         raise ImageError(f"{picture}: its metadata do not name the pictures it was made from")
@@ -158,7 +171,7 @@ def read_recipe(picture: Path) -> Recipe:
         ) from error
     paintings = inputs[1 : 1 + len(styles)]
     ended = _ended(noted, settings)
-    return Recipe(str(picture), settings, inputs[0], paintings, init, weights, ended)
+    return Recipe(str(picture), settings, inputs[0], paintings, init, weights, guidance, ended)
 
 
 def _ended(noted: Mapping[str, Any], settings: Settings) -> str | None:
@@ -171,16 +184,36 @@ def _ended(noted: Mapping[str, Any], settings: Settings) -> str | None:
     return "was ended before its last step"
 
 
+# What the metadata may name beside photo, paintings, start and weights.
+GUIDES = ("masks", "style_masks", "regions", "style_regions", "content_mask")
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def masks_of(guidance: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the files of masks and maps as `Guidance` takes them."""
+
+    def mask(noted: Mapping[str, Any] | None) -> str | None:
+        if noted is None:
+            return None
+        return ("not:" if noted.get("inverted") else "") + str(files[noted["sha256"]])
+
+    return {
+        name: [mask(each) for each in noted] if isinstance(noted, list) else mask(noted)
+        for name, noted in guidance.items()
+    }
+
+
 def _is_input(value: Any) -> bool:
     return isinstance(value, dict) and all(
         value.get(key, ...) is None or isinstance(value.get(key), str) for key in ("name", "sha256")
     )
 
 
-def find_inputs(
-    recipe: Recipe, folders: Sequence[Path]
-) -> tuple[Path, list[Path], Path | None, Path | None]:
-    """Find the photo, the paintings, the start and the weights by their SHA-256.
+def find_files(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Path]:
+    """Find what a picture was made from by SHA-256; return the files by it.
 
     A file of the right name is looked at first; then every file of the folders, so that renamed
     ones are found too.
@@ -190,8 +223,7 @@ def find_inputs(
     for folder in folders:
         if not folder.is_dir():
             raise ImageError(f"{folder}: there is no such folder")
-    perhaps = [recipe.init, recipe.weights]
-    wanted = [recipe.content, *recipe.styles, *(each for each in perhaps if each)]
+    wanted = recipe.files
     names = {str(each["name"]) for each in wanted}
     missing = {str(each["sha256"]) for each in wanted if each["sha256"]}
     found: dict[str, Path] = {}
@@ -212,9 +244,7 @@ def find_inputs(
             f"{recipe.label} was made from {', '.join(dict.fromkeys(lost))}, not found in "
             f"{', '.join(str(folder) for folder in folders)}; name their folder with --look-in"
         )
-    content, *styles = (found[each["sha256"]] for each in (recipe.content, *recipe.styles))
-    init, weights = (found[each["sha256"]] if each else None for each in perhaps)
-    return content, styles, init, weights
+    return found
 
 
 def _candidates(folders: Sequence[Path], names: set[str]) -> Iterator[Path]:
@@ -232,28 +262,18 @@ def _digest(path: Path) -> str | None:
         return None  # not ours to read, so it cannot be ours
 
 
-def resized(
-    picture: Path, settings: Settings, long_side: int, content: Path
-) -> tuple[Settings, Picture]:
-    """Return settings and start that paint the picture in another size, composition kept.
+def resized(picture: Path, settings: Settings, long_side: int) -> Settings:
+    """Return settings that paint the picture, from itself, in another size.
 
-    The pyramid begins above the picture's own size, so that no coarser level undoes what it has
+    The pyramid begins at the picture's own size, so that no coarser level undoes what it has
     decided; enlarged, the picture gets the photo's detail, as between two levels.
     """
     from impasto.images import load_picture
-    from impasto.inputs import enlarge
-    from impasto.pyramid import pyramid
 
-    start = load_picture(picture)
-    own = max(start.size)
+    own = max(load_picture(picture).size)
     coarsest = 0 if long_side <= own else own
-    settings = settings.replace(long_side=long_side, coarsest=coarsest)
-    photo = load_picture(content)
-    first = pyramid(photo.size, settings)[0].size
-    if max(first) <= own:
-        return settings, start
-    image = enlarge(start.image, photo, first)
-    return settings, replace(start, image=image, alpha=None)
+    feather = settings.feather * long_side / settings.long_side
+    return settings.replace(long_side=long_side, coarsest=coarsest, feather=min(feather, 1000.0))
 
 
 def beside(picture: Path) -> str:

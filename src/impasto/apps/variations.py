@@ -157,9 +157,9 @@ def reconstruct_command(
             f"--sheet shows content and style at five layers; leave {' and '.join(given)} out"
         )
     if all_layers:
-        from impasto.apps.sheets import paint_sheet
+        from impasto.apps.sheets import paint_layers
 
-        paint_sheet(job, settings)
+        paint_layers(job, settings)
         return
 
     def plan() -> Variation:

@@ -1,0 +1,72 @@
+"""Blends of styles: a row of two, a grid of four."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import assert_clear_error
+from impasto.apps.sheets import blend_shares
+from impasto.films import sheet
+from impasto.images import load_image, read_metadata
+from impasto.settings import Settings
+from impasto.stylizer import stylize
+
+SMALL = ("--long-side", 40, "--coarsest", 0, "--steps", 3, "--threads", 1)
+QUICK = Settings(long_side=40, coarsest=0, steps=3)
+
+
+def test_shares_go_from_all_of_one_to_all_of_another():
+    (row,) = blend_shares(2, 5)
+    assert row[0] == (1, 0)
+    assert row[1] == (0.75, 0.25)
+    assert row[-1] == (0, 1)
+    grid = blend_shares(4, 3)
+    assert (grid[0][0], grid[0][2], grid[2][0], grid[2][2]) == tuple(
+        tuple(map(float, corner)) for corner in np.eye(4)
+    )
+    assert grid[1][1] == (0.25,) * 4
+    assert all(sum(shares) == pytest.approx(1) for line in grid for shares in line)
+
+
+def test_the_ends_of_a_row_are_the_styles_alone(
+    command, photo_file, painting_file, photo, tmp_path
+):
+    out = tmp_path / "row.png"
+    words = ("blend", photo_file, painting_file, photo_file, "-o", out, "--count", 3, *SMALL)
+    outcome = command(*words, "--json")
+    assert outcome.code == 0, outcome.err
+    assert "2/3  50% / 50%" in outcome.err
+    alone = [stylize(photo_file, style, QUICK).image for style in (painting_file, photo_file)]
+    mixed = stylize(photo_file, [painting_file, photo_file], QUICK).image
+    captions = ("100% / 0%", "50% / 50%", "0% / 100%")
+    expected = sheet([list(zip(captions, (alone[0], mixed, alone[1]), strict=True))])
+    found = load_image(out)
+    assert found.shape == expected.shape
+    assert float((found - expected).abs().max()) <= 1 / 255 + 1e-6
+    noted = read_metadata(out)
+    assert noted["made"] == {"command": "blend", "count": 3}
+    assert len(noted["styles"]) == 2
+    assert json.loads(outcome.out)["steps"] == 9
+
+
+def test_four_styles_make_a_grid(command, photo_file, painting_file, tmp_path):
+    out = tmp_path / "grid.png"
+    styles = (painting_file, photo_file, photo_file, painting_file)
+    outcome = command("blend", photo_file, *styles, "-o", out, "--count", 2, *SMALL, "--quiet")
+    assert outcome.code == 0, outcome.err
+    height, width = load_image(out).shape[-2:]
+    one = sheet([[("", torch.zeros(1, 3, 32, 40))]]).shape
+    assert (height, width) > (2 * 32, 2 * 40)
+    assert (height, width) > tuple(one[-2:])
+
+
+def test_other_counts_of_styles(command, photo_file, painting_file, tmp_path):
+    out = tmp_path / "row.png"
+    for styles in ([painting_file], [painting_file] * 3):
+        outcome = command("blend", photo_file, *styles, "-o", out)
+        assert_clear_error(outcome, f"{len(styles)} styles: two make a row and four a grid")
+    assert not out.exists()
