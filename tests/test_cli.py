@@ -291,7 +291,7 @@ def test_examples(command, tmp_path):
     outcome = command("examples", folder)
     copied = sorted(folder.iterdir())
     assert outcome.out.split() == [str(path) for path in copied]
-    assert len(copied) == 6
+    assert len(copied) == 8
     before = tree(tmp_path)
     assert_clear_error(command("examples", folder), "exists already; --force replaces it")
     assert tree(tmp_path) == before
