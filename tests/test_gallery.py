@@ -169,7 +169,7 @@ def test_script_makes_pictures_small(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (700, 600, 3), dtype=np.uint8)
     PIL.Image.fromarray(noise).save(tmp_path / "noise.png")
     target = tmp_path / "noise.jpg"
-    GALLERY["shrink"](tmp_path / "noise.png", target)
+    GALLERY["shrink"](tmp_path / "noise.png", target, 512)
     with PIL.Image.open(target) as small:
         assert small.size == (439, 512)
     assert target.stat().st_size <= GALLERY["BYTES"]
@@ -180,7 +180,7 @@ def test_script_lays_four_tiles(tmp_path):
     tile[:20] = 255
     PIL.Image.fromarray(tile).save(tmp_path / "tile.png")
     target = tmp_path / "tile-2x2.jpg"
-    GALLERY["shrink"](tmp_path / "tile.png", target)
+    GALLERY["shrink"](tmp_path / "tile.png", target, 512)
     with PIL.Image.open(target) as four:
         assert four.size == (60, 80)
         column = np.asarray(four.convert("L"))[[10, 30, 50, 70], 45] > 128
