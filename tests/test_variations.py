@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -36,9 +37,13 @@ def seam_lines(image):
     return across, down
 
 
-def seam_excess(image):
-    """The gradient across the seams of a tiled picture over that inside it."""
-    return max(float(each[0] / each[1:].mean()) for each in seam_lines(image))
+def seam_excess(images):
+    """The gradient across the seams of tiled pictures over that inside them, on average.
+
+    Of several, both ways: in a single one an edge of the texture can lie on the seam by chance.
+    """
+    lines = [each for image in images for each in seam_lines(image)]
+    return sum(float(each[0] / each[1:].mean()) for each in lines) / len(lines)
 
 
 # ---- texture ------------------------------------------------------------------------------------
@@ -65,15 +70,23 @@ def test_a_texture_has_the_style_alone(painting):
 
 
 def test_the_seam_of_a_seamless_texture_is_no_larger_than_the_inside(examples):
-    settings = QUICK.replace(steps=40, tv_weight=0.0)
     painting = load_image(examples / "church_at_auvers_van_gogh.jpg", long_side=96)
-    seamless = texture(painting, (64, 56), settings, seamless=True).image
-    across, down = seam_lines(seamless)
-    assert across[0] <= across[1:].max()
-    assert down[0] <= down[1:].max()
-    assert seam_excess(seamless) < 1.15  # single lines inside vary by 8 %
-    plain = texture(painting, (64, 56), settings).image
-    assert seam_excess(plain) > 1.3  # so the measure sees seams
+
+    def painted(seamless):
+        for seed in range(3):
+            settings = QUICK.replace(steps=25, tv_weight=0.0, seed=seed)
+            yield texture(painting, (64, 56), settings, seamless=seamless).image
+
+    assert seam_excess(painted(True)) < 1.2  # 1.07
+    assert seam_excess(painted(False)) > 1.5  # 2.2: so the measure sees seams
+
+
+def test_a_seamless_texture_from_a_shifted_start_is_shifted(examples):
+    painting = load_image(examples / "church_at_auvers_van_gogh.jpg", long_side=96)
+    plan = plan_texture(painting, (64, 56), QUICK.replace(steps=2), seamless=True)
+    shifted = replace(plan, begin=lambda: plan.begin().roll((24, 16), (2, 3)))
+    there = plan.paint().image.roll((24, 16), (2, 3))
+    assert (shifted.paint().image - there).abs().max() < 1e-5
 
 
 def test_a_seamless_texture_stays_so_between_levels(painting):
@@ -96,6 +109,13 @@ def test_a_seamless_objective_knows_no_seam(painting):
         assert loss.item() == pytest.approx(there[name].item(), rel=1e-4)
     plain = plan_texture(painting, (48, 40), QUICK).aim(plan.levels[-1])
     assert plain(image)["tv"].item() != pytest.approx(here["tv"].item(), rel=1e-4)
+
+
+def test_a_seamless_texture_is_not_asked_for_the_border_of_its_painting():
+    grey = torch.full((1, 3, 40, 48), 0.4)
+    plan = plan_texture(grey, (40, 48), QUICK, seamless=True)
+    style = plan.aim(plan.levels[-1])(grey.clone().requires_grad_(True))["style"]
+    assert float(style.detach()) < 1e-8  # 18 with zeros beyond the painting's border
 
 
 def test_a_seamless_texture_of_odd_sides(painting):

@@ -30,6 +30,8 @@ _TORCHVISION_STD = (0.229, 0.224, 0.225)
 # with. These factors bring the mean activation behind a pooling back to about what it was: they
 # are crowsonkb/style-transfer-pytorch's (average × 2, L2 × 0.78).
 _POOLING_GAIN = {"average": 2.0, "l2": 0.78}
+# Paddings of every convolution, as PyTorch calls them.
+_PADDED_EVERYWHERE = {"circular": "circular", "extended": "replicate"}
 
 
 class Encoder(nn.Module):
@@ -48,7 +50,8 @@ class Encoder(nn.Module):
             that the network was trained with; without it they fade, and so does their style.
         padding: what the first convolution sees beyond the border: "zero" as trained (which
             paints a pale frame), or "replicate", the nearest pixel; deeper ones see zeros. Or
-            "circular": every convolution sees the opposite border, as if pictures were tiled.
+            "circular": every convolution sees the opposite border, as if pictures were tiled;
+            or "extended": every convolution sees what is nearest, as if there were no border.
         pixel_range: the value that white has before the mean color is subtracted, for weights
             of the caffe convention: 255; neural-style multiplies by 256.
 
@@ -157,12 +160,11 @@ class Encoder(nn.Module):
 
     def _convolve(self, name: str, x: Tensor) -> Tensor:
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
-        if self.padding == "circular":
-            return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
+        mode = _PADDED_EVERYWHERE.get(self.padding)
         if name == "conv1_1" and self.padding == "replicate":
-            return functional.conv2d(
-                functional.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias
-            )
+            mode = "replicate"
+        if mode is not None:
+            return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode=mode), weight, bias)
         return functional.conv2d(x, weight, bias, padding=1)
 
     def _pool(self, x: Tensor) -> Tensor:

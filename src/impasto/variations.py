@@ -153,6 +153,10 @@ def plan_texture(
         raise SettingsError("no style given: name at least one painting")
     inputs = load_inputs(paintings[0], paintings, settings)
     stylizer = Stylizer(settings, device=device)
+    if seamless:
+        # What is measured near a painting's border, where deep layers see zeros, a picture without
+        # a border could only have inside: it came out as specks of pure color.
+        stylizer.encoder.padding = "extended"
     _check_canvas(size, stylizer.encoder.minimum_side)
     least = stylizer.encoder.minimum_side
     levels = pyramid(size, settings, smallest=least)
