@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image as PillowImage
 
 import impasto
 
@@ -33,6 +34,7 @@ def pictures(tmp_path, monkeypatch, photo_file, painting_file):
         ("PHOTO", photo_file), ("PAINTING", painting_file), ("PAINTING2", painting_file)
     ]:  # fmt: skip
         (tmp_path / name).write_bytes(source.read_bytes())
+    PillowImage.linear_gradient("L").resize((40, 32)).save(tmp_path / "MASK", "png")
     return tmp_path
 
 
@@ -44,6 +46,7 @@ def test_there_are_commands_to_run():
 QUICK = {
     "stylize": ["--threads", "1", "--long-side", "32"],
     "recolor": ["--long-side", "32"],
+    "blend": ["--threads", "1", "--long-side", "32", "--steps", "2"],
     "texture": ["--threads", "1", "--size", "32x32", "--steps", "2"],
     "reconstruct": ["--threads", "1", "--long-side", "32", "--steps", "2"],
     "dream": ["--threads", "1", "--long-side", "32", "--steps", "2"],

@@ -42,7 +42,7 @@ def unpainted(monkeypatch, tmp_path, command):
     """Stop every command where it would begin to paint, with all its settings checked."""
     monkeypatch.chdir(tmp_path)
     assert command("examples", "pictures").code == 0
-    for module, name in ((cli, "paint"), (variations, "run"), (sheets, "paint_sheet")):
+    for module, name in ((cli, "paint"), (variations, "run"), (sheets, "_paint_sheet")):
         monkeypatch.setattr(module, name, lambda *_: None)
 
 
@@ -54,7 +54,7 @@ def test_commands_can_be_typed(line):
 def test_commands_have_settings_that_exist(unpainted, command):
     for line in COMMANDS:
         words = shlex.split(line)[1:]
-        if words[0] in ("stylize", "texture", "reconstruct", "dream"):
+        if words[0] in ("stylize", "blend", "texture", "reconstruct", "dream"):
             outcome = command(*words)
             assert outcome.code == 0, f"{line}: {outcome.err}"
 

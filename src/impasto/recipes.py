@@ -101,6 +101,17 @@ RECIPES: dict[str, Recipe] = {
         purpose="A finished picture in minutes on a plain CPU.",
         source="Gram matrices of Gatys et al. 2016, coarse to fine, with a box-constrained L-BFGS",
     ),
+    "print": Recipe(
+        purpose="Large prints: decided at small sizes, then refined, less and less, up to 2048 px.",
+        source="the objective of default; sizes as Gatys et al. 2017, section 5, and Crowson",
+        schedule={"long_side": 2048, "steps": 600, "step_decay": 1.0},
+    ),
+    "strokes": Recipe(
+        purpose="The fine strokes and colors of STYLE on the painting CONTENT: the result is a "
+        "style of coarse structure from one and fine strokes from the other.",
+        source="Gatys et al. 2017, arXiv 1611.07865, section 6, with the objective of default",
+        objective={"style_layers": ("relu1_1", "relu2_1")},
+    ),
     "neural-style": Recipe(
         purpose="The objective and the optimiser of neural-style 0.5.7, loss for loss.",
         source="neural-style 0.5.7 (PyPI), after Johnson 2015",
