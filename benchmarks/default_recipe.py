@@ -43,6 +43,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "moments": {"statistic": "moments"},
     "wasserstein": {"statistic": "wasserstein"},
     "sliced": {"statistic": "sliced"},
+    "histogram": {"statistic": "histogram"},
     "nearest": {"statistic": "nearest"},
     "stronger": {"style_weight": 40.0},
     "vgg16": {"network": "vgg16"},

@@ -314,6 +314,27 @@ def test_sliced_compares_quantiles_where_sizes_differ():
     assert_close(blended, [[[0.0, 5.5, 6.0]]], relative=1e-6)
 
 
+def test_histogram_equals_numpy():
+    statistic = STATISTICS["histogram"]
+    a, b = (columns(features(1, 4, 6, 5, seed=seed).relu()) for seed in (0, 1))
+    gram, aim = a @ a.T / 30, b @ b.T / 30
+    expected = ((gram - aim) ** 2).sum() / (aim**2).sum()
+    # The paper's way: match each channel's histogram, then measure how far its values moved.
+    matched = np.empty_like(a)
+    for channel, wanted in zip(range(4), b, strict=True):
+        matched[channel, np.argsort(a[channel])] = np.sort(wanted)
+    expected += ((a - matched) ** 2).sum() / (b**2).sum()
+    measured, target = (
+        statistic.measure(features(1, 4, 6, 5, seed=seed).relu()) for seed in (0, 1)
+    )
+    assert_close(statistic.distance(measured, target), expected, relative=1e-12)
+    # A painting of twice the pixels, all of them twice, is the same style.
+    twice = statistic.measure(features(1, 4, 6, 5, seed=1).relu().repeat(1, 1, 2, 1))
+    assert_close(statistic.distance(measured, twice), expected, relative=1e-12)
+    blended = statistic.blend([target, twice], [0.5, 0.5])
+    assert_close(statistic.distance(measured, blended), expected, relative=1e-12)
+
+
 def test_nearest_equals_numpy(monkeypatch):
     monkeypatch.setattr("impasto.distributions._CHUNK", 100)  # several chunks
     statistic = STATISTICS["nearest"]

@@ -31,7 +31,7 @@ _SHRINK = 0.25
 _RETRIES = 6
 # L-BFGS knows no scale before its second evaluation: the first step changes the average pixel
 # by at most this much of the range.
-_FIRST_STEP = 0.01
+_FIRST_STEP = 0.1
 
 # How much of each coarser band is added, and how many bands there are: docs/performance.md has
 # the figures.

@@ -27,7 +27,9 @@ NetworkName = Literal["vgg19", "vgg16"]
 ConventionName = Literal["auto", "caffe", "torchvision"]
 PoolingName = Literal["max", "average", "l2"]
 PaddingName = Literal["zero", "replicate"]
-StatisticName = Literal["gram", "shifted", "chained", "moments", "wasserstein", "sliced", "nearest"]
+StatisticName = Literal[
+    "gram", "shifted", "chained", "moments", "wasserstein", "sliced", "histogram", "nearest"
+]
 ContentFormName = Literal["mean", "relative", "gatys", "vgg16"]
 StyleFormName = Literal["mean", "relative", "gatys", "notebook", "vgg16"]
 WeightingName = Literal["given", "shares", "geometric"]

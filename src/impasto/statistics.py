@@ -20,7 +20,7 @@ from impasto.correlations import (
     gram_distance,
     gram_matrix,
 )
-from impasto.distributions import Moments, Nearest, Sliced, Wasserstein
+from impasto.distributions import Histogram, Moments, Nearest, Sliced, Wasserstein
 from impasto.settings import Settings
 
 __all__ = [
@@ -40,6 +40,7 @@ STATISTICS: dict[str, Statistic] = {
     "moments": Moments(),
     "wasserstein": Wasserstein(),
     "sliced": Sliced(),
+    "histogram": Histogram(),
     "nearest": Nearest(),
 }
 
