@@ -13,6 +13,6 @@ PHOTO = PICTURES / "neuschwanstein.jpg"
 STYLES = [PICTURES / "cafe_terrace_van_gogh.jpg", PICTURES / "langlois_bridge_van_gogh.jpg"]
 
 long_side = int(sys.argv[1]) if len(sys.argv) > 1 else 256
-# A weight for each style; 15 for both would be half and half.
-settings = impasto.Settings(long_side=long_side, steps=100, style_weight=(22.5, 7.5))
+# A weight for each style; 20 for both would be half and half.
+settings = impasto.Settings(long_side=long_side, steps=100, style_weight=(30, 10))
 impasto.stylize(PHOTO, STYLES, settings).save("blend_two_styles.png")

@@ -473,7 +473,9 @@ def test_what_is_measured_is_grey_where_only_luminance_is_painted(photo, paintin
 @pytest.mark.parametrize("init", ["content", "style", "noise"])
 @pytest.mark.parametrize("clamp", [True, False])
 def test_every_picture_of_a_luminance_run_has_the_photos_colors(init, clamp, photo, painting):
-    stylizer = Stylizer(Settings(**QUICK, color="luminance", init=init, clamp=clamp))
+    # The first step of a level can be a detour upwards, so there are more than two.
+    settings = Settings(**QUICK, color="luminance", init=init, clamp=clamp).replace(steps=8)
+    stylizer = Stylizer(settings)
     for step in stylizer.steps(photo, painting):
         assert_in_range(step.image)
         at_size = load_image(photo, long_side=max(step.image.shape))

@@ -213,7 +213,7 @@ def test_each_half_aims_at_and_is_measured_by_its_own_gram_matrix(photo, paintin
     guidance = Guidance(masks=[left, 1 - left], style_masks=[left_half(36, 32), None])
     terms = objective(
         stylizer, photo, [painting, painting.flip(2)], guidance,
-        style_layers=("relu1_1",), style_form="mean", style_weight=8.0,
+        style_layers=("relu1_1",), style_form="mean", style_weight=8.0, statistic="gram",
     )  # fmt: skip
     assert [part.weight for part in terms.targets.style] == [4.0, 4.0]
     features = stylizer.encoder(photo)["relu1_1"][0].double().numpy()

@@ -101,6 +101,7 @@ def test_total_variation_of_a_constant_is_zero():
 def test_objective_equals_numpy_from_exported_features(form, photo, painting):
     """The whole weighted sum, recomputed from the encoder's features alone."""
     settings = Settings(
+        statistic="gram",
         content_weight=2.0,
         style_weight=30.0,
         tv_weight=0.7,

@@ -99,7 +99,7 @@ _GATYS_SCHEDULE = {**_PLAIN_SCHEDULE, "init": "noise"}
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(
         purpose="A finished picture in minutes on a plain CPU.",
-        source="Gram matrices of Gatys et al. 2016, coarse to fine, with a box-constrained L-BFGS",
+        source="Gram matrices, means and deviations, coarse to fine, with a box-constrained L-BFGS",
     ),
     "print": Recipe(
         purpose="Large prints: decided at small sizes, then refined, less and less, up to 2048 px.",

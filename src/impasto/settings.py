@@ -146,7 +146,7 @@ class Settings:
         source="Novak & Nikulin 2016, for geometric",
     )
     statistic: StatisticName = _option(
-        "gram", "What is compared between the painting and the picture.", half="objective"
+        "moments", "What is compared between the painting and the picture.", half="objective"
     )
     activation_shift: float = _option(
         -1.0,
@@ -202,7 +202,7 @@ class Settings:
         1.0, "How much the photo counts.", half="objective", low=0, common=True
     )
     style_weight: PerStyle = _option(
-        15.0,
+        20.0,
         "How much the painting counts; of several: one number, or one for each.",
         half="objective",
         low=0,
