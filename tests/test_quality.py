@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers import border_excess, chroma_noise
-from impasto.apps.cli import DEMO_PAINTING, DEMO_PHOTO
+from impasto.apps.cli import DEMO_PAINTING, DEMO_PHOTO, EXAMPLES
 from impasto.images import load_image, resize
 from impasto.recipes import recipe_settings
 from impasto.stylizer import Stylizer
@@ -77,3 +77,12 @@ def test_preview_predicts_the_larger_picture():
     original = load_image(photo, long_side=128)
     between = (reduced - small.image).square().mean()
     assert between < (original - small.image).square().mean()
+
+
+@pytest.mark.slow
+def test_a_start_at_the_photo_is_left():
+    """A first step that is too small can stay there: the loss fell by 2 % instead of 90 %."""
+    settings = recipe_settings("gatys", schedule="default", long_side=112, coarsest=0, steps=60)
+    photo, painting = EXAMPLES / "astronaut.jpg", EXAMPLES / "langlois_bridge_van_gogh.jpg"
+    totals = [step.total for step in Stylizer(settings).steps(photo, painting)]
+    assert totals[-1] < totals[0] / 3
