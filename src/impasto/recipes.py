@@ -104,7 +104,7 @@ RECIPES: dict[str, Recipe] = {
     "print": Recipe(
         purpose="Large prints: decided at small sizes, then refined, less and less, up to 2048 px.",
         source="the objective of default; sizes as Gatys et al. 2017, section 5, and Crowson",
-        schedule={"long_side": 2048, "steps": 600, "step_decay": 1.0},
+        schedule={"long_side": 2048, "step_decay": 1.0},
     ),
     "strokes": Recipe(
         purpose="The fine strokes and colors of STYLE on the painting CONTENT: the result is a "

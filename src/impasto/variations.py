@@ -42,8 +42,11 @@ Target = Literal["content", "style"]
 
 # What each of them changes in the default settings. Adam, from little noise: with nothing to say
 # where what is, L-BFGS's long first steps stay in the picture.
-_CALM: Mapping[str, Any] = {"optimizer": "adam", "learning_rate": 0.03, "noise": 0.03}
-TEXTURE: Mapping[str, Any] = {**_CALM}
+# Both compare Gram matrices, as the papers do.
+_CALM: Mapping[str, Any] = {
+    "optimizer": "adam", "learning_rate": 0.03, "noise": 0.03, "statistic": "gram",
+}  # fmt: skip
+TEXTURE: Mapping[str, Any] = {**_CALM, "style_weight": 15.0}
 RECONSTRUCTION: Mapping[str, Any] = {**_CALM, "coarsest": 0, "tv_weight": 0.0, "chroma_weight": 0.0}
 
 

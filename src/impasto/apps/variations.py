@@ -63,9 +63,12 @@ _LOOP = (
 _STYLE = ("style_layers", "style_layer_weights", "style_weight", "style_scale")
 # What `impasto.variations` and `impasto.dreaming` change in the defaults, here without torch:
 # a test holds them together.
-TEXTURE: Mapping[str, Any] = {"optimizer": "adam", "learning_rate": 0.03, "noise": 0.03}
+_CALM: Mapping[str, Any] = {
+    "optimizer": "adam", "learning_rate": 0.03, "noise": 0.03, "statistic": "gram",
+}  # fmt: skip
+TEXTURE: Mapping[str, Any] = {**_CALM, "style_weight": 15.0}
 RECONSTRUCTION: Mapping[str, Any] = {
-    **TEXTURE,
+    **_CALM,
     "coarsest": 0,
     "tv_weight": 0.0,
     "chroma_weight": 0.0,
