@@ -508,7 +508,7 @@ def test_luminance_losses_fall(photo, painting):
 
 def test_a_picture_left_at_a_coarse_level_has_the_photos_colors(photo, painting):
     from impasto.inputs import load_inputs
-    from impasto.stylizer import finish
+    from impasto.pastiche import finish
 
     settings = Settings(**QUICK, color="luminance")
     first = next(iter(Stylizer(settings).steps(photo, painting)))

@@ -1,6 +1,6 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → dreaming → variations → stylizer → inputs → pyramid | optimize → losses → targets
+apps → dreaming → variations → stylizer → pastiche → inputs → pyramid | optimize → losses → targets
      → encoder | statistics | guidance → distributions | regions → correlations → films
      → images | color | weights | recipes → settings → layers → errors
 
@@ -25,6 +25,7 @@ LADDER = (
     ("dreaming",),
     ("variations",),
     ("stylizer",),
+    ("pastiche",),
     ("inputs",),
     ("pyramid", "optimize"),
     ("losses",),

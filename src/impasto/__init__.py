@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from impasto.images import Picture, load_image, load_picture, read_metadata, save_image
     from impasto.losses import Objective
     from impasto.optimize import Step
+    from impasto.pastiche import Pastiche
     from impasto.recipes import RECIPES, Recipe, recipe_settings
     from impasto.settings import Settings
     from impasto.statistics import STATISTICS, Statistic, gram_matrix
-    from impasto.stylizer import Pastiche, Stylizer, stylize
+    from impasto.stylizer import Stylizer, stylize
     from impasto.variations import reconstruct, texture
 
 __version__ = "0.1.0"
@@ -58,7 +59,8 @@ _HOMES = {
     "recipes": ("RECIPES", "Recipe", "recipe_settings"),
     "settings": ("Settings",),
     "statistics": ("STATISTICS", "Statistic", "gram_matrix"),
-    "stylizer": ("Pastiche", "Stylizer", "stylize"),
+    "pastiche": ("Pastiche",),
+    "stylizer": ("Stylizer", "stylize"),
     "variations": ("reconstruct", "texture"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

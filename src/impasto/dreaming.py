@@ -13,9 +13,10 @@ from impasto.errors import SettingsError
 from impasto.images import Source, load_picture, resize
 from impasto.inputs import enlarge, identity, load_inputs
 from impasto.optimize import Step, Terms, favour_coarse
+from impasto.pastiche import Pastiche
 from impasto.pyramid import Level
 from impasto.settings import Settings
-from impasto.stylizer import Pastiche, Stylizer
+from impasto.stylizer import Stylizer
 from impasto.variations import Variation
 
 __all__ = ["DREAM", "dream", "plan_dream"]

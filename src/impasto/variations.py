@@ -22,9 +22,10 @@ from impasto.inputs import identity, initial_image, load_inputs
 from impasto.layers import check_layer, layer_names
 from impasto.losses import Objective, chroma_planes
 from impasto.optimize import Step, Terms
+from impasto.pastiche import Pastiche, record
 from impasto.pyramid import Level, pyramid
 from impasto.settings import Settings
-from impasto.stylizer import Pastiche, Stylizer, record
+from impasto.stylizer import Stylizer
 from impasto.targets import Targets
 
 __all__ = [

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from impasto.images import Picture
     from impasto.inputs import Inputs
     from impasto.optimize import Step
+    from impasto.pastiche import Pastiche
     from impasto.pyramid import Level
-    from impasto.stylizer import Pastiche, Stylizer
+    from impasto.stylizer import Stylizer
 
 __all__ = [
     "INTERRUPTED",
@@ -145,7 +146,7 @@ def save_settings(job: Job, settings: Settings) -> None:
 
 def finish_run(ending: Ending, stylizer: Stylizer, inputs: Inputs) -> Pastiche:
     """Make the pastiche of a run's last image."""
-    from impasto.stylizer import finish
+    from impasto.pastiche import finish
 
     whole = finish(ending.image, inputs, stylizer.settings, ending.history)
     return replace(whole, finished=ending.finished)
@@ -275,7 +276,7 @@ def follow(
     from rich.console import Console
 
     from impasto.apps.progress import reporting
-    from impasto.stylizer import record
+    from impasto.pastiche import record
 
     history: list[Mapping[str, Any]] = []
     best: Step | None = None

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from impasto.inputs import Inputs
     from impasto.optimize import Step
+    from impasto.pastiche import Pastiche
     from impasto.pyramid import Level
-    from impasto.stylizer import Pastiche, Stylizer
+    from impasto.stylizer import Stylizer
 
 __all__ = ["LAYERS", "blend_shares", "paint_blends", "paint_layers"]
 
@@ -129,7 +130,7 @@ class _Blend:
         return self.stylizer.paint(self.inputs)
 
     def finish(self, image: Tensor, history: Sequence[Mapping[str, Any]]) -> Pastiche:
-        from impasto.stylizer import finish
+        from impasto.pastiche import finish
 
         return finish(image, self.inputs, self.settings, history)
 
@@ -161,7 +162,7 @@ def _paint_sheet(
     import torch
 
     from impasto.films import sheet
-    from impasto.stylizer import Pastiche
+    from impasto.pastiche import Pastiche
 
     start = time.perf_counter()
     with interruptible(job), memory_errors(settings.long_side):
