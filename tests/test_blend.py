@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from helpers import assert_clear_error
-from impasto.apps.sheets import blend_shares
+from impasto.apps.sheets import blend_shares, on_white
 from impasto.films import sheet
 from impasto.images import load_image, read_metadata
+from impasto.pastiche import Pastiche
 from impasto.settings import Settings
 from impasto.stylizer import stylize
 
@@ -39,10 +40,10 @@ def test_the_ends_of_a_row_are_the_styles_alone(
     words = ("blend", photo_file, painting_file, photo_file, "-o", out, "--count", 3, *SMALL)
     outcome = command(*words, "--json")
     assert outcome.code == 0, outcome.err
-    assert "2/3  50% / 50%" in outcome.err
+    assert "2/3  50:50" in outcome.err
     alone = [stylize(photo_file, style, QUICK).image for style in (painting_file, photo_file)]
     mixed = stylize(photo_file, [painting_file, photo_file], QUICK).image
-    captions = ("100% / 0%", "50% / 50%", "0% / 100%")
+    captions = ("100:0", "50:50", "0:100")
     expected = sheet([list(zip(captions, (alone[0], mixed, alone[1]), strict=True))])
     found = load_image(out)
     assert found.shape == expected.shape
@@ -70,3 +71,12 @@ def test_other_counts_of_styles(command, photo_file, painting_file, tmp_path):
         outcome = command("blend", photo_file, *styles, "-o", out)
         assert_clear_error(outcome, f"{len(styles)} styles: two make a row and four a grid")
     assert not out.exists()
+
+
+def test_what_is_transparent_is_white_on_a_sheet(photo):
+    alpha = torch.ones(1, 1, 32, 40)
+    alpha[..., :20] = 0
+    shown = on_white(Pastiche(photo, alpha, QUICK))
+    assert torch.equal(shown[..., :20], torch.ones(1, 3, 32, 20))
+    assert torch.equal(shown[..., 20:], photo[..., 20:])
+    assert on_white(Pastiche(photo, None, QUICK)) is photo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -126,6 +127,18 @@ def test_feathering_softens_the_edge_over_that_many_pixels_and_no_more():
     assert (row[24:] == 0).all()
     assert (row[16:23].diff() < 0).all()
     assert torch.equal(feathered(left_half(), 0), left_half())
+
+
+def test_feathering_is_two_means_over_squares_as_numpy_has_them():
+    mask = (torch.rand(1, 1, 20, 30, generator=torch.Generator().manual_seed(1)) > 0.5).float()
+    expected = mask[0, 0].double().numpy()
+    for _ in range(2):
+        padded = np.pad(expected, 3, mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7))
+        expected = windows.mean((2, 3))
+    assert_close(feathered(mask, 6)[0, 0], expected, relative=1e-6)
+    everywhere = feathered(mask, 1000)  # as quick as any other
+    assert 0 < float(everywhere.min()) < float(everywhere.max()) < 1
 
 
 def test_shares_are_what_each_part_paints():
@@ -432,7 +445,7 @@ def test_a_mask_of_one_pixel(tmp_path):
 
 
 BAD_MASKS = {
-    "black": (HALF * 0, r"mask.png is black all over: it leaves nothing to paint"),
+    "black": (HALF * 0, r"mask.png is black all over: it picks nothing"),
     "colored": (
         np.stack([HALF, HALF * 0, HALF], -1),
         r"mask.png is in color.*white paints.*regions",
@@ -458,6 +471,30 @@ def test_an_empty_file_and_a_mask_that_is_white_inverted(photo, tmp_path):
     white = saved(HALF * 0 + 255, tmp_path / "white.png")
     with pytest.raises(ImageError, match=r"white.png is white all over, which inverted is black"):
         load_mask("not:" + white, Picture(photo), "mask")
+
+
+def test_a_single_mask_needs_no_list(photo, painting, tmp_path):
+    path = saved(HALF, tmp_path / "mask.png")
+    pictures = Picture(photo), [Picture(painting)]
+    for mask in (path, tmp_path / "mask.png", left_half()[0, 0], HALF, PIL.Image.fromarray(HALF)):
+        (part,) = lay_out(Guidance(masks=mask), *pictures).parts
+        assert torch.equal(part.mask, left_half())
+    relative = (tmp_path / "mask.png").relative_to(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        (part,) = lay_out(Guidance(masks=Path(f"not:{relative}")), *pictures).parts
+    assert torch.equal(part.mask, 1 - left_half())
+    with pytest.raises(ImageError, match="not: wants the name of a picture"):
+        lay_out(Guidance(masks="not:"), *pictures)
+
+
+def test_a_mask_too_small_for_every_layer_is_an_error(photo, painting):
+    tiny = torch.zeros(1, 1, 32, 40)
+    tiny[..., 4:6, 4:6] = 1
+    settings = Settings(**QUICK, style_layers=LAYERS, guidance="inside").replace(long_side=40)
+    with pytest.raises(SettingsError, match=r"a mask of style 1 picks is too small .* simple"):
+        stylize(photo, painting, settings, guidance=Guidance(masks=tiny))
+    stylize(photo, painting, settings.replace(guidance="simple"), guidance=Guidance(masks=tiny))
 
 
 @pytest.mark.parametrize(
@@ -520,6 +557,26 @@ def test_a_region_gets_the_style_of_the_region_of_its_color(photo, painting):
     }
     painted = layout.painted((32, 40), 0)
     assert torch.equal(painted[0, 0, 0] > 0, torch.arange(40) < 20)
+
+
+def test_black_and_transparent_regions_are_not_painted(photo, painting):
+    own = color_map(RED, BLUE, BLACK, BLACK)
+    clear = np.dstack([own, np.full((32, 40), 255, np.uint8)])
+    clear[:, 10:20, 3] = 0  # the blue band
+    theirs = color_map(RED, BLUE, BLACK, size=(36, 32))
+    for regions, painted in ((own, 20), (clear, 10)):
+        guidance = Guidance(regions=regions, style_regions=theirs)
+        layout = lay_out(guidance, Picture(photo), [Picture(painting)])
+        row = layout.painted((32, 40), 0)[0, 0, 0]
+        assert torch.equal(row > 0, torch.arange(40) < painted)
+
+
+def test_a_small_region_is_kept(photo, painting):
+    own, theirs = color_map(RED, size=(128, 160)), color_map(RED, BLUE, size=(36, 32))
+    own[60:66, 60:66] = BLUE
+    guidance = Guidance(regions=own, style_regions=theirs)
+    layout = lay_out(guidance, Picture(photo), [Picture(painting)])
+    assert sorted(int(part.mask.sum()) for part in layout.parts) == [36, 128 * 160 - 36]
 
 
 def test_maps_with_smoothed_edges_and_of_jpeg_have_the_same_regions(photo, painting):
@@ -598,6 +655,21 @@ def test_maps_on_the_command_line(command, photo_file, painting_file, tmp_path):
     assert [each["name"] for each in noted["style_regions"]] == ["other.png"]
     before, after = pixels(photo_file), pixels(tmp_path / "out.png")
     assert np.array_equal(after[:, 20:], before[:, 20:])
+
+
+def test_weights_per_style_go_with_time_and_with_files(
+    command, photo_file, painting_file, tmp_path
+):
+    words = ("stylize", photo_file, painting_file, painting_file, "-q", "--json", "--threads", 1)
+    size = ("--long-side", 40, "--coarsest", 0)
+    weights = ("--style-weight", 22, "--style-weight", 8, "--style-scale", 1, "--style-scale", 0.9)
+    outcome = command(*words, "-o", tmp_path / "a.png", *weights, *size, "--time", "3s")
+    assert outcome.code == 0, outcome.err
+    (tmp_path / "s.toml").write_text("style_weight = [3, 9, 4]")
+    flags = ("--settings", tmp_path / "s.toml", "--style-weight", 5, "--style-weight", 6)
+    outcome = command(*words, "-o", tmp_path / "b.png", *flags, *size, "--steps", 2)
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["settings"]["style_weight"] == [5.0, 6.0]
 
 
 @pytest.mark.parametrize(

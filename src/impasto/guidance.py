@@ -8,6 +8,7 @@ every layer: the guides of Gatys et al. 2017 (arXiv 1611.07865), by which featur
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,22 +30,23 @@ class Guidance:
     """Which painting goes where, in pictures. White is yes, black is no, grey in between.
 
     Every list has one entry per painting, in their order, or none at all; None in it means
-    everywhere. A path that begins with "not:" means its picture with black and white exchanged.
+    everywhere. With one painting it can be the picture itself. A path that begins with "not:" means
+    its picture with black and white exchanged.
 
     Attributes:
         masks: where on the photo each painting's style goes. Pixels that no mask names are not
             painted: they stay the photo's.
         style_masks: what of each painting the style is taken from.
         regions: a map of the photo in flat colors, instead of masks; a region gets the style of
-            the region of the same color. Black without a counterpart is not painted.
+            the region of the same color. Black, and what is transparent, is not painted.
         style_regions: such a map of each painting.
         content_mask: where the photo is to be kept more closely, see `content_mask_weight`.
     """
 
-    masks: Sequence[Source | None] = ()
-    style_masks: Sequence[Source | None] = ()
+    masks: Source | Sequence[Source | None] = ()
+    style_masks: Source | Sequence[Source | None] = ()
     regions: Source | None = None
-    style_regions: Sequence[Source] = ()
+    style_regions: Source | Sequence[Source] = ()
     content_mask: Source | None = None
 
 
@@ -124,11 +126,15 @@ def lay_out(guidance: Guidance | None, photo: Picture, paintings: Sequence[Pictu
     content_mask = None
     if guidance.content_mask is not None:
         content_mask, inputs["content_mask"] = load_mask(guidance.content_mask, photo, "the photo")
-    if guidance.regions is not None or guidance.style_regions:
+    if guidance.regions is not None or _as_list(guidance.style_regions):
         parts = _parts_by_color(guidance, photo, paintings, inputs)
         return Layout(parts, content_mask, inputs)
-    masks = _per_style("mask", guidance.masks, [photo] * len(paintings), paintings, inputs)
-    style_masks = _per_style("style mask", guidance.style_masks, paintings, paintings, inputs)
+    masks = _per_style(
+        "mask", _as_list(guidance.masks), [photo] * len(paintings), paintings, inputs
+    )
+    style_masks = _per_style(
+        "style mask", _as_list(guidance.style_masks), paintings, paintings, inputs
+    )
     parts = tuple(
         Part(number, *both) for number, both in enumerate(zip(masks, style_masks, strict=True))
     )
@@ -137,17 +143,18 @@ def lay_out(guidance: Guidance | None, photo: Picture, paintings: Sequence[Pictu
 
 def _per_style(
     kind: str,
-    given: Sequence[Source | None],
+    given: Source | Sequence[Source | None],
     of: Sequence[Picture],
     paintings: Sequence[Picture],
     inputs: dict[str, Any],
 ) -> list[Tensor | None]:
     """Read one mask per painting; none given: everywhere."""
-    if not given:
+    sources = _as_list(given)
+    if not sources:
         return [None] * len(paintings)
-    check_pairs(kind, [_label(each) for each in given], [_name(each) for each in paintings])
+    check_pairs(kind, [_label(each) for each in sources], [_name(each) for each in paintings])
     masks, identities = [], []
-    for source, picture in zip(given, of, strict=True):
+    for source, picture in zip(sources, of, strict=True):
         mask, identity = (None, None) if source is None else load_mask(source, picture, kind)
         masks.append(mask)
         identities.append(identity)
@@ -155,10 +162,17 @@ def _per_style(
     return masks
 
 
+def _as_list(value: Any) -> list[Any]:
+    """Return a list of pictures, also where one stands for itself."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def _label(source: Source | None) -> str:
     if source is None:
         return "none"
-    return str(source) if isinstance(source, str) else str(getattr(source, "name", "a picture"))
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    return str(getattr(source, "name", "a picture"))
 
 
 def _name(picture: Picture) -> str:
@@ -172,9 +186,14 @@ def load_mask(source: Source, of: Picture, kind: str) -> tuple[Tensor, dict[str,
              and name, SHA-256 and whether it was inverted, for metadata.
     Raises:  ImageError: it cannot be read, has another shape, is colored, or is black all over.
     """
-    inverted = isinstance(source, str) and source.startswith(_NOT)
-    if isinstance(source, str) and inverted:
-        source = source.removeprefix(_NOT)
+    inverted = False
+    if isinstance(source, str | os.PathLike):
+        inverted = os.fspath(source).startswith(_NOT)
+        source = os.fspath(source).removeprefix(_NOT)
+        if not source:
+            raise ImageError(f"{kind}: {_NOT} wants the name of a picture behind it")
+    elif isinstance(source, Tensor) and source.ndim == 2:
+        source = source[None]
     picture = load_picture(source)
     name = picture.name or f"the {kind}"
     check_shape(picture, of, name)
@@ -192,7 +211,7 @@ def load_mask(source: Source, of: Picture, kind: str) -> tuple[Tensor, dict[str,
     mask = torch.where(mask < _NEARLY, 0.0, torch.where(mask > 1 - _NEARLY, 1.0, mask))
     if not bool(mask.any()):
         white = "is white all over, which inverted is black" if inverted else "is black all over"
-        raise ImageError(f"{name} {white}: it leaves nothing to paint; white is what to paint")
+        raise ImageError(f"{name} {white}: it picks nothing; what is white is picked")
     identity = {"name": picture.name, "sha256": picture.sha256}
     return mask, identity | ({"inverted": True} if inverted else {})
 
@@ -217,16 +236,16 @@ def _parts_by_color(
     guidance: Guidance, photo: Picture, paintings: Sequence[Picture], inputs: dict[str, Any]
 ) -> tuple[Part, ...]:
     """Pair the regions of the photo's map with those of the same color in the paintings' maps."""
-    if guidance.masks or guidance.style_masks:
+    if _as_list(guidance.masks) or _as_list(guidance.style_masks):
         raise SettingsError("masks and regions are two ways to say the same; give one of them")
     if guidance.regions is None:
         raise SettingsError("style_regions need regions: a map of the photo in the same colors")
     check_pairs(
         "map of regions",
-        [_label(each) for each in guidance.style_regions],
+        [_label(each) for each in _as_list(guidance.style_regions)],
         [_name(each) for each in paintings],
     )
-    maps = [load_picture(each) for each in (guidance.regions, *guidance.style_regions)]
+    maps = [load_picture(each) for each in (guidance.regions, *_as_list(guidance.style_regions))]
     for each, of in zip(maps, (photo, *paintings), strict=True):
         check_shape(each, of, each.name or "the map of regions")
     own, *others = (masks_by_color(each) for each in maps)
@@ -235,6 +254,7 @@ def _parts_by_color(
     parts = [
         Part(number, mask, there[match])
         for color, mask in own.items()
+        if not color.is_black
         for number, there in enumerate(others)
         if (match := color.nearest(there)) is not None
     ]
@@ -280,12 +300,19 @@ def feathered(mask: Tensor, feather: float) -> Tensor:
     reach = math.ceil(feather / 2)
     if reach < 1:
         return mask
-    side = 2 * reach + 1
+    soft = mask.double()
     for _ in range(2):
-        mask = functional.pad(mask, (reach,) * 4, mode="replicate")
-        mask = functional.avg_pool2d(mask, side, stride=1)
-    # Means by running sums leave rounding where all is 0 or 1.
-    return torch.where(mask < 1e-5, 0.0, torch.where(mask > 1 - 1e-5, 1.0, mask))
+        soft = _means(_means(soft, reach).transpose(2, 3), reach).transpose(2, 3)
+    # Differences of running sums leave rounding where all is 0 or 1.
+    soft = torch.where(soft < 1e-9, 0.0, torch.where(soft > 1 - 1e-9, 1.0, soft))
+    return soft.to(mask)
+
+
+def _means(mask: Tensor, reach: int) -> Tensor:
+    """Average each row over ± reach px, in a time that does not depend on reach."""
+    padded = functional.pad(mask, (reach + 1, reach, 0, 0), mode="replicate")
+    sums = padded.cumsum(-1)
+    return (sums[..., 2 * reach + 1 :] - sums[..., : -2 * reach - 1]) / (2 * reach + 1)
 
 
 def layer_guides(

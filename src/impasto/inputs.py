@@ -28,6 +28,7 @@ __all__ = [
     "initial_image",
     "load_inputs",
     "scaled_style",
+    "style_side",
 ]
 
 INITS = ("content", "style", "noise")

@@ -17,7 +17,7 @@ __all__ = ["Color", "masks_by_color"]
 
 _ALIKE = 40  # of 255, in every channel: what scaling and JPEG leave of one flat color
 _FLAT = 12  # of 255, between neighbours; where it changes faster, colors are blends at an edge
-_SMALLEST = 5e-3  # share of a map below which a color is no region but dirt
+_SMALLEST = 5e-4  # share of a map below which a color is no region but dirt
 _MOST = 16  # colors; a picture with more is a photo
 
 
@@ -50,12 +50,14 @@ class Color:
 def masks_by_color(picture: Picture) -> dict[Color, Tensor]:
     """Return a mask, (1, 1, H, W) of 0 and 1, for every flat color of a map.
 
-    Pixels of no color in particular, as at smoothed edges, go to the color that is nearest.
+    Pixels of no color in particular, as at smoothed edges, go to the color that is nearest; what is
+    transparent counts as black.
 
     Raises: ImageError: more than 16 colors.
     """
     height, width = picture.size
-    pixels = (picture.image[0] * 255).round().to(torch.uint8).flatten(1).T.numpy()  # (H·W, 3)
+    image = picture.image if picture.alpha is None else picture.image * (picture.alpha >= 0.5)
+    pixels = (image[0] * 255).round().to(torch.uint8).flatten(1).T.numpy()  # (H·W, 3)
     flat = pixels[_is_flat(pixels.reshape(height, width, 3)).reshape(-1)]
     colors, counts = np.unique(flat, axis=0, return_counts=True)
     palette = _palette(colors[np.argsort(-counts, kind="stable")])

@@ -203,7 +203,7 @@ class Settings:
     )
     style_weight: PerStyle = _option(
         20.0,
-        "How much the painting counts; of several: one number, or one for each.",
+        "How much the painting counts; of several, a number for each.",
         half="objective",
         low=0,
         common=True,
@@ -276,7 +276,7 @@ class Settings:
     style_scale: PerStyle = _option(
         1.0,
         "Size of the painting against the picture: small for fine strokes, large for broad "
-        "ones; of several: one number, or one for each. It is never enlarged beyond its own size.",
+        "ones; of several, a number for each. It is never enlarged beyond its own size.",
         half="schedule",
         low=0.01,
         high=100,

@@ -14,7 +14,14 @@ from impasto.encoder import Encoder
 from impasto.errors import DivergenceError, SettingsError, nearest_match
 from impasto.guidance import Guidance, fitted, layer_guides, layer_masks, shares
 from impasto.images import Picture, Source, fit, resize
-from impasto.inputs import Inputs, enlarge, initial_image, load_inputs, scaled_style
+from impasto.inputs import (
+    Inputs,
+    enlarge,
+    initial_image,
+    load_inputs,
+    scaled_style,
+    style_side,
+)
 from impasto.losses import TERMS, Objective, seen_layers
 from impasto.optimize import Step, Terms, optimize
 from impasto.pastiche import Pastiche, finish, record
@@ -89,6 +96,7 @@ class Stylizer:
     def paint(self, inputs: Inputs) -> Iterator[Step]:
         """Paint what was read already; see `steps`."""
         levels = self.levels(inputs.photo)
+        self._check_masks(inputs, levels[-1])
         pastiche = initial_image(inputs, self.settings, levels[0].size)
         done, seconds = 0, 0.0
         for number, level in enumerate(levels, 1):
@@ -156,6 +164,24 @@ class Stylizer:
             )
             targets.append(StyleTarget(measured, sum(blend), self._guides(mask, content)))
         return tuple(targets)
+
+    def _check_masks(self, inputs: Inputs, level: Level) -> None:
+        """Raise a SettingsError for a mask in which no layer has a position left."""
+        if not seen_layers(self.settings, "style"):
+            return
+        for part in inputs.layout.parts:
+            painting, scale = inputs.paintings[part.style], inputs.scales(self.settings)[part.style]
+            side = style_side(painting, level.long_side, scale)
+            for mask, size in (
+                (part.mask, level.size),
+                (part.style_mask, fit(painting.size, side)),
+            ):
+                if self._guides(mask, torch.empty(1, 3, *size)) == {}:
+                    raise SettingsError(
+                        f"guidance {self.settings.guidance}: what a mask of style "
+                        f"{part.style + 1} picks is too small for the style layers to see; try "
+                        "guidance simple, or all, or a larger picture"
+                    )
 
     def _scaled(self, inputs: Inputs, number: int, level: Level, content: Tensor) -> Tensor:
         painting, scale = inputs.paintings[number], inputs.scales(self.settings)[number]
@@ -240,30 +266,34 @@ class Stylizer:
                 on_step(step)
         return finish(step.image, inputs, self.settings, history)
 
-    def within(self, content: Picture, seconds: float, *, spent: float = 0.0) -> Settings:
+    def within(self, inputs: Inputs, seconds: float, *, spent: float = 0.0) -> Settings:
         """Choose steps for a time budget, from a step measured on this machine.
 
         Args:
-            content: the photo, for its proportions.
+            inputs: what is to be painted.
             seconds: the whole budget.
             spent: how much of it is gone already; measuring comes on top by itself.
 
         Raises: SettingsError: the time is too short for the size; says what would do.
         """
         start = time.perf_counter()
-        cost = self._seconds_per_megapixel(content)
+        cost = self._seconds_per_megapixel(inputs)
         spent += time.perf_counter() - start
         return steps_within(
-            content.size, self.settings, seconds=seconds, spent=spent, seconds_per_megapixel=cost
+            inputs.photo.size,
+            self.settings,
+            seconds=seconds,
+            spent=spent,
+            seconds_per_megapixel=cost,
         )
 
-    def _seconds_per_megapixel(self, content: Picture) -> float:
+    def _seconds_per_megapixel(self, inputs: Inputs) -> float:
+        content = inputs.photo
         # As large as affordable: the cost of some statistics grows faster than the picture.
         size = fit(content.size, min(self.settings.long_side, _TIMED_SIDE))
         size = (max(size[0], self.encoder.minimum_side), max(size[1], self.encoder.minimum_side))
         image = resize(content.image, size)
         level = Level(size, max(size), 3)
-        inputs = load_inputs(content, content, self.settings.replace(style_scale=1.0))
         objective = Objective(self.encoder, self.measure(inputs, level), self.settings)
         times = [step.seconds for step in self.descend(image, objective.by_layer, level)]
         return (times[-1] - times[0]) / (len(times) - 1) / (size[0] * size[1] / 1e6)

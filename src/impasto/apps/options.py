@@ -201,7 +201,9 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise SettingsError(f"{name}: {text!r} is not a number, or none") from error
+        raise SettingsError(
+            f"{name}: {text!r} is not a number, or none; for several styles the flag is repeated"
+        ) from error
 
 
 def gather_settings(
@@ -231,6 +233,8 @@ def pair_with_styles(
             continue
         shown = ["none" if each is None else f"{each:g}" for each in numbers]
         check_pairs(f"--{name.replace('_', '-')}", shown, [each.name for each in styles])
+        if None not in numbers:
+            continue
         own = base.per_style(name, len(numbers))
         paired[name] = tuple(
             old if new is None else new for old, new in zip(own, numbers, strict=True)

@@ -124,7 +124,7 @@ def paint(job: Job, settings: Settings) -> None:
         stylizer, inputs = _prepare(job, settings)
         if seconds is not None:
             spent = time.perf_counter() - start
-            stylizer.settings = stylizer.within(inputs.photo, seconds, spent=spent)
+            stylizer.settings = stylizer.within(inputs, seconds, spent=spent)
             job.note(f"{job.budget}: {_plan_text(stylizer, inputs.photo)}")
         levels = stylizer.levels(inputs.photo)
         save_settings(job, stylizer.settings)

@@ -198,7 +198,7 @@ def masks_of(guidance: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str
     def mask(noted: Mapping[str, Any] | None) -> str | None:
         if noted is None:
             return None
-        return ("not:" if noted.get("inverted") else "") + str(files[noted["sha256"]])
+        return ("not:" if noted.get("inverted") else "") + str(files[noted["sha256"]].absolute())
 
     return {
         name: [mask(each) for each in noted] if isinstance(noted, list) else mask(noted)

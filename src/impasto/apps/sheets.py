@@ -98,7 +98,7 @@ def paint_blends(job: Job, settings: Settings, count: int) -> None:
             weights = tuple(
                 share * number * weight for share, weight in zip(shares, own, strict=True)
             )
-            caption = " / ".join(f"{share:.0%}" for share in shares)
+            caption = ":".join(f"{100 * share:.0f}" for share in shares)
             blended = settings.replace(style_weight=weights)
             return _Cell(row, column, caption, lambda: _Blend(stylizer, inputs, blended))
 
@@ -150,6 +150,13 @@ def blend_shares(styles: int, count: int) -> list[list[tuple[float, ...]]]:
     ]
 
 
+def on_white(pastiche: Pastiche) -> Tensor:
+    """Return a picture as it looks on the white of a sheet."""
+    if pastiche.alpha is None:
+        return pastiche.image
+    return pastiche.image * pastiche.alpha + 1 - pastiche.alpha
+
+
 def _paint_sheet(
     job: Job,
     settings: Settings,
@@ -179,7 +186,7 @@ def _paint_sheet(
                 job.note(f"{len(images) + 1}/{len(cells)}  {cell.caption}")
                 ending = follow(plan.steps(), plan.levels, job)
                 history += ending.history
-                images[cell] = plan.finish(ending.image, ()).image
+                images[cell] = on_white(plan.finish(ending.image, ()))
             else:
                 images[cell] = torch.full_like(images[cells[0]], 0.8)
         rows: list[list[tuple[str, Tensor]]] = [[] for _ in range(1 + max(c.row for c in cells))]
