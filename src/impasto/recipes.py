@@ -103,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "print": Recipe(
         purpose="Large prints: decided at small sizes, then refined, less and less, up to 2048 px.",
-        source="the objective of default; sizes as Gatys et al. 2017, section 5, and Crowson",
+        source="the objective of default; sizes as Gatys et al. 2017, section 6, and Crowson",
         schedule={"long_side": 2048, "step_decay": 1.0},
     ),
     "strokes": Recipe(
