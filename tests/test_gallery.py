@@ -48,7 +48,7 @@ def unpainted(monkeypatch, tmp_path, command):
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_commands_can_be_typed(line):
-    parse(f"{line} --force")  # which scripts/gallery adds
+    assert parse(f"{line} --force").params["force"]  # which scripts/gallery adds
 
 
 def test_commands_have_settings_that_exist(unpainted, command):

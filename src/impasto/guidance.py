@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import ImageError, SettingsError, check_pairs
-from impasto.images import Picture, Source, fit, load_picture
+from impasto.images import Picture, Source, fit, identity, load_picture
 from impasto.layers import deepest, layer_names
 from impasto.regions import masks_by_color
 
@@ -125,16 +125,13 @@ def lay_out(guidance: Guidance | None, photo: Picture, paintings: Sequence[Pictu
     inputs: dict[str, Any] = {}
     content_mask = None
     if guidance.content_mask is not None:
-        content_mask, inputs["content_mask"] = load_mask(guidance.content_mask, photo, "the photo")
+        content_mask, noted = load_mask(guidance.content_mask, photo, "content mask")
+        inputs["content_mask"] = noted
     if guidance.regions is not None or _as_list(guidance.style_regions):
         parts = _parts_by_color(guidance, photo, paintings, inputs)
         return Layout(parts, content_mask, inputs)
-    masks = _per_style(
-        "mask", _as_list(guidance.masks), [photo] * len(paintings), paintings, inputs
-    )
-    style_masks = _per_style(
-        "style mask", _as_list(guidance.style_masks), paintings, paintings, inputs
-    )
+    masks = _per_style("mask", guidance.masks, [photo] * len(paintings), paintings, inputs)
+    style_masks = _per_style("style mask", guidance.style_masks, paintings, paintings, inputs)
     parts = tuple(
         Part(number, *both) for number, both in enumerate(zip(masks, style_masks, strict=True))
     )
@@ -155,9 +152,9 @@ def _per_style(
     check_pairs(kind, [_label(each) for each in sources], [_name(each) for each in paintings])
     masks, identities = [], []
     for source, picture in zip(sources, of, strict=True):
-        mask, identity = (None, None) if source is None else load_mask(source, picture, kind)
+        mask, noted = (None, None) if source is None else load_mask(source, picture, kind)
         masks.append(mask)
-        identities.append(identity)
+        identities.append(noted)
     inputs[kind.replace(" ", "_") + "s"] = identities
     return masks
 
@@ -212,8 +209,7 @@ def load_mask(source: Source, of: Picture, kind: str) -> tuple[Tensor, dict[str,
     if not bool(mask.any()):
         white = "is white all over, which inverted is black" if inverted else "is black all over"
         raise ImageError(f"{name} {white}: it picks nothing; what is white is picked")
-    identity = {"name": picture.name, "sha256": picture.sha256}
-    return mask, identity | ({"inverted": True} if inverted else {})
+    return mask, identity(picture) | ({"inverted": True} if inverted else {})
 
 
 _NOT = "not:"
@@ -240,17 +236,14 @@ def _parts_by_color(
         raise SettingsError("masks and regions are two ways to say the same; give one of them")
     if guidance.regions is None:
         raise SettingsError("style_regions need regions: a map of the photo in the same colors")
-    check_pairs(
-        "map of regions",
-        [_label(each) for each in _as_list(guidance.style_regions)],
-        [_name(each) for each in paintings],
-    )
-    maps = [load_picture(each) for each in (guidance.regions, *_as_list(guidance.style_regions))]
+    style_regions = _as_list(guidance.style_regions)
+    labels = [_label(each) for each in style_regions]
+    check_pairs("map of regions", labels, [_name(each) for each in paintings])
+    maps = [load_picture(each) for each in (guidance.regions, *style_regions)]
     for each, of in zip(maps, (photo, *paintings), strict=True):
         check_shape(each, of, each.name or "the map of regions")
     own, *others = (masks_by_color(each) for each in maps)
-    identities = [{"name": each.name, "sha256": each.sha256} for each in maps]
-    inputs["regions"], inputs["style_regions"] = identities[0], identities[1:]
+    inputs["regions"], *inputs["style_regions"] = map(identity, maps)
     parts = [
         Part(number, mask, there[match])
         for color, mask in own.items()

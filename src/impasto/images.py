@@ -39,6 +39,7 @@ __all__ = [
     "check_target",
     "check_writable",
     "fit",
+    "identity",
     "load_image",
     "load_picture",
     "read_metadata",
@@ -80,6 +81,11 @@ class Picture:
     def __repr__(self) -> str:
         height, width = self.size
         return f"<Picture {self.name or 'without a name'}, {width} x {height} px>"
+
+
+def identity(picture: Picture) -> dict[str, str | None]:
+    """Return what a picture is known by: its bare name and the SHA-256 of its file."""
+    return {"name": picture.name, "sha256": picture.sha256}
 
 
 Source = str | os.PathLike[str] | BinaryIO | PIL.Image.Image | npt.NDArray[Any] | Tensor | Picture

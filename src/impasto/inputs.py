@@ -13,7 +13,7 @@ from torch import Tensor
 from impasto.color import style_in_color
 from impasto.errors import ImageError, SettingsError, nearest_match
 from impasto.guidance import Guidance, Layout, lay_out
-from impasto.images import Picture, Source, fit, load_picture, resize
+from impasto.images import Picture, Source, fit, identity, load_picture, resize
 from impasto.layers import deepest, minimum_side
 from impasto.losses import seen_layers
 from impasto.pyramid import Level
@@ -24,7 +24,6 @@ __all__ = [
     "Inputs",
     "chosen_init",
     "enlarge",
-    "identity",
     "initial_image",
     "load_inputs",
     "scaled_style",
@@ -63,11 +62,6 @@ class Inputs:
             **self.layout.inputs,
         }
         return known if self.init is None else {**known, "init": identity(self.init)}
-
-
-def identity(picture: Picture) -> dict[str, str | None]:
-    """Return what a picture is known by: its bare name and the SHA-256 of its file."""
-    return {"name": picture.name, "sha256": picture.sha256}
 
 
 def load_inputs(

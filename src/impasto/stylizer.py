@@ -158,11 +158,11 @@ class Stylizer:
                 statistic=chosen_statistic(settings),
                 blend=blend,
                 guides=[
-                    self._guides(part.style_mask, image)
+                    self._guides(part.style_mask, (image.shape[-2], image.shape[-1]))
                     for part, image in zip(parts, images, strict=True)
                 ],
             )
-            targets.append(StyleTarget(measured, sum(blend), self._guides(mask, content)))
+            targets.append(StyleTarget(measured, sum(blend), self._guides(mask, level.size)))
         return tuple(targets)
 
     def _check_masks(self, inputs: Inputs, level: Level) -> None:
@@ -176,7 +176,7 @@ class Stylizer:
                 (part.mask, level.size),
                 (part.style_mask, fit(painting.size, side)),
             ):
-                if self._guides(mask, torch.empty(1, 3, *size)) == {}:
+                if self._guides(mask, size) == {}:
                     raise SettingsError(
                         f"guidance {self.settings.guidance}: what a mask of style "
                         f"{part.style + 1} picks is too small for the style layers to see; try "
@@ -188,13 +188,13 @@ class Stylizer:
         image = scaled_style(painting, level, self.settings, scale)
         return style_in_color(image, content, self.settings.color)
 
-    def _guides(self, mask: Tensor | None, image: Tensor) -> dict[str, Tensor] | None:
-        """Bring a mask to the size of its image, and to the grids of the style layers."""
+    def _guides(self, mask: Tensor | None, size: tuple[int, int]) -> dict[str, Tensor] | None:
+        """Bring a mask to the size (H, W) of its image, and to the grids of the style layers."""
         if mask is None:
             return None
         settings = self.settings
         guides = layer_guides(
-            fitted(mask, (image.shape[-2], image.shape[-1])),
+            fitted(mask, size),
             seen_layers(settings, "style"),
             network=settings.network,
             form=settings.guidance,
