@@ -130,13 +130,13 @@ class Peer:
         self.bin = build / "venv" / ("Scripts" if os.name == "nt" else "bin")
         self.work.mkdir(parents=True, exist_ok=True)
 
-    def install(self) -> None:
-        """Make the environment, or complete it."""
+    def install(self, more: Sequence[str] = ()) -> None:
+        """Make the environment, or complete it; `more` are packages that need nothing else."""
         if not (self.bin.parent / "pyvenv.cfg").exists():
             venv.create(self.bin.parent, symlinks=os.name != "nt", with_pip=True)
         pip = [self.bin / "python", "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, TORCH, "numpy", "Pillow"], check=True)
-        subprocess.run([*pip, "--no-deps", PEER], check=True)  # its torchvision is ours
+        subprocess.run([*pip, "--no-deps", PEER, *more], check=True)  # its torchvision is ours
         where = "import sysconfig; print(sysconfig.get_path('purelib'))"
         stand_in = Path(self._python(where)) / "torchvision"
         (stand_in / "transforms").mkdir(parents=True, exist_ok=True)
