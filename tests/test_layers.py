@@ -1,8 +1,8 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
 apps → dreaming → variations → stylizer → pastiche → inputs → pyramid | optimize → losses → targets
-     → encoder | statistics | guidance → distributions | regions → correlations → films
-     → images | color | weights | recipes → settings → layers → errors
+     → encoder | statistics | guidance → convolution | distributions | regions → correlations
+     → films → images | color | weights | recipes → settings → layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -31,7 +31,7 @@ LADDER = (
     ("losses",),
     ("targets",),
     ("encoder", "statistics", "guidance"),
-    ("distributions", "regions"),  # in the back of statistics and of guidance
+    ("convolution", "distributions", "regions"),  # in the back of those three
     ("correlations",),
     ("films",),
     ("images", "color", "weights", "recipes"),

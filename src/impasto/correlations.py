@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -53,6 +53,12 @@ class Statistic(ABC):
     @abstractmethod
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
         """Compare two descriptions: a scalar ≥ 0, and 0 where they are equal."""
+
+    def compare(
+        self, maps: Sequence[Tensor], target: Tensor, guide: Tensor | None = None
+    ) -> Tensor:
+        """Measure features and compare them with a target: a scalar, differentiable by them."""
+        return self.distance(self.measure(*maps, guide=guide), target)
 
     def blend(self, targets: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         """Return what several paintings have in common: the weighted mean, weights of sum 1.
@@ -115,8 +121,19 @@ class Summed(Statistic):
         """Describe a whole at once."""
         return self.finish(self.accumulate(*maps, guide=guide))
 
+    def compare(
+        self, maps: Sequence[Tensor], target: Tensor, guide: Tensor | None = None
+    ) -> Tensor:
+        """Compare as any statistic does, but go back by the closed form, in half the time."""
+        loss: Tensor = _Compared.apply(self, target, guide, *maps)  # type: ignore[no-untyped-call]
+        return loss
+
     def pull(self, sums: Sums, target: Tensor) -> Sums:
         """Differentiate the distance of a whole by its sums."""
+        return self.distance_and_pull(sums, target)[1]
+
+    def distance_and_pull(self, sums: Sums, target: Tensor) -> tuple[Tensor, Sums]:
+        """Return the distance of a whole, a scalar, and what it is differentiated by its sums."""
         products = sums.products.detach().requires_grad_()
         totals = sums.totals.detach().requires_grad_()
         with torch.enable_grad():
@@ -124,7 +141,7 @@ class Summed(Statistic):
         on_products, on_totals = torch.autograd.grad(
             loss, (products, totals), materialize_grads=True
         )
-        return Sums(on_products, on_totals, sums.count)
+        return loss.detach(), Sums(on_products, on_totals, sums.count)
 
     def gradient(
         self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
@@ -134,9 +151,34 @@ class Summed(Statistic):
         With D and d the pulls on Σ g² X Xᵀ and Σ g² X, it is g² ((D + Dᵀ) X + d) at every position.
         """
         (features,) = maps
-        slope = (pull.products + pull.products.transpose(1, 2)) @ features.flatten(2)
-        slope = (slope + pull.totals[..., None]).view_as(features)
+        both = pull.products + pull.products.transpose(1, 2)
+        slope = torch.baddbmm(pull.totals[..., None], both, features.flatten(2))
+        slope = slope.view_as(features)
         return (slope if guide is None else slope * guide.square(),)
+
+
+class _Compared(torch.autograd.Function):
+    """The distance of features' sums from a target, with the closed-form gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, statistic: Summed, target: Tensor, guide: Tensor | None, *maps: Tensor
+    ) -> Tensor:
+        sums = statistic.accumulate(*maps, guide=guide)
+        loss, pull = statistic.distance_and_pull(sums, target)
+        ctx.statistic, ctx.guided, ctx.count = statistic, guide is not None, pull.count
+        ctx.save_for_backward(
+            pull.products, pull.totals, *(() if guide is None else (guide,)), *maps
+        )
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        products, totals, *rest = ctx.saved_tensors
+        guide = rest.pop(0) if ctx.guided else None
+        pull = Sums(products * slope, totals * slope, ctx.count)
+        return (None, None, None, *ctx.statistic.gradient(pull, *rest, guide=guide))
 
 
 def gram_matrix(features: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from impasto.convolution import Convolution, max_pool
 from impasto.errors import SettingsError, ShapeError, WeightsError
 from impasto.layers import check_layer, deepest, layer_names, minimum_side
 from impasto.weights import VGGWeights, load_mean_activations, load_weights
@@ -54,6 +55,8 @@ class Encoder(nn.Module):
             or "extended": every convolution sees what is nearest, as if there were no border.
         pixel_range: the value that white has before the mean color is subtracted, for weights
             of the caffe convention: 255; neural-style multiplies by 256.
+        exact: let features take nothing, not even rounding errors, from a pixel that they do not
+            see, and the other way round. Without it, faster (see `impasto.convolution`).
 
     Raises:
         SettingsError: an unknown network or layer, with the nearest match.
@@ -72,6 +75,7 @@ class Encoder(nn.Module):
         pooling_rescaled: bool = False,
         padding: str = "replicate",
         pixel_range: float = 255.0,
+        exact: bool = False,
     ) -> None:
         super().__init__()
         for name in layers:
@@ -82,6 +86,7 @@ class Encoder(nn.Module):
         self.layers = tuple(sorted(set(layers), key=order.index))
         self.pooling = pooling
         self.padding = padding
+        self.exact = exact
         self.pooling_gain = _POOLING_GAIN.get(pooling, 1.0) if pooling_rescaled else 1.0
         self._path = order[: last + 1]
         if not isinstance(weights, VGGWeights):
@@ -94,6 +99,7 @@ class Encoder(nn.Module):
             weights = load_weights(network, weights, convention=convention, last=convs[-1])
         if weights.network != network:
             raise WeightsError(f"these are weights of {weights.network}; asked for {network}")
+        self._convolutions: dict[str, Convolution] = {}
         self._store(weights, normalised)
         if weights.convention == "caffe":
             self._scale: tuple[float, ...] = (pixel_range,) * 3
@@ -147,29 +153,40 @@ class Encoder(nn.Module):
         scale, shift = image.new_tensor(self._scale), image.new_tensor(self._shift)
         x = image * scale.view(1, 3, 1, 1) - shift.view(1, 3, 1, 1)
         features: dict[str, Tensor] = {}
-        for name in self._path:
+        rectified = False
+        for name, following in zip(self._path, (*self._path[1:], ""), strict=True):
             if name.startswith("conv"):
-                x = self._convolve(name, x)
+                # One pass for both, unless what lies between is asked for.
+                rectified = following.startswith("relu") and name not in self.layers
+                x = self._convolve(name, x, rectify=rectified)
             elif name.startswith("relu"):
-                x = functional.relu(x)
+                x = x if rectified else functional.relu(x)
             else:
                 x = self._pool(x)
             if name in self.layers:
                 features[name] = x
         return features
 
-    def _convolve(self, name: str, x: Tensor) -> Tensor:
-        weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+    def _convolve(self, name: str, x: Tensor, *, rectify: bool) -> Tensor:
+        convolution = self._convolution(name)
         mode = _PADDED_EVERYWHERE.get(self.padding)
         if name == "conv1_1" and self.padding == "replicate":
             mode = "replicate"
-        if mode is not None:
-            return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode=mode), weight, bias)
-        return functional.conv2d(x, weight, bias, padding=1)
+        if mode is None:
+            return convolution(x, rectify=rectify)
+        framed = functional.pad(x, (1, 1, 1, 1), mode=mode)
+        return convolution(framed, rectify=rectify, padding=0)
+
+    def _convolution(self, name: str) -> Convolution:
+        weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+        known = self._convolutions.get(name)
+        if known is None or known.weight is not weight:  # new where the filters were moved
+            known = self._convolutions[name] = Convolution(weight, bias, exact=self.exact)
+        return known
 
     def _pool(self, x: Tensor) -> Tensor:
         if self.pooling == "max":
-            return functional.max_pool2d(x, 2)
+            return functional.max_pool2d(x, 2) if self.exact else max_pool(x)
         if self.pooling == "average":
             return functional.avg_pool2d(x, 2) * self.pooling_gain
         # The small number keeps the root's gradient finite where all four inputs are 0.

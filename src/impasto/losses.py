@@ -144,8 +144,7 @@ class Objective(nn.Module):
         maps = self._watched(weight, [features[each] for each in self._inputs[name]])
         guide = None if part.guides is None else part.guides[name]
         factor = style_factor(self.settings.style_form, maps)
-        measured = self.statistic.measure(*maps, guide=guide)
-        return weight * factor * self.statistic.distance(measured, part.layers[name])
+        return weight * factor * self.statistic.compare(maps, part.layers[name], guide)
 
     def _watched(self, weight: float, maps: Sequence[Tensor]) -> Sequence[Tensor]:
         return normalise_gradient(weight, *maps) if self.settings.normalise_gradients else maps

@@ -67,6 +67,8 @@ class Stylizer:
             pooling_rescaled=self.settings.pooling_rescaled,
             padding=self.settings.padding,
             pixel_range=self.settings.pixel_range,
+            exact=self.settings.guidance
+            == "inside",  # which promises that nothing is pulled outside
         ).to(self.device)
 
     def steps(

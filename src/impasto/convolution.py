@@ -1,0 +1,347 @@
+"""VGG's convolutions and pooling, as fast as this machine can do them.
+
+On a CPU nearly all of a step is convolutions. `kernels.c` computes them with a quarter of the
+multiplications (Winograd's F(4 × 4, 3 × 3); Lavin & Gray, CVPR 2016), fused with bias and ReLU,
+forward and backward. It is compiled when first needed, for the very processor it runs on, kept in
+the user's cache and held against torch's own convolution before it is trusted. Where there is no C
+compiler, or on a GPU, or in float64, torch's own serves.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.weights import default_cache_dir
+
+__all__ = ["Convolution", "compiled_kernel", "max_pool"]
+
+_SOURCE = Path(__file__).with_name("kernels.c")
+# In this order; the first set that the compiler knows is taken. OpenMP only on Linux, where the
+# library of threads is the one that torch has loaded already.
+_OPTIMISED = ("-O3", "-shared", "-fPIC")
+_FLAGS = (
+    *([(*_OPTIMISED, "-march=native", "-fopenmp")] if sys.platform == "linux" else []),
+    (*_OPTIMISED, "-march=native"),
+    (*_OPTIMISED, "-mcpu=native"),
+    _OPTIMISED,
+)
+_COMPILE_SECONDS = 60
+# G of F(4 × 4, 3 × 3): filters → their values at the points 0, ±1, ±2 and ∞.
+_FILTER_TRANSFORM = torch.tensor(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ],
+    dtype=torch.float64,
+)
+# How far the kernel may be from float64, relative to the largest value, to be trusted: some ten
+# times what rounding makes of 64 channels.
+_TRUSTED = 1e-4
+
+
+class Convolution:
+    """One 3 × 3 convolution with frozen filters, with or without a ReLU behind it.
+
+    Args:
+        weight: (C′, C, 3, 3).
+        bias: (C′,).
+        exact: never by the kernel, whose rounding errors reach up to three pixels further than
+            the filters do: of the order of 1e-7 of the largest value.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, *, exact: bool = False) -> None:
+        self.weight = weight
+        self.bias = bias
+        self.exact = exact
+        self._packed: dict[str, Tensor] = {}
+
+    def __call__(self, x: Tensor, *, rectify: bool, padding: int = 1) -> Tensor:
+        """Convolve (B, C, H, W), differentiable by x.
+
+        Args:
+            rectify: whether a ReLU follows.
+            padding: how many zeros lie around: 1, or 0 where a frame is there already.
+        """
+        if self.exact or not _is_for_kernel(x):
+            y = functional.conv2d(x, self.weight, self.bias, padding=padding)
+            return functional.relu(y) if rectify else y
+        result: Tensor = _Convolved.apply(x, self, rectify, padding)  # type: ignore[no-untyped-call]
+        return result
+
+    def packed(self, direction: str, kernel: Kernel) -> Tensor:
+        """Return the filters as the kernel reads them, for "forward" or "backward"."""
+        if direction not in self._packed:
+            weight = self.weight
+            if direction == "backward":
+                weight = weight.transpose(0, 1).flip(2, 3)
+            self._packed[direction] = kernel.pack(weight)
+        return self._packed[direction]
+
+
+class _Convolved(torch.autograd.Function):
+    """Keeps the output only, which the next layer keeps anyway."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: Convolution, rectify: bool, padding: int) -> Tensor:
+        ctx.kernel, ctx.layer, ctx.padding = _kernel(), layer, padding
+        filters = layer.packed("forward", ctx.kernel)
+        y: Tensor = ctx.kernel.convolve(
+            x, filters, layer.bias, outputs=layer.weight.shape[0], padding=padding, rectify=rectify
+        )
+        ctx.save_for_backward(*([y] if rectify else []))
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:
+        (output,) = ctx.saved_tensors or (None,)
+        filters = ctx.layer.packed("backward", ctx.kernel)
+        inputs, padding = ctx.layer.weight.shape[1], 2 - ctx.padding
+        by_x = ctx.kernel.convolve(
+            slope, filters, None, outputs=inputs, padding=padding, mask=output
+        )
+        return by_x, None, None, None
+
+
+def max_pool(x: Tensor) -> Tensor:
+    """Return the largest of each 2 × 2 of (B, C, H, W); differentiable by x."""
+    if not _is_for_kernel(x):
+        return functional.max_pool2d(x, 2)
+    result: Tensor = _Pooled.apply(x)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Pooled(torch.autograd.Function):
+    """Keeps the input, which the layer before keeps anyway, instead of which one was largest."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return _kernel().pool(x)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        return _kernel().pool(ctx.saved_tensors[0], slope)
+
+
+def _is_for_kernel(x: Tensor) -> bool:
+    return x.dtype == torch.float32 and x.device.type == "cpu" and compiled_kernel() is not None
+
+
+def _kernel() -> Kernel:
+    kernel = compiled_kernel()
+    if kernel is None:
+        raise RuntimeError("no compiled kernel")  # its callers have asked for it before
+    return kernel
+
+
+class Kernel:
+    """The compiled `kernels.c`."""
+
+    def __init__(self, path: Path) -> None:
+        self._library = ctypes.CDLL(str(path))
+        self._library.winograd_scratch.restype = ctypes.c_long
+        for name in ("winograd_convolve", "pool"):
+            getattr(self._library, name).restype = None
+        self._rows: int = self._library.winograd_rows()
+        self._own = threading.local()
+
+    def pack(self, weight: Tensor) -> Tensor:
+        """Transform filters (C′, C, 3, 3) and lay them out as the kernel reads them."""
+        transform = _FILTER_TRANSFORM
+        outputs, inputs = weight.shape[:2]
+        transformed = transform @ weight.double() @ transform.T  # (C′, C, 6, 6)
+        places = transformed.permute(2, 3, 0, 1).reshape(36, outputs, inputs)
+        places = functional.pad(places, (0, 0, 0, -outputs % self._rows))
+        panels = places.reshape(36, -1, self._rows, inputs).transpose(2, 3)
+        return panels.to(torch.float32).contiguous()
+
+    def convolve(
+        self,
+        x: Tensor,
+        filters: Tensor,
+        bias: Tensor | None,
+        *,
+        outputs: int,
+        padding: int = 1,
+        mask: Tensor | None = None,
+        rectify: bool = False,
+    ) -> Tensor:
+        """Convolve (B, C, H, W), where mask > 0, with packed filters; → (B, outputs, H′, W′)."""
+        x, mask = x.contiguous(), None if mask is None else mask.contiguous()
+        inputs, height, width = x.shape[1:]
+        grown = 2 * padding - 2
+        result = x.new_empty((x.shape[0], outputs, height + grown, width + grown))
+        shape = (ctypes.c_long * 6)(inputs, outputs, height, width, padding, rectify)
+        workers = torch.get_num_threads()
+        scratch = self._scratch(self._library.winograd_scratch(shape), workers)
+        for number in range(x.shape[0]):
+            pointers = (x[number], None if mask is None else mask[number], filters, bias,
+                        result[number])  # fmt: skip
+            self._work(
+                "winograd_convolve", [shape, *map(_address, pointers)], workers, list(scratch)
+            )
+        return result
+
+    def pool(self, x: Tensor, slope: Tensor | None = None) -> Tensor:
+        """Return the largest of each 2 × 2 of (B, C, H, W), or with a slope, the gradient by x."""
+        x, slope = x.contiguous(), None if slope is None else slope.contiguous()
+        *planes, height, width = x.shape
+        shape = x.shape if slope is not None else (*planes, height // 2, width // 2)
+        result = x.new_empty(shape)
+        sizes = map(ctypes.c_long, (math.prod(planes), height, width))
+        self._work("pool", [*map(_address, (x, slope, result)), *sizes], torch.get_num_threads())
+        return result
+
+    def _work(
+        self,
+        name: str,
+        arguments: Sequence[Any],
+        workers: int,
+        scratch: Sequence[Tensor] = (),
+    ) -> None:
+        """Do something by as many workers: OpenMP's threads, or else Python's."""
+        own = [_address(scratch[0])] if scratch else []
+        together = getattr(self._library, f"{name}_together")
+        if together(*arguments, *own, ctypes.c_int(workers)):
+            return
+        alone = getattr(self._library, name)
+
+        def work(worker: int) -> None:
+            own = [_address(scratch[worker])] if scratch else []
+            alone(*arguments, *own, ctypes.c_int(worker), ctypes.c_int(workers))
+
+        others = [_pool(workers).submit(work, worker) for worker in range(1, workers)]
+        work(0)
+        for other in others:
+            other.result()
+
+    def _scratch(self, each: int, workers: int) -> Tensor:
+        """Return room for the workers, (workers, each), kept for this thread's next call."""
+        kept: Tensor | None = getattr(self._own, "scratch", None)
+        if kept is None or kept.numel() < workers * each:
+            kept = self._own.scratch = torch.empty(workers * each)
+        return kept[: workers * each].view(workers, each)
+
+
+def _address(tensor: Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+@functools.cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="impasto-convolution")
+
+
+# ---- compiling ----------------------------------------------------------------------------------
+
+
+@functools.cache
+def compiled_kernel() -> Kernel | None:
+    """Return the kernel for this machine; None where it cannot be had, or is not trusted.
+
+    IMPASTO_KERNEL=off in the environment goes without.
+    """
+    if os.environ.get("IMPASTO_KERNEL", "").lower() == "off":
+        return None
+    for compiler in _compilers():
+        for flags in _FLAGS:
+            path = _compile(compiler, flags)
+            if path is not None:
+                kernel = _loaded(path)
+                if kernel is not None:
+                    return kernel
+    return None
+
+
+def _compilers() -> list[tuple[str, ...]]:
+    """List the commands that may compile C: $CC, the usual names, and the one of ziglang's wheel."""
+    named = os.environ.get("CC", "").split()
+    found = [tuple(named)] if named and shutil.which(named[0]) else []
+    found += [(path,) for name in ("cc", "gcc", "clang") if (path := shutil.which(name))]
+    if importlib.util.find_spec("ziglang"):
+        found.append((sys.executable, "-m", "ziglang", "cc"))
+    return found
+
+
+def _compile(compiler: tuple[str, ...], flags: tuple[str, ...]) -> Path | None:
+    """Compile the kernel, or find it where it was compiled before; None where that fails."""
+    described = "\n".join([_SOURCE.read_text(), *compiler, *flags, _processor()])
+    name = f"kernels-{hashlib.sha256(described.encode()).hexdigest()[:16]}.so"
+    for folder in (default_cache_dir(), Path(tempfile.gettempdir()) / f"impasto-{_user()}"):
+        target = folder / name
+        if target.is_file():
+            return target
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryDirectory(dir=folder) as own:
+                made = Path(own) / name
+                command = [*compiler, *flags, str(_SOURCE), "-o", str(made)]
+                done = subprocess.run(
+                    command, capture_output=True, check=False, timeout=_COMPILE_SECONDS
+                )
+                if done.returncode or not made.is_file():
+                    return None
+                made.replace(target)  # whole, whoever else compiles at the same time
+            return target
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+    return None
+
+
+def _user() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else "user"
+
+
+def _processor() -> str:
+    """Tell processors apart that a cache in a shared home must not mix up."""
+    known = [platform.machine(), platform.processor()]
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("flags", "Features")):
+                return "\n".join([*known, line])
+    except OSError:
+        pass
+    return "\n".join(known)
+
+
+def _loaded(path: Path) -> Kernel | None:
+    """Load a kernel and hold it against torch's own convolution; None where they disagree."""
+    try:
+        kernel = Kernel(path)
+    except (OSError, AttributeError):
+        return None
+    generator = torch.Generator().manual_seed(0)
+    x, mask = torch.randn((2, 1, 64, 27, 35), generator=generator)
+    weight = torch.randn((64, 64, 3, 3), generator=generator)
+    bias = torch.randn(64, generator=generator)
+    expected = functional.conv2d(
+        (x * (mask > 0)).double(), weight.double(), bias.double(), padding=1
+    )
+    found = kernel.convolve(x, kernel.pack(weight), bias, outputs=64, mask=mask)
+    apart = float((found - expected).abs().max() / expected.abs().max())
+    return kernel if apart < _TRUSTED else None

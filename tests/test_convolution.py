@@ -1,0 +1,194 @@
+"""The compiled kernel against torch in float64, and what happens where it cannot be had."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from helpers import assert_close
+from impasto import convolution
+from impasto.convolution import Convolution, Kernel, compiled_kernel, max_pool
+from impasto.encoder import Encoder
+
+# (channels in, channels out, height, width): odd ones, less than a tile, and blocks that end
+# in the middle of a row of tiles.
+SHAPES = [
+    (3, 64, 37, 53), (64, 3, 37, 53), (16, 16, 1, 1), (5, 9, 7, 2), (64, 64, 4, 400),
+    (64, 128, 90, 61), (32, 24, 11, 16), (8, 8, 129, 131),
+]  # fmt: skip
+
+
+@pytest.fixture
+def kernel() -> Kernel:
+    found = compiled_kernel()
+    if found is None:
+        pytest.skip("no C compiler on this machine")
+    return found
+
+
+@pytest.fixture
+def fresh_cache(monkeypatch, tmp_path):
+    """An empty cache, and a kernel that is looked for anew, then and afterwards."""
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    compiled_kernel.cache_clear()
+    yield tmp_path
+    compiled_kernel.cache_clear()
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def layer(inputs: int, outputs: int) -> Convolution:
+    weight = draw(outputs, inputs, 3, 3, seed=1) / (9 * inputs) ** 0.5
+    return Convolution(weight, draw(outputs, seed=2))
+
+
+def in_float64(x: Tensor, conv: Convolution, rectify: bool, padding: int) -> Tensor:
+    y = functional.conv2d(x, conv.weight.double(), conv.bias.double(), padding=padding)
+    return functional.relu(y) if rectify else y
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rectify", [False, True])
+def test_convolution_equals_float64(kernel, shape, rectify):
+    inputs, outputs, height, width = shape
+    conv, x = layer(inputs, outputs), draw(1, inputs, height, width)
+    expected = in_float64(x.double(), conv, rectify, 1)
+    assert_close(conv(x, rectify=rectify), expected, relative=3e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("padding", [0, 1])
+def test_its_gradient_equals_float64(kernel, shape, padding):
+    inputs, outputs, height, width = shape
+    height, width = max(height, 3), max(width, 3)
+    conv, x = layer(inputs, outputs), draw(1, inputs, height, width).requires_grad_()
+    wide = x.detach().double().requires_grad_()
+    y, reference = conv(x, rectify=True, padding=padding), in_float64(wide, conv, True, padding)
+    # Where the sum is as good as 0 the ReLU may fall either way: nothing flows back from there.
+    slope = draw(*y.shape, seed=3) * (reference.detach().abs() > 1e-4)
+    (gradient,) = torch.autograd.grad(y, x, slope)
+    (expected,) = torch.autograd.grad(reference, wide, slope.double())
+    assert_close(gradient, expected, relative=3e-5)
+
+
+def test_a_batch_is_its_pictures(kernel):
+    conv, x = layer(8, 16), draw(3, 8, 21, 18)
+    each = torch.cat([conv(picture[None], rectify=True) for picture in x])
+    assert torch.equal(conv(x, rectify=True), each)
+
+
+def test_layouts_in_memory_do_not_matter(kernel):
+    conv, x = layer(8, 16), draw(1, 8, 21, 18)
+    strided = x.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(conv(strided, rectify=True), conv(x, rectify=True))
+
+
+@pytest.mark.parametrize("size", [(8, 10), (9, 11), (2, 3), (64, 33)])
+def test_pooling_is_torchs(kernel, size):
+    x = draw(2, 5, *size).round(decimals=1).requires_grad_()  # rounded: with many ties
+    ours, theirs = max_pool(x), functional.max_pool2d(x, 2)
+    assert torch.equal(ours, theirs)
+    slope = draw(*ours.shape, seed=1)
+    (gradient,), (expected,) = (torch.autograd.grad(y, x, slope) for y in (ours, theirs))
+    assert torch.equal(gradient, expected)
+
+
+def test_threads_do_not_change_a_bit(kernel):
+    conv, x = layer(64, 64), draw(1, 64, 61, 47)
+    threads = torch.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append(conv(x, rectify=True))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+def test_several_threads_of_python_can_use_it_at_once(kernel):
+    conv, pictures = layer(64, 64), [draw(1, 64, 40, 52, seed=seed) for seed in range(8)]
+    alone = [conv(picture, rectify=True) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda picture: conv(picture, rectify=True), pictures))
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_without_openmp_it_is_the_same(kernel, fresh_cache, monkeypatch):
+    conv, x = layer(64, 64), draw(1, 64, 61, 47)
+    expected, pooled = conv(x, rectify=True), max_pool(x)
+    plain = tuple(flags for flags in convolution._FLAGS if "-fopenmp" not in flags)
+    monkeypatch.setattr(convolution, "_FLAGS", plain)
+    compiled_kernel.cache_clear()
+    assert compiled_kernel() is not None
+    assert torch.equal(conv(x, rectify=True), expected)
+    assert torch.equal(max_pool(x), pooled)
+
+
+def test_the_kernel_is_compiled_once(kernel, fresh_cache, monkeypatch):
+    assert compiled_kernel() is not None
+    (made,) = fresh_cache.iterdir()
+    when = made.stat().st_mtime_ns
+    compiled_kernel.cache_clear()
+    assert compiled_kernel() is not None
+    assert [path.stat().st_mtime_ns for path in fresh_cache.iterdir()] == [when]
+
+
+def test_without_a_compiler_torch_serves(toy, photo, fresh_cache, monkeypatch):
+    encoder = Encoder(("relu1_1", "relu4_2"), weights=toy)
+    expected = encoder(photo)
+    monkeypatch.setattr(convolution, "_compilers", list)
+    compiled_kernel.cache_clear()
+    assert compiled_kernel() is None
+    for name, found in encoder(photo).items():
+        assert_close(found, expected[name], relative=3e-5)
+
+
+def test_it_can_be_switched_off(fresh_cache, monkeypatch):
+    monkeypatch.setenv("IMPASTO_KERNEL", "off")
+    assert compiled_kernel() is None
+    assert not list(fresh_cache.iterdir())
+
+
+def test_a_compiler_that_fails_is_passed_over(kernel, fresh_cache, monkeypatch):
+    monkeypatch.setattr(convolution, "_compilers", lambda: [(sys.executable, "-c", "exit(1)")])
+    assert compiled_kernel() is None
+
+
+def test_a_kernel_that_computes_something_else_is_not_trusted(kernel, fresh_cache, monkeypatch):
+    source = convolution._SOURCE.read_text()
+    wrong = fresh_cache / "wrong.c"
+    wrong.write_text(source.replace("4 * d[0] - 5 * d[2] + d[4]", "4 * d[0] - 5 * d[2]"))
+    assert wrong.read_text() != source
+    monkeypatch.setattr(convolution, "_SOURCE", wrong)
+    assert compiled_kernel() is None
+
+
+def test_a_folder_that_cannot_be_written_is_passed_over(kernel, fresh_cache, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(convolution.tempfile, "gettempdir", lambda: str(tmp_path / "other"))
+    assert compiled_kernel() is not None
+    assert list((tmp_path / "other").glob("*/*.so"))
+
+
+def test_exact_features_see_no_further_than_their_filters(kernel, toy):
+    photo = torch.zeros(1, 3, 64, 64)
+    reached = {}
+    for exact in (False, True):
+        encoder = Encoder(("relu1_2",), weights=toy, exact=exact)
+        dotted = photo.clone()
+        dotted[..., 32, 32] = 1
+        apart = encoder(dotted)["relu1_2"] - encoder(photo)["relu1_2"]
+        reached[exact] = apart.abs().amax((0, 1)) > 0
+    seen = torch.zeros(64, 64, dtype=torch.bool)
+    seen[30:35, 30:35] = True  # 5 × 5 pixels
+    assert not (reached[True] & ~seen).any()
