@@ -118,7 +118,7 @@ class Objective(nn.Module):
         # layer, network and painting.
         if settings.content_form == "relative":
             for name, aim in targets.content.items():
-                self._content_scales[name] = float(aim.square().mean()) or 1.0
+                self._content_scales[name] = _mean_square(aim) or 1.0
         if settings.style_form == "relative":
             for scales, part in zip(self._style_scales, targets.style, strict=True):
                 for name, aim in part.layers.items():
@@ -183,6 +183,12 @@ class Objective(nn.Module):
         """
         nothing = torch.zeros((), dtype=image.dtype, device=image.device)
         return dict.fromkeys(TERMS, nothing) | sum_by_term(self.by_layer(image))
+
+
+def _mean_square(features: Tensor) -> float:
+    """Return the mean square, also of float16, which cannot hold squares."""
+    wide = features.to(torch.promote_types(features.dtype, torch.float32))
+    return float(wide.square().mean())
 
 
 def content_factor(form: str, features: Tensor) -> float:
