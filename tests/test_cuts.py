@@ -53,6 +53,8 @@ def test_tiles_are_as_even_as_possible():
     [
         ("relu1_1", "vgg19", 1),
         ("pool1", "vgg19", 2),
+        ("conv3_1", "vgg19", 12),
+        ("conv5_1", "vgg19", 80),
         ("relu3_1", "vgg19", 12),
         ("relu4_2", "vgg19", 40),
         ("relu5_1", "vgg19", 80),
