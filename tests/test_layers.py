@@ -1,8 +1,9 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → dreaming → variations → stylizer → pastiche → inputs → pyramid | optimize → losses → targets
-     → encoder | statistics | guidance → convolution | distributions | regions → correlations
-     → films → images | color | weights | recipes → settings → layers → errors
+apps → dreaming → variations → stylizer → pastiche → inputs → pyramid | optimize → tiles
+     → losses | tiled_targets → targets → encoder | statistics | guidance
+     → convolution | distributions | regions → correlations → films
+     → images | color | weights | recipes | cuts → settings → layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -28,13 +29,14 @@ LADDER = (
     ("pastiche",),
     ("inputs",),
     ("pyramid", "optimize"),
-    ("losses",),
+    ("tiles",),
+    ("losses", "tiled_targets"),
     ("targets",),
     ("encoder", "statistics", "guidance"),
     ("convolution", "distributions", "regions"),  # in the back of those three
     ("correlations",),
     ("films",),
-    ("images", "color", "weights", "recipes"),
+    ("images", "color", "weights", "recipes", "cuts"),
     ("_codecs",),  # in the back of images
     ("_deep_color",),
     ("settings",),

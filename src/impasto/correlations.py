@@ -109,6 +109,11 @@ class Summed(Statistic):
     `gradient(pull(sums, target), *maps)`.
     """
 
+    @property
+    def reach(self) -> int:
+        """How many positions around a part, of the finest of its grids, its sums depend on."""
+        return 0
+
     @abstractmethod
     def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
         """Sum up the positions of a part, (B, C, h, w) per layer; guide as for `measure`."""
@@ -294,6 +299,11 @@ class Chained(Summed):
     activation_shift: float = -1.0
     correlation_blur: float = 0.0
 
+    @property
+    def reach(self) -> int:
+        """As far as the blur goes."""
+        return blur_reach(self.correlation_blur)
+
     def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
         """Sum up (F^l + s)(F^(l−1) + s)ᵀ on the finer grid."""
         deep, shallow = self._on_one_grid(*maps)
@@ -362,11 +372,16 @@ def _sources(features: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     return indices[0], indices[1]
 
 
+def blur_reach(sigma: float) -> int:
+    """Return how many positions `blurred` looks at on either side."""
+    return 0 if sigma == 0 else max(1, math.ceil(3 * sigma))
+
+
 def blurred(features: Tensor, sigma: float) -> Tensor:
     """Blur each channel by a Gaussian of this standard deviation; beyond the border is 0."""
     if sigma == 0:
         return features
-    reach = max(1, math.ceil(3 * sigma))
+    reach = blur_reach(sigma)
     offsets = torch.arange(-reach, reach + 1, dtype=features.dtype, device=features.device)
     kernel = torch.exp(-0.5 * (offsets / sigma).square())
     kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)

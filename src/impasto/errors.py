@@ -31,6 +31,7 @@ __all__ = [
     "WeightsError",
     "check_pairs",
     "nearest_match",
+    "out_of_memory",
 ]
 
 
@@ -68,6 +69,17 @@ class DivergenceError(ImpastoError):
     def __init__(self, message: str, image: Tensor) -> None:
         super().__init__(message)
         self.image = image
+
+
+# How torch, on any device, and the C++ library say that an allocation failed.
+_MEMORY_WORDS = ("allocate memory", "out of memory", "not enough memory", "bad_alloc")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that memory did not suffice: torch's are plain RuntimeErrors."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(w in str(error).lower() for w in _MEMORY_WORDS)
+    )
 
 
 def nearest_match(word: str, choices: Iterable[str]) -> str:

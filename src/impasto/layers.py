@@ -16,6 +16,7 @@ __all__ = [
     "deepest",
     "layer_names",
     "minimum_side",
+    "reach",
 ]
 
 # Convolutions per block and their channels (Simonyan & Zisserman 2015, table 1: D and E).
@@ -77,3 +78,13 @@ def minimum_side(name: str) -> int:
     """
     block = int(name.removeprefix("pool").removeprefix("conv").removeprefix("relu").split("_")[0])
     return int(2**block if name.startswith("pool") else 2 ** (block - 1))
+
+
+def reach(name: str, network: str) -> int:
+    """Return how far, in px, a feature sees beyond the pixels that are pooled into it.
+
+    Every 3 × 3 convolution up to the layer adds one position of its own grid.
+    """
+    order = layer_names(network)
+    path = order[: order.index(name) + 1]
+    return sum(minimum_side(each) for each in path if each.startswith("conv"))

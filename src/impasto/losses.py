@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -77,6 +77,24 @@ def chroma_planes(image: Tensor) -> Tensor:
     return torch.stack(planes, dim=1)
 
 
+class LayerTerm(NamedTuple):
+    """What one layer adds to an objective, before it is looked at.
+
+    Attributes:
+        name: "content relu4_2", "style relu1_1", or "style 2 relu1_1".
+        layer: that has it.
+        weight: what its loss is multiplied by,
+        scale: and divided by.
+        part: of the style; None: it is content.
+    """
+
+    name: str
+    layer: str
+    weight: float
+    scale: float
+    part: StyleTarget | None = None
+
+
 class Objective(nn.Module):
     """What a pastiche minimises, as named terms, each already multiplied by its weight.
 
@@ -100,7 +118,7 @@ class Objective(nn.Module):
         # layer, network and painting.
         if settings.content_form == "relative":
             for name, aim in targets.content.items():
-                self._content_scales[name] = float(aim.square().mean()) or 1.0
+                self._content_scales[name] = _mean_square(aim) or 1.0
         if settings.style_form == "relative":
             for scales, part in zip(self._style_scales, targets.style, strict=True):
                 for name, aim in part.layers.items():
@@ -113,14 +131,11 @@ class Objective(nn.Module):
         """
         features = self.encoder(image)
         terms: dict[str, Tensor] = {}
-        for name, weight in weighted_layers(self.settings, "content"):
-            terms[f"content {name}"] = self._content_term(name, weight, features)
-        for number, part in enumerate(self.targets.style):
-            prefix = f"style {number + 1}" if len(self.targets.style) > 1 else "style"
-            for name, weight in weighted_layers(self.settings, "style", part.weight):
-                if name in part.layers and (part.guides is None or name in part.guides):
-                    loss = self._style_term(name, weight, part, features)
-                    terms[f"{prefix} {name}"] = loss / self._style_scales[number][name]
+        for name, layer, weight, scale, part in self.layer_terms():
+            if part is None:
+                terms[name] = self._content_term(layer, weight, features)
+            else:
+                terms[name] = self._style_term(layer, weight, part, features) / scale
         if self.settings.tv_weight > 0:
             terms["tv"] = self.settings.tv_weight * total_variation(
                 image,
@@ -131,6 +146,17 @@ class Objective(nn.Module):
         if self.settings.chroma_weight > 0:
             terms["tv chroma"] = self.settings.chroma_weight * chroma_variation(image)
         return terms
+
+    def layer_terms(self) -> Iterator[LayerTerm]:
+        """List the terms of content and of every part of the style, in their order."""
+        for layer, weight in weighted_layers(self.settings, "content"):
+            yield LayerTerm(f"content {layer}", layer, weight, self._content_scales[layer])
+        for number, part in enumerate(self.targets.style):
+            prefix = f"style {number + 1}" if len(self.targets.style) > 1 else "style"
+            scales = self._style_scales[number]
+            for layer, weight in weighted_layers(self.settings, "style", part.weight):
+                if layer in part.layers and (part.guides is None or layer in part.guides):
+                    yield LayerTerm(f"{prefix} {layer}", layer, weight, scales[layer], part)
 
     def _content_term(self, name: str, weight: float, features: Mapping[str, Tensor]) -> Tensor:
         (seen,) = self._watched(weight, [features[name]])
@@ -156,6 +182,12 @@ class Objective(nn.Module):
         """
         nothing = torch.zeros((), dtype=image.dtype, device=image.device)
         return dict.fromkeys(TERMS, nothing) | sum_by_term(self.by_layer(image))
+
+
+def _mean_square(features: Tensor) -> float:
+    """Return the mean square, also of float16, which cannot hold squares."""
+    wide = features.to(torch.promote_types(features.dtype, torch.float32))
+    return float(wide.square().mean())
 
 
 def content_factor(form: str, features: Tensor) -> float:

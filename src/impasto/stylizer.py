@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,7 +29,9 @@ from impasto.pastiche import Pastiche, finish, record
 from impasto.pyramid import Level, pyramid, steps_within
 from impasto.settings import Settings
 from impasto.statistics import chosen_statistic
-from impasto.targets import StyleTarget, Targets, measure_content, measure_style
+from impasto.targets import StyleTarget, Targets, measure_style
+from impasto.tiled_targets import describe, measure_content_in_tiles
+from impasto.tiles import TiledObjective, obstacle
 
 __all__ = ["Stylizer", "stylize"]
 
@@ -43,6 +46,9 @@ class Stylizer:
         settings: what determines the pictures.
         device: "cpu", "cuda", "cuda:1" or "mps"; None takes the first of cuda, mps and cpu that is
             there. (Only the CPU was tried by us.)
+        tile: compute larger pictures in tiles, of which so many px count in each direction: the
+            same picture, in less memory and more time. None: tiles only where memory does not
+            suffice.
 
     Raises:
         WeightsError: the network's weights are missing or damaged.
@@ -50,9 +56,14 @@ class Stylizer:
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, device: str | torch.device | None = None
+        self,
+        settings: Settings | None = None,
+        *,
+        device: str | torch.device | None = None,
+        tile: int | None = None,
     ) -> None:
         self.settings = settings or Settings()
+        self.tile = tile
         self.device = choose_device(device)
         self.layers = [
             name for kind in ("content", "style") for name in seen_layers(self.settings, kind)
@@ -99,10 +110,12 @@ class Stylizer:
         """Paint what was read already; see `steps`."""
         levels = self.levels(inputs.photo)
         self._check_masks(inputs, levels[-1])
+        self._check_tiles(levels)
         pastiche = initial_image(inputs, self.settings, levels[0].size)
-        done, seconds = 0, 0.0
+        done, seconds, tile = 0, 0.0, self.tile
         for number, level in enumerate(levels, 1):
-            objective = Objective(self.encoder, self.measure(inputs, level), self.settings)
+            targets = self.measure(inputs, level)
+            objective = TiledObjective(self.encoder, targets, self.settings, tile=tile)
             start = enlarge(pastiche.cpu(), inputs.photo, level.size)
             for step in self._paint_level(start, objective.by_layer, level, inputs):
                 yield replace(
@@ -115,6 +128,7 @@ class Stylizer:
                     seconds=seconds + step.seconds,
                 )
             pastiche, done, seconds = step.image, done + level.steps, seconds + step.seconds
+            tile = objective.tile
 
     def levels(self, photo: Picture) -> tuple[Level, ...]:
         """Plan the sizes, coarse to fine, and their steps."""
@@ -125,10 +139,11 @@ class Stylizer:
         settings = self.settings
         content = resize(inputs.photo.image, level.size)
         return Targets(
-            content=measure_content(
+            content=measure_content_in_tiles(
                 self.encoder,
                 content_in_color(content, settings.color).to(self.device),
                 seen_layers(settings, "content"),
+                tile=self.tile,
             ),
             style=self._measure_styles(inputs, level, content),
             content_counts=self._content_counts(inputs, level),
@@ -163,6 +178,7 @@ class Stylizer:
                     self._guides(part.style_mask, (image.shape[-2], image.shape[-1]))
                     for part, image in zip(parts, images, strict=True)
                 ],
+                describe=partial(describe, tile=self.tile),
             )
             targets.append(StyleTarget(measured, sum(blend), self._guides(mask, level.size)))
         return tuple(targets)
@@ -184,6 +200,16 @@ class Stylizer:
                         f"{part.style + 1} picks is too small for the style layers to see; try "
                         "guidance simple, or all, or a larger picture"
                     )
+
+    def _check_tiles(self, levels: Sequence[Level]) -> None:
+        """Raise a SettingsError if a level needs tiles, but cannot be cut."""
+        reason = obstacle(self.settings, self.encoder)
+        if self.tile is not None and reason is not None:
+            sides = [level.long_side for level in levels if level.long_side > self.tile]
+            if sides:
+                raise SettingsError(
+                    f"{sides[0]} px are more than a tile of {self.tile}, but {reason}"
+                )
 
     def _scaled(self, inputs: Inputs, number: int, level: Level, content: Tensor) -> Tensor:
         painting, scale = inputs.paintings[number], inputs.scales(self.settings)[number]

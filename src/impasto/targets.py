@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +12,7 @@ from impasto.encoder import Encoder
 from impasto.errors import ShapeError
 from impasto.statistics import Statistic
 
-__all__ = ["StyleTarget", "Targets", "measure_content", "measure_style"]
+__all__ = ["StyleTarget", "Targets", "describe", "measure_content", "measure_style"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,38 @@ def measure_content(encoder: Encoder, image: Tensor, layers: Sequence[str]) -> d
     return {name: features[name] for name in layers}
 
 
+# Encoder, painting, layers, statistic, guide by layer → the statistic of every layer that has one.
+Describe = Callable[
+    [Encoder, Tensor, Sequence[str], Statistic, Mapping[str, Tensor] | None], dict[str, Tensor]
+]
+
+
+def described_layers(
+    layers: Sequence[str], statistic: Statistic, guides: Mapping[str, Tensor] | None
+) -> dict[str, tuple[str, ...]]:
+    """Tell, for each layer that a painting has a part in, which layers to measure."""
+    inputs = statistic.inputs(layers)
+    return {name: inputs[name] for name in inputs if guides is None or name in guides}
+
+
+@torch.no_grad()
+def describe(
+    encoder: Encoder,
+    image: Tensor,
+    layers: Sequence[str],
+    statistic: Statistic,
+    guides: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Return the statistic of one painting, (1, 3, H, W), layer by layer; see `measure_style`."""
+    features = encoder(image)
+    return {
+        name: statistic.measure(
+            *(features[each] for each in inputs), guide=None if guides is None else guides[name]
+        )
+        for name, inputs in described_layers(layers, statistic, guides).items()
+    }
+
+
 @torch.no_grad()
 def measure_style(
     encoder: Encoder,
@@ -65,6 +97,7 @@ def measure_style(
     statistic: Statistic,
     blend: Sequence[float] | None = None,
     guides: Sequence[Mapping[str, Tensor] | None] | None = None,
+    describe: Describe = describe,
 ) -> dict[str, Tensor]:
     """Return the statistic of one painting, or what several's blend to, layer by layer.
 
@@ -75,6 +108,7 @@ def measure_style(
         blend: a weight per style, ≥ 0, of any sum; None weighs them equally.
         guides: per style, layer → which of its positions are measured, (1, 1, h, w); a style
             whose guides lack a layer has no part in that layer. None: all positions.
+        describe: how one painting is described: `describe`, or in tiles.
 
     Raises: ShapeError: no style, or not a weight per style.
     """
@@ -83,12 +117,7 @@ def measure_style(
         raise ShapeError(f"{len(styles)} styles with {len(weights)} blend weights: {weights}")
     measured: dict[str, list[tuple[Tensor, float]]] = {}
     for image, weight, guide in zip(styles, weights, guides or [None] * len(styles), strict=True):
-        features = encoder(image)
-        for name, inputs in statistic.inputs(layers).items():
-            if guide is not None and name not in guide:
-                continue
-            maps = [features[each] for each in inputs]
-            target = statistic.measure(*maps, guide=None if guide is None else guide[name])
+        for name, target in describe(encoder, image, layers, statistic, guide).items():
             measured.setdefault(name, []).append((target, weight))
     return {name: _blended(statistic, pairs) for name, pairs in measured.items()}
 

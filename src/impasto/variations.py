@@ -165,7 +165,7 @@ def plan_texture(
     least = stylizer.encoder.minimum_side
     levels = pyramid(size, settings, smallest=least)
     levels = tileable(levels, least) if seamless else levels
-    kind = TiledObjective if seamless else Objective
+    kind = SeamlessObjective if seamless else Objective
 
     def aim(level: Level) -> Terms:
         targets = stylizer.measure(inputs, level)
@@ -204,7 +204,7 @@ def tileable(levels: Sequence[Level], unit: int) -> tuple[Level, ...]:
     )
 
 
-class TiledObjective(Objective):
+class SeamlessObjective(Objective):
     """An objective to which a picture's opposite borders touch, in every convolution and in TV.
 
     For sides that are multiples of what a feature of the deepest layer covers, it does not change

@@ -25,6 +25,7 @@ from impasto.errors import (
     ImageError,
     MemoryLimitError,
     SettingsError,
+    out_of_memory,
 )
 from impasto.recipes import settings_file
 from impasto.settings import Settings
@@ -351,17 +352,13 @@ def _summary(pastiche: Pastiche, ending: Ending, job: Job, seconds: float) -> di
 
 
 # What torch and its libraries say when memory runs out; only the CUDA error has a class.
-_MEMORY_WORDS = ("allocate memory", "out of memory", "not enough memory", "bad_alloc")
-
-
 @contextmanager
 def memory_errors(long_side: int) -> Iterator[None]:
     """Turn a failed allocation into a MemoryLimitError that says what to try."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        words = str(error).lower()
-        if not isinstance(error, MemoryError) and not any(w in words for w in _MEMORY_WORDS):
+        if not out_of_memory(error):
             raise
         raise MemoryLimitError(
             f"{long_side} px do not fit into this machine's memory; "
