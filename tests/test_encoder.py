@@ -177,3 +177,18 @@ def test_weights_of_another_network_are_refused():
 def test_mean_activations_belong_to_the_bundled_weights():
     with pytest.raises(SettingsError, match="belong to the bundled weights"):
         Encoder(("relu1_1",), weights="torchvision", normalised=True)
+
+
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
+def test_bfloat16_is_float32_to_some_digits(toy, photo, pooling):
+    layers = ("relu1_1", "relu2_1", "relu3_1")
+    full = Encoder(layers, weights=toy, pooling=pooling)(photo)
+    leaf = photo.clone().requires_grad_()
+    half = Encoder(layers, weights=toy, pooling=pooling, precision="bfloat16")(leaf)
+    for name in layers:
+        assert half[name].dtype == torch.float32
+        assert not torch.equal(half[name], full[name])
+        assert_close(half[name], full[name], relative=0.03)
+    (gradient,) = torch.autograd.grad(half["relu3_1"].sum(), leaf)
+    assert gradient.dtype == torch.float32
+    assert bool(gradient.any())

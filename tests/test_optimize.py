@@ -198,3 +198,35 @@ def test_adam_in_normalised_units_equals_torch_on_a_normalised_picture():
         normalised_pixels=True,
     )
     assert (last.image - (theirs * deviation + mean)).abs().max() < 1e-7
+
+
+def test_patience_ends_a_run_that_has_settled():
+    center = 0.2 + 0.6 * random_image(1)
+    steps = list(optimize(random_image(), quadratic(center), steps=500, patience=10))
+    assert 10 < len(steps) < 400
+    assert [step.index for step in steps[:-1]] == list(range(1, len(steps)))
+    assert steps[-1].index == steps[-1].count == 500  # as if it had run to its end
+    assert steps[-1].total == min(step.total for step in steps)
+    longer = list(optimize(random_image(), quadratic(center), steps=len(steps)))
+    assert longer[-1].total == steps[-1].total
+
+
+def test_patience_does_not_end_a_run_that_still_gains():
+    """Adam at a small rate gains little with each step, but it does gain."""
+    center, scale = torch.full(SHAPE, 0.9), torch.ones(SHAPE)
+    options = {"steps": 60, "optimizer": "adam", "learning_rate": 0.002}
+    start = torch.full(SHAPE, 0.1)
+    assert len(list(optimize(start, quadratic(center, scale), patience=5, **options))) == 60
+
+
+def test_a_history_in_bfloat16_finds_the_minimum_too():
+    center = 0.2 + 0.6 * random_image(1)
+    step = last(optimize(random_image(), quadratic(center), steps=250, half=True))
+    assert (step.image - center).abs().max() < 2e-3
+
+
+def test_nothing_that_was_yielded_changes_afterwards():
+    center = 0.2 + 0.6 * random_image(1)
+    seen = [(step.image, step.image.clone()) for step in
+            optimize(random_image(), quadratic(center), steps=30)]  # fmt: skip
+    assert all(torch.equal(image, copy) for image, copy in seen)

@@ -181,6 +181,7 @@ def our_own(
 
 SOURCES = {
     "default": our_own,
+    "fast": our_own,
     "print": our_own,
     "strokes": partial(our_own, layers=FIVE[:2]),
     "neural-style": neural_style,
@@ -341,7 +342,7 @@ def test_all_layers_of_a_network(network, count):
         assert after == pytest.approx(before / 2)
 
 
-OURS = {"default", "print", "strokes"}  # recipes that reproduce nobody
+OURS = {"default", "fast", "print", "strokes"}  # recipes that reproduce nobody
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in OURS])

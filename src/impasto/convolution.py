@@ -86,7 +86,8 @@ class Convolution:
             padding: how many zeros lie around: 1, or 0 where a frame is there already.
         """
         if self.exact or not _is_for_kernel(x):
-            y = functional.conv2d(x, self.weight, self.bias, padding=padding)
+            weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+            y = functional.conv2d(x, weight, bias, padding=padding)
             return functional.relu(y) if rectify else y
         result: Tensor = _Convolved.apply(x, self, rectify, padding)  # type: ignore[no-untyped-call]
         return result

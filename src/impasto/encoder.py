@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -55,6 +56,8 @@ class Encoder(nn.Module):
             or "extended": every convolution sees what is nearest, as if there were no border.
         pixel_range: the value that white has before the mean color is subtracted, for weights
             of the caffe convention: 255; neural-style multiplies by 256.
+        precision: "float32" (or what the image has, if that is more), or "bfloat16", in which
+            everything between the image and its features is then computed.
         exact: let features take nothing, not even rounding errors, from a pixel that they do not
             see, and the other way round. Without it, faster (see `impasto.convolution`).
 
@@ -75,6 +78,7 @@ class Encoder(nn.Module):
         pooling_rescaled: bool = False,
         padding: str = "replicate",
         pixel_range: float = 255.0,
+        precision: str = "float32",
         exact: bool = False,
     ) -> None:
         super().__init__()
@@ -86,6 +90,7 @@ class Encoder(nn.Module):
         self.layers = tuple(sorted(set(layers), key=order.index))
         self.pooling = pooling
         self.padding = padding
+        self.precision = precision
         self.exact = exact
         self.pooling_gain = _POOLING_GAIN.get(pooling, 1.0) if pooling_rescaled else 1.0
         self._path = order[: last + 1]
@@ -152,6 +157,10 @@ class Encoder(nn.Module):
             )
         scale, shift = image.new_tensor(self._scale), image.new_tensor(self._shift)
         x = image * scale.view(1, 3, 1, 1) - shift.view(1, 3, 1, 1)
+        if self.precision == "bfloat16":
+            x = x.to(torch.bfloat16)
+        if x.device.type == "cuda":  # where cuDNN's fastest convolutions want it (not run by us)
+            x = x.contiguous(memory_format=torch.channels_last)
         features: dict[str, Tensor] = {}
         rectified = False
         for name, following in zip(self._path, (*self._path[1:], ""), strict=True):
@@ -164,7 +173,7 @@ class Encoder(nn.Module):
             else:
                 x = self._pool(x)
             if name in self.layers:
-                features[name] = x
+                features[name] = x.to(image.dtype)
         return features
 
     def _convolve(self, name: str, x: Tensor, *, rectify: bool) -> Tensor:

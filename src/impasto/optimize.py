@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -26,6 +26,9 @@ Terms = Callable[[Tensor], Mapping[str, Tensor]]
 # both are next to nothing against the loss at the start.
 _EXPLOSION = 5.0
 _NEXT_TO_NOTHING = 1e-3
+# A loss that falls by less than this share a step has settled: from the photo, at 256 px, L-BFGS is
+# there after 120 steps on neural-style's objective, with strokes that change no more to the eye.
+_SETTLED = 1e-3
 # After an explosion the picture goes back and the step shrinks by this much, so many times.
 _SHRINK = 0.25
 _RETRIES = 6
@@ -37,6 +40,9 @@ _FIRST_STEP = 0.1
 # the figures.
 _COARSE_GAIN = 1.2
 _BANDS = 5
+
+# Of what is kept in bfloat16, so many values at a time are brought to float32.
+_PIECE = 1 << 22
 
 # The standard deviations of ImageNet's colors, in sRGB order (torchvision.transforms).
 _IMAGENET_DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
@@ -87,6 +93,8 @@ def optimize(
     clamp: bool = True,
     second_decay: float = 0.99,
     normalised_pixels: bool = False,
+    patience: int = 0,
+    half: bool = False,
 ) -> Iterator[Step]:
     """Minimise the objective over the pixels, and yield after every evaluation.
 
@@ -106,11 +114,15 @@ def optimize(
         clamp: keep pixels in [0, 1], as a constraint that the optimiser knows of.
         second_decay: Adam's decay of squared gradients, β₂.
         normalised_pixels: measure Adam's steps in standard deviations of ImageNet's colors.
+        half: keep what L-BFGS remembers in bfloat16.
+        patience: end when the least loss has fallen by less than 0.1 % a step, on average over so
+            many steps; the last step is then numbered as the last that there would have been. 0:
+            never.
 
     Raises: DivergenceError: smaller steps did not help; carries the last good image.
     """
     method: _Method = (
-        _LBFGS(history, clamp)
+        _LBFGS(history, clamp, half)
         if optimizer == "lbfgs"
         else _Adam(learning_rate, clamp, second_decay, normalised_pixels)
     )
@@ -120,12 +132,14 @@ def optimize(
     good: _Evaluation | None = None
     best: _Evaluation | None = None
     failures, floor, limit = 0, 0.0, math.inf
+    totals: deque[float] = deque(maxlen=patience + 1)  # the least so far, after each step
     for index in range(1, steps + 1):
         evaluation = _evaluate(point, objective)
         if evaluation.is_finite and evaluation.total <= limit:
             floor = _NEXT_TO_NOTHING * evaluation.total if good is None else floor
             good, failures = evaluation, 0
-            best = good if best is None or good.total <= best.total else best
+            if best is None or good.total <= best.total:
+                best = replace(good, gradient=good.gradient.new_empty(0))  # large, and not needed
             limit = _EXPLOSION * max(evaluation.total, floor)
             average.add(evaluation.point)
         else:
@@ -139,12 +153,22 @@ def optimize(
                 )
             method.shrink()
         seconds = time.perf_counter() - start
-        if index == steps and best is not None and averaging == 0:
+        if best is not None:
+            totals.append(best.total)
+        settled = patience > 0 and len(totals) > patience and _has_settled(totals)
+        if (index == steps or settled) and best is not None and averaging == 0:
             # Without a line search the last step can be a detour upwards.
-            yield best.step(best.point, index, steps, seconds)
+            yield best.step(best.point, steps, steps, seconds)
             return
-        yield good.step(average.value, index, steps, seconds)
+        yield good.step(average.value, steps if settled else index, steps, seconds)
+        if settled:
+            return
         point = method.step(good)
+
+
+def _has_settled(totals: Sequence[float]) -> bool:
+    """Tell whether losses fell by less than 0.1 % a step, from the first to the last of them."""
+    return totals[0] - totals[-1] <= _SETTLED * (len(totals) - 1) * totals[0]
 
 
 @dataclass(frozen=True)
@@ -248,10 +272,17 @@ class _LBFGS:
     A pixel that is at a bound and pushed beyond it is held: it takes no part in the direction or
     in what is learnt about curvature. Without that, much of what the optimiser gains lies outside
     the gamut and is lost when the picture is saved.
+
+    Of a large picture every copy counts, so sums are made in place.
+
+    Args:
+        history: how many pairs of a move and the turn of the gradient are remembered.
+        half: in bfloat16, which has the range of float32 and three digits.
     """
 
-    def __init__(self, history: int, clamp: bool) -> None:
+    def __init__(self, history: int, clamp: bool, half: bool = False) -> None:
         self.clamp = clamp
+        self.half = half
         self.scale = 1.0
         self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=history)
         self.last: tuple[Tensor, Tensor] | None = None
@@ -263,44 +294,47 @@ class _LBFGS:
 
     def step(self, last: _Evaluation) -> Tensor:
         point, gradient = last.point, last.gradient
-        free = self._free(point, gradient)
-        self._learn(point, gradient, free)
-        reduced = gradient * free
-        direction = -self._precondition(reduced) * free
+        held = self._held(point, gradient)
+        self._learn(point, gradient, held)
+        reduced = gradient.masked_fill(held, 0)
+        direction = self._precondition(reduced).masked_fill_(held, 0).neg_()
         if not self.pairs or _dot(direction, reduced) >= 0:
             self.pairs.clear()
-            direction = -reduced * _first_step(last.total, reduced)
+            direction = reduced.mul_(-_first_step(last.total, reduced))
         self.scale = min(1.0, self.scale * 1.5)  # a step shrunk after an explosion grows again
-        following = point + self.scale * direction
-        return following.clamp(0, 1) if self.clamp else following
+        following = direction.mul_(self.scale).add_(point)
+        return following.clamp_(0, 1) if self.clamp else following
 
-    def _free(self, point: Tensor, gradient: Tensor) -> Tensor:
+    def _held(self, point: Tensor, gradient: Tensor) -> Tensor:
         if not self.clamp:
-            return torch.ones_like(point)
-        held = ((point <= 0) & (gradient > 0)) | ((point >= 1) & (gradient < 0))
-        return (~held).to(point.dtype)
+            return torch.zeros((), dtype=torch.bool, device=point.device)
+        return ((point <= 0) & (gradient > 0)) | ((point >= 1) & (gradient < 0))
 
-    def _learn(self, point: Tensor, gradient: Tensor, free: Tensor) -> None:
+    def _learn(self, point: Tensor, gradient: Tensor, held: Tensor) -> None:
         if self.last is not None:
-            moved = point - self.last[0]
-            turned = (gradient - self.last[1]) * free
+            moved = self._kept(point - self.last[0])
+            turned = self._kept((gradient - self.last[1]).masked_fill_(held, 0))
             curvature = _dot(moved, turned)
             # A pair of no or negative curvature would make the estimate indefinite.
             if curvature > 1e-10 * _dot(turned, turned):
                 self.pairs.append((moved, turned, curvature))
         self.last = (point, gradient)
 
+    def _kept(self, change: Tensor) -> Tensor:
+        return change.to(torch.bfloat16) if self.half else change
+
     def _precondition(self, gradient: Tensor) -> Tensor:
         """Multiply by the estimate of the inverse Hessian: the two-loop recursion."""
-        if not self.pairs:
-            return gradient
         result = gradient.clone()
+        if not self.pairs:
+            return result
         weights = []
         for moved, turned, curvature in reversed(self.pairs):
             weight = _dot(moved, result) / curvature
             result.add_(turned, alpha=-weight)
             weights.append(weight)
         _, turned, curvature = self.pairs[-1]
+        turned = turned.to(result.dtype)
         scale = curvature / _dot(turned, favour_coarse(turned))
         result = favour_coarse(result).mul_(scale)
         for (moved, turned, curvature), weight in zip(self.pairs, reversed(weights), strict=True):
@@ -343,8 +377,13 @@ def favour_coarse(gradient: Tensor, gain: float = _COARSE_GAIN, bands: int = _BA
         output_padding=(height % 2, width % 2),
         groups=channels,
     )
-    return gradient + 4 * gain * coarse
+    return coarse.mul_(4 * gain).add_(gradient)
 
 
 def _dot(a: Tensor, b: Tensor) -> float:
-    return float(torch.dot(a.flatten(), b.flatten()))
+    """Return the inner product of two tensors, also of different precision."""
+    a, b = a.flatten(), b.flatten()
+    if a.dtype == b.dtype == torch.bfloat16 or a.dtype != b.dtype:
+        pieces = zip(a.split(_PIECE), b.split(_PIECE), strict=True)
+        return sum(float(torch.dot(one.float(), other.float())) for one, other in pieces)
+    return float(torch.dot(a, b))

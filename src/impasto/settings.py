@@ -35,6 +35,7 @@ StyleFormName = Literal["mean", "relative", "gatys", "notebook", "vgg16"]
 WeightingName = Literal["given", "shares", "geometric"]
 ReductionName = Literal["mean", "sum"]
 OptimizerName = Literal["lbfgs", "adam"]
+PrecisionName = Literal["float32", "bfloat16"]
 MatchingName = Literal["symmetric", "cholesky", "pca", "histogram"]
 ColorName = Literal["style", "luminance", MatchingName]
 GuidanceName = Literal["simple", "inside", "all"]
@@ -113,6 +114,12 @@ class Settings:
     )
     pixel_range: float = _option(
         255.0, "Value of white before the mean color is subtracted.", half="objective", low=1
+    )
+    precision: PrecisionName = _option(
+        "float32",
+        "What the network computes in; bfloat16 is for GPUs: half the memory, three digits. What "
+        "is measured of its features is float32 all the same.",
+        half="objective",
     )
     content_layers: tuple[str, ...] = _option(
         ("relu4_2",),
@@ -310,10 +317,17 @@ class Settings:
     )
     step_decay: float = _option(
         0.0,
-        "How fast steps become fewer as levels grow: steps ∝ 1 / long side to this power.",
+        "How fast steps become fewer as levels grow: steps ∝ 1 / long side to this power; below 0, "
+        "more.",
+        half="schedule",
+        low=-4,
+        high=4,
+    )
+    patience: int = _option(
+        0,
+        "Leave a level when so many steps have lowered its loss by less than 0.1 % each; 0: never.",
         half="schedule",
         low=0,
-        high=4,
     )
     optimizer: OptimizerName = _option("lbfgs", "How the pixels are moved.", half="schedule")
     learning_rate: float = _option(

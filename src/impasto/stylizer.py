@@ -78,6 +78,7 @@ class Stylizer:
             pooling_rescaled=self.settings.pooling_rescaled,
             padding=self.settings.padding,
             pixel_range=self.settings.pixel_range,
+            precision=self.settings.precision,
             exact=self.settings.guidance
             == "inside",  # which promises that nothing is pulled outside
         ).to(self.device)
@@ -271,6 +272,7 @@ class Stylizer:
             clamp=settings.clamp,
             second_decay=settings.second_decay,
             normalised_pixels=settings.normalised_pixels,
+            patience=settings.patience,
         )
 
     def stylize(
