@@ -52,7 +52,7 @@ def plain_network() -> nn.Sequential:
 
 
 def plain_seconds(size: tuple[int, ...], *, repeats: int = 4) -> float:
-    """Time one forward and backward of the plain network to relu5_1 at (H, W): the least of some."""
+    """Time a forward and backward of the plain network to relu5_1 at (H, W): the least of some."""
     network = plain_network()
     image = torch.rand(1, 3, *size, requires_grad=True)
     return min(_timed(network, image) for _ in range(repeats + 1))

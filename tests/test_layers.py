@@ -1,6 +1,6 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → dreaming → variations → stylizer → pastiche → inputs → pyramid | optimize → tiles
+apps → dreaming → variations → stylizer → planning → pastiche → inputs → pyramid | optimize → tiles
      → losses | tiled_targets → targets → encoder | statistics | guidance
      → convolution | distributions | regions → correlations → films
      → images | color | weights | recipes | cuts → settings → layers → errors
@@ -26,6 +26,7 @@ LADDER = (
     ("dreaming",),
     ("variations",),
     ("stylizer",),
+    ("planning",),
     ("pastiche",),
     ("inputs",),
     ("pyramid", "optimize"),

@@ -424,22 +424,20 @@ def test_content_measured_in_tiles_is_that_of_the_whole():
     assert list(whole) == list(parts)
     for name, each in whole.items():
         assert_close(parts[name], each, relative=1e-13)
-        assert halves[name].dtype == at_once[name].dtype == torch.float16
-        assert_close(halves[name].double(), each, relative=2**-11)
-        assert_close(at_once[name], halves[name], relative=2**-10)
+        assert halves[name].dtype == at_once[name].dtype == torch.bfloat16
+        assert_close(halves[name].double(), each, relative=2**-8)
+        assert_close(at_once[name].float(), halves[name].float(), relative=2**-7)
     assert measure_content_in_tiles(encoder, image, ()) == {}
-    with pytest.raises(SettingsError, match=r"relu1_1: features of up to .* do not fit into flo"):
-        measure_content_in_tiles(encoder, image * 1e4, layers, tile=64, half=True)
 
 
 @pytest.mark.parametrize("form", ["mean", "relative"])
-def test_content_kept_in_float16_gives_nearly_the_same_loss(form):
+def test_content_kept_in_bfloat16_gives_nearly_the_same_loss(form):
     settings = everything(content_form=form)
     whole, tiled = objectives(settings, 40)
-    content = {name: each.half() for name, each in whole.targets.content.items()}
+    content = {name: each.bfloat16() for name, each in whole.targets.content.items()}
     targets = Targets(content, whole.targets.style)
     tiled = TiledObjective(whole.encoder, targets, settings, tile=40)
-    assert_tiled_equals_whole(whole, tiled, picture(), relative=1e-3)
+    assert_tiled_equals_whole(whole, tiled, picture(), relative=1e-2)
     assert_tiled_equals_whole(Objective(whole.encoder, targets, settings), tiled, picture())
 
 

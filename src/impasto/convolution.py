@@ -280,7 +280,7 @@ def compiled_kernel() -> Kernel | None:
 
 
 def _compilers() -> list[tuple[str, ...]]:
-    """List the commands that may compile C: $CC, the usual names, and the one of ziglang's wheel."""
+    """List the commands that may compile C: $CC, the usual names, and that of ziglang's wheel."""
     named = os.environ.get("CC", "").split()
     found = [tuple(named)] if named and shutil.which(named[0]) else []
     found += [(path,) for name in ("cc", "gcc", "clang") if (path := shutil.which(name))]

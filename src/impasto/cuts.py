@@ -35,6 +35,21 @@ class Box:
     left: int
     right: int
 
+    @property
+    def height(self) -> int:
+        """How many rows are in the box."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """How many columns are in the box."""
+        return self.right - self.left
+
+    @property
+    def area(self) -> int:
+        """How many pixels are in the box."""
+        return self.height * self.width
+
     def of(self, picture: Tensor, stride: int = 1) -> Tensor:
         """Return what is in the box, as a view, of a picture or of a layer's map of it.
 

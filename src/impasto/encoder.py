@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from impasto.convolution import Convolution, max_pool
+from impasto.convolution import Convolution, compiled_kernel, max_pool
 from impasto.errors import SettingsError, ShapeError, WeightsError
 from impasto.layers import check_layer, deepest, layer_names, minimum_side
 from impasto.weights import VGGWeights, load_mean_activations, load_weights
@@ -134,6 +134,32 @@ class Encoder(nn.Module):
                 before = mean
             self.register_buffer(f"{name}_weight", weight.contiguous(), persistent=False)
             self.register_buffer(f"{name}_bias", bias.clone(), persistent=False)
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The layers that are run, shallow to deep."""
+        return self._path
+
+    def channels(self, name: str) -> int:
+        """Return how many channels a layer on the path has."""
+        convs = [each for each in self._path if each.startswith("conv")]
+        before = [each for each in convs if self._path.index(each) <= self._path.index(name)]
+        return int(getattr(self, f"{before[-1]}_bias").shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the filters are."""
+        return next(self.buffers()).device
+
+    @property
+    def uses_kernel(self) -> bool:
+        """Whether float32 pictures are described by the compiled kernel."""
+        return (
+            not self.exact
+            and self.precision == "float32"
+            and self.device.type == "cpu"
+            and compiled_kernel() is not None
+        )
 
     @property
     def minimum_side(self) -> int:

@@ -185,7 +185,7 @@ class Objective(nn.Module):
 
 
 def _mean_square(features: Tensor) -> float:
-    """Return the mean square, also of float16, which cannot hold squares."""
+    """Return the mean square, also of features that are kept in bfloat16."""
     wide = features.to(torch.promote_types(features.dtype, torch.float32))
     return float(wide.square().mean())
 

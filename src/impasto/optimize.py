@@ -384,6 +384,6 @@ def _dot(a: Tensor, b: Tensor) -> float:
     """Return the inner product of two tensors, also of different precision."""
     a, b = a.flatten(), b.flatten()
     if a.dtype == b.dtype == torch.bfloat16 or a.dtype != b.dtype:
-        pieces = zip(a.split(_PIECE), b.split(_PIECE), strict=True)
+        pieces = zip(torch.split(a, _PIECE), torch.split(b, _PIECE), strict=True)
         return sum(float(torch.dot(one.float(), other.float())) for one, other in pieces)
     return float(torch.dot(a, b))

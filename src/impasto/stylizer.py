@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -26,6 +26,7 @@ from impasto.inputs import (
 from impasto.losses import TERMS, Objective, seen_layers
 from impasto.optimize import Step, Terms, optimize
 from impasto.pastiche import Pastiche, finish, record
+from impasto.planning import Pace, Workload, free_memory, workloads
 from impasto.pyramid import Level, pyramid, steps_within
 from impasto.settings import Settings
 from impasto.statistics import chosen_statistic
@@ -35,8 +36,9 @@ from impasto.tiles import TiledObjective, obstacle
 
 __all__ = ["Stylizer", "stylize"]
 
-# A step is timed at the picture's size, but at no more than this long side, in px.
+# Steps are timed at the picture's size, but at no more than this long side, in px.
 _TIMED_SIDE = 512
+_TIMED_STEPS = 4
 
 
 class Stylizer:
@@ -46,9 +48,11 @@ class Stylizer:
         settings: what determines the pictures.
         device: "cpu", "cuda", "cuda:1" or "mps"; None takes the first of cuda, mps and cpu that is
             there. (Only the CPU was tried by us.)
-        tile: compute larger pictures in tiles, of which so many px count in each direction: the
-            same picture, in less memory and more time. None: tiles only where memory does not
-            suffice.
+        memory: bytes that the process (or a GPU's memory) may hold. It decides which sizes are
+            computed whole and which in tiles: the same picture, in less memory and more time; and
+            how much of its past the optimiser remembers. None: what is free.
+        tile: compute larger pictures in tiles, of which so many px count in each direction,
+            also where memory would allow more.
 
     Raises:
         WeightsError: the network's weights are missing or damaged.
@@ -60,9 +64,11 @@ class Stylizer:
         settings: Settings | None = None,
         *,
         device: str | torch.device | None = None,
+        memory: float | None = None,
         tile: int | None = None,
     ) -> None:
         self.settings = settings or Settings()
+        self.memory = memory
         self.tile = tile
         self.device = choose_device(device)
         self.layers = [
@@ -109,34 +115,54 @@ class Stylizer:
 
     def paint(self, inputs: Inputs) -> Iterator[Step]:
         """Paint what was read already; see `steps`."""
-        levels = self.levels(inputs.photo)
-        self._check_masks(inputs, levels[-1])
-        self._check_tiles(levels)
-        pastiche = initial_image(inputs, self.settings, levels[0].size)
-        done, seconds, tile = 0, 0.0, self.tile
-        for number, level in enumerate(levels, 1):
-            targets = self.measure(inputs, level)
+        plan = self.plan(inputs.photo)
+        self._check_masks(inputs, plan[-1].level)
+        pastiche = initial_image(inputs, self.settings, plan[0].level.size)
+        done, seconds = 0, 0.0
+        least: int | None = None  # tiles that memory sufficed for, where it was less than planned
+        for number, work in enumerate(plan, 1):
+            level, tile = work.level, _smaller(work.tile, least)
+            targets = self.measure(inputs, level, tile=tile, half=work.half)
             objective = TiledObjective(self.encoder, targets, self.settings, tile=tile)
             start = enlarge(pastiche.cpu(), inputs.photo, level.size)
-            for step in self._paint_level(start, objective.by_layer, level, inputs):
+            for step in self._paint_level(start, objective.by_layer, work, inputs):
                 yield replace(
                     step,
                     losses={**dict.fromkeys(TERMS, 0.0), **step.losses},  # also where a weight is 0
                     index=done + step.index,
                     count=self.settings.steps,
                     level=number,
-                    levels=len(levels),
+                    levels=len(plan),
                     seconds=seconds + step.seconds,
                 )
             pastiche, done, seconds = step.image, done + level.steps, seconds + step.seconds
-            tile = objective.tile
+            least = least if objective.tile == tile else objective.tile
+
+    def plan(self, photo: Picture) -> tuple[Workload, ...]:
+        """Plan the sizes, coarse to fine, and how each is computed with the memory there is.
+
+        Raises:
+            MemoryLimitError: a size does not fit; names the largest that does.
+            SettingsError: tiles were asked for, but what is compared cannot be cut.
+        """
+        levels = self.levels(photo)
+        self._check_tiles(levels)
+        budget = free_memory(self.device) if self.memory is None else self.memory
+        return workloads(
+            levels, self.encoder, self.settings, budget=budget, tile=self.tile, source=photo.size
+        )
 
     def levels(self, photo: Picture) -> tuple[Level, ...]:
         """Plan the sizes, coarse to fine, and their steps."""
         return pyramid(photo.size, self.settings, smallest=self.encoder.minimum_side)
 
-    def measure(self, inputs: Inputs, level: Level) -> Targets:
-        """Measure what to aim at, at the size of a level."""
+    def measure(
+        self, inputs: Inputs, level: Level, *, tile: int | None = None, half: bool = False
+    ) -> Targets:
+        """Measure what to aim at, at the size of a level.
+
+        Args: tile, half: see `Workload`.
+        """
         settings = self.settings
         content = resize(inputs.photo.image, level.size)
         return Targets(
@@ -144,14 +170,15 @@ class Stylizer:
                 self.encoder,
                 content_in_color(content, settings.color).to(self.device),
                 seen_layers(settings, "content"),
-                tile=self.tile,
+                tile=tile,
+                half=half,
             ),
-            style=self._measure_styles(inputs, level, content),
+            style=self._measure_styles(inputs, level, content, tile),
             content_counts=self._content_counts(inputs, level),
         )
 
     def _measure_styles(
-        self, inputs: Inputs, level: Level, content: Tensor
+        self, inputs: Inputs, level: Level, content: Tensor, tile: int | None
     ) -> tuple[StyleTarget, ...]:
         """Measure one target for all styles that go everywhere, and one for each that does not."""
         settings, layout = self.settings, inputs.layout
@@ -179,7 +206,7 @@ class Stylizer:
                     self._guides(part.style_mask, (image.shape[-2], image.shape[-1]))
                     for part, image in zip(parts, images, strict=True)
                 ],
-                describe=partial(describe, tile=self.tile),
+                describe=partial(describe, tile=tile),
             )
             targets.append(StyleTarget(measured, sum(blend), self._guides(mask, level.size)))
         return tuple(targets)
@@ -241,25 +268,31 @@ class Stylizer:
         return {name: (1 + more * each).to(self.device) for name, each in masks.items()}
 
     def _paint_level(
-        self, image: Tensor, objective: Terms, level: Level, inputs: Inputs
+        self, image: Tensor, objective: Terms, work: Workload, inputs: Inputs
     ) -> Iterator[Step]:
         """Optimise what of the picture is painted, where the photo's pixels or colors are kept."""
-        settings = self.settings
+        settings, level = self.settings, work.level
         feather = level.scaled(settings.feather, settings.long_side)
         painted = inputs.layout.painted(level.size, feather)
         if settings.color != "luminance" and painted is None:
-            yield from self.descend(image, objective, level)
+            yield from self.descend(image, objective, level, work)
             return
         surface = _Surface(resize(inputs.photo.image, level.size), painted, settings, self.device)
         start = surface.start(image.to(self.device))
         try:
-            for step in self.descend(start, lambda plane: objective(surface.seen(plane)), level):
+            seen = partial(_shown_to, objective, surface)
+            for step in self.descend(start, seen, level, work):
                 yield replace(step, image=surface.picture(step.image))
         except DivergenceError as error:
             raise DivergenceError(str(error), surface.picture(error.image)) from error
 
-    def descend(self, image: Tensor, objective: Terms, level: Level) -> Iterator[Step]:
-        """Minimise the objective from an image, with the settings' optimiser, at one level."""
+    def descend(
+        self, image: Tensor, objective: Terms, level: Level, work: Workload | None = None
+    ) -> Iterator[Step]:
+        """Minimise the objective from an image, with the settings' optimiser, at one level.
+
+        Args: work: how much of its past the optimiser remembers; None: as the settings say.
+        """
         settings = self.settings
         return optimize(
             image.to(self.device),
@@ -267,7 +300,8 @@ class Stylizer:
             steps=level.steps,
             optimizer=settings.optimizer,
             learning_rate=settings.learning_rate,
-            history=settings.history,
+            history=settings.history if work is None else work.history,
+            half=work is not None and work.half,
             averaging=settings.averaging,
             clamp=settings.clamp,
             second_decay=settings.second_decay,
@@ -307,26 +341,54 @@ class Stylizer:
         Raises: SettingsError: the time is too short for the size; says what would do.
         """
         start = time.perf_counter()
-        cost = self._seconds_per_megapixel(inputs)
+        pace, plan = self.pace(inputs), self.plan(inputs.photo)
         spent += time.perf_counter() - start
+        # Of the steps planned now; other numbers of them are shared alike.
+        megapixels = sum(work.level.steps * work.pixels for work in plan) / 1e6
+        steps = sum(work.level.steps * pace.seconds_per_step(work) for work in plan)
         return steps_within(
             inputs.photo.size,
             self.settings,
             seconds=seconds,
             spent=spent,
-            seconds_per_megapixel=cost,
+            seconds_per_megapixel=steps / megapixels,
         )
 
-    def _seconds_per_megapixel(self, inputs: Inputs) -> float:
-        content = inputs.photo
-        # As large as affordable: the cost of some statistics grows faster than the picture.
-        size = fit(content.size, min(self.settings.long_side, _TIMED_SIDE))
-        size = (max(size[0], self.encoder.minimum_side), max(size[1], self.encoder.minimum_side))
-        image = resize(content.image, size)
-        level = Level(size, max(size), 3)
+    def pace(self, inputs: Inputs) -> Pace:
+        """Measure a few steps on this machine, at the coarsest size and one of up to 512 px."""
+        sides = (self.levels(inputs.photo)[0].long_side, min(self.settings.long_side, _TIMED_SIDE))
+        levels = []
+        for side in sorted(set(sides)):
+            # As large as affordable: the cost of some statistics grows faster than the picture.
+            height, width = fit(inputs.photo.size, side)
+            least = self.encoder.minimum_side
+            levels.append(Level((max(height, least), max(width, least)), side, _TIMED_STEPS))
+        timed = [self._seconds_per_step(inputs, level) for level in levels]
+        pixels = [level.size[0] * level.size[1] for level in levels]
+        step, fixed = timed[-1] / pixels[-1], 0.0
+        if len(levels) > 1 and pixels[0] < pixels[1] / 2:
+            step = (timed[1] - timed[0]) / (pixels[1] - pixels[0])
+            fixed = max(timed[0] - step * pixels[0], 0.0)
+        image = resize(inputs.photo.image, levels[-1].size).to(self.device)
+        start = time.perf_counter()
+        with torch.no_grad():
+            self.encoder(image)
+        return Pace(fixed, step, (time.perf_counter() - start) / pixels[-1])
+
+    def _seconds_per_step(self, inputs: Inputs, level: Level) -> float:
         objective = Objective(self.encoder, self.measure(inputs, level), self.settings)
+        image = resize(inputs.photo.image, level.size)
         times = [step.seconds for step in self.descend(image, objective.by_layer, level)]
-        return (times[-1] - times[0]) / (len(times) - 1) / (size[0] * size[1] / 1e6)
+        return (times[-1] - times[0]) / (len(times) - 1)
+
+
+def _smaller(one: int | None, other: int | None) -> int | None:
+    """Return the smaller of two tiles, of which None is the largest."""
+    return min((each for each in (one, other) if each is not None), default=None)
+
+
+def _shown_to(objective: Terms, surface: _Surface, plane: Tensor) -> Mapping[str, Tensor]:
+    return objective(surface.seen(plane))
 
 
 class _Surface:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from impasto.cuts import Tile, alignment, cut, shrinking, tile_margin
 from impasto.encoder import Encoder
-from impasto.errors import SettingsError
 from impasto.layers import minimum_side
 from impasto.statistics import Statistic, Summed, Sums
 from impasto.targets import describe as describe_whole
@@ -97,9 +96,7 @@ def measure_content_in_tiles(
     Args:
         tile: the longest side, in px, of what counts of a tile; None: the whole at once, if memory
             suffices.
-        half: keep them as float16, in half the memory and to three digits.
-
-    Raises: SettingsError: features are too large for float16.
+        half: keep them as bfloat16, in half the memory and to two or three digits.
     """
     if not layers:
         return {}
@@ -109,14 +106,14 @@ def measure_content_in_tiles(
         tiles = cut_for(encoder, size, side)
         if len(tiles) == 1:
             whole = measure_content(encoder, image, layers)
-            return {name: _halved(name, each) if half else each for name, each in whole.items()}
+            return {name: each.bfloat16() if half else each for name, each in whole.items()}
         maps: dict[str, Tensor] = {}
         for tile in tiles:
             features = encoder(tile.outer.of(image))
             for name in layers:
                 stride = minimum_side(name)
                 own = tile.own(features[name], stride)
-                own = _halved(name, own) if half else own
+                own = own.bfloat16() if half else own
                 if name not in maps:
                     grid = (size[0] // stride, size[1] // stride)
                     maps[name] = own.new_empty((*own.shape[:2], *grid))
@@ -125,16 +122,6 @@ def measure_content_in_tiles(
         return maps
 
     return _with(attempt, encoder, size, tile)
-
-
-def _halved(name: str, features: Tensor) -> Tensor:
-    half = features.half()
-    if bool(half.isinf().any()):
-        raise SettingsError(
-            f"{name}: features of up to {float(features.abs().max()):.3g} do not fit into float16; "
-            "keep them in full"
-        )
-    return half
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from impasto.apps.flags import (
     Frames,
     Json,
     Mask,
+    Memory,
     Output,
     Plot,
     Print,
@@ -44,9 +45,11 @@ from impasto.apps.options import (
     GroupedCommand,
     check_budget,
     gather_settings,
+    parse_memory,
     with_settings,
 )
 from impasto.apps.painting import INTERRUPTED, Job, paint
+from impasto.apps.plan import plan_command
 from impasto.apps.printing import for_print
 from impasto.apps.recipes_command import add_recipes_command
 from impasto.apps.recolor import recolor_command
@@ -98,6 +101,7 @@ def stylize_command(
     bits: Bits = 8,
     threads: Threads = None,
     device: Device = "auto",
+    memory: Memory = None,
     quiet: Quiet = False,
     as_json: Json = False,
     options: Mapping[str, Any] | None = None,
@@ -108,6 +112,7 @@ def stylize_command(
     job = Job(
         content=content, styles=styles, output=output, save_settings=save_settings, budget=budget,
         force=force, bits=bits, threads=threads, device=device, quiet=quiet, json=as_json,
+        memory=None if memory is None else parse_memory(memory),
         making=MakingOf(every=every, frames=frames, timelapse=timelapse, plot=plot),
         guidance={
             "masks": files(mask), "style_masks": files(style_mask), "regions": regions,
@@ -186,6 +191,9 @@ def layers_command(
         typer.echo(f"{name:8}  from {minimum_side(name)} px")
 
 
+app.command("plan", cls=GroupedCommand, options_metavar="CONTENT [STYLE...] [OPTIONS]")(
+    plan_command
+)
 add_recipes_command(app)
 app.command("texture", cls=GroupedCommand, options_metavar="STYLE... -o OUT [OPTIONS]")(
     texture_command

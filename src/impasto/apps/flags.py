@@ -19,6 +19,7 @@ __all__ = [
     "Frames",
     "Json",
     "Mask",
+    "Memory",
     "Output",
     "Plot",
     "Print",
@@ -138,6 +139,14 @@ Device = Annotated[
         hidden=True,
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="SIZE",
+        help="Keep within this much memory, like 4GB; large pictures are then computed in tiles. "
+        "[default: what is free]",
+    ),
+]  # fmt: skip
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Json = Annotated[
     bool, typer.Option("--json", help="End with one line of JSON on stdout.", hidden=True)

@@ -27,6 +27,7 @@ __all__ = [
     "gather_settings",
     "pair_with_styles",
     "parse_duration",
+    "parse_memory",
     "show_value",
     "with_settings",
 ]
@@ -257,6 +258,23 @@ def parse_duration(text: str) -> float:
     if not total > 0:
         raise SettingsError(f"{text!r} is not a time, like 90s, 2m, 1m30s or 1h")
     return total
+
+
+_SIZE = re.compile(rf"{_NUMBER}\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+_LEAST_MEMORY = 50e6  # less is a slip of the unit
+
+
+def parse_memory(text: str) -> float:
+    """Return the bytes of "4GB", "4 GiB", "1.5g", "800MB" and the like.
+
+    Raises: SettingsError: anything else, or less than 50 MB.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    scale = " kmgt".index(match[2].lower() or " ") if match else 0
+    size = float(match[1]) * (1024 if match[3] else 1000) ** scale if match else 0.0
+    if size < _LEAST_MEMORY:
+        raise SettingsError(f"memory: {text!r} is not a size of at least 50 MB, like 4GB or 800MB")
+    return size
 
 
 def check_budget(budget: str | None, options: Mapping[str, Any]) -> None:

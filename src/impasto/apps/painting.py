@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from impasto.inputs import Inputs
     from impasto.optimize import Step
     from impasto.pastiche import Pastiche
+    from impasto.planning import Workload
     from impasto.pyramid import Level
     from impasto.stylizer import Stylizer
 
@@ -48,12 +49,15 @@ __all__ = [
     "check_streams",
     "conclude",
     "follow",
+    "how_computed",
     "interruptible",
     "memory_errors",
     "paint",
     "prepare",
+    "prepared",
     "read_content",
     "source",
+    "thrift",
     "write",
     "write_image",
 ]
@@ -75,6 +79,7 @@ class Job:
     bits: int = 8
     threads: int | None = None
     device: str = "auto"
+    memory: float | None = None
     quiet: bool = False
     json: bool = False
     init: Picture | None = None
@@ -127,6 +132,8 @@ def paint(job: Job, settings: Settings) -> None:
             spent = time.perf_counter() - start
             stylizer.settings = stylizer.within(inputs, seconds, spent=spent)
             job.note(f"{job.budget}: {_plan_text(stylizer, inputs.photo)}")
+        for text in thrift(stylizer.plan(inputs.photo)):
+            job.note(text)
         levels = stylizer.levels(inputs.photo)
         save_settings(job, stylizer.settings)
         film = job.making.begin(levels[-1].size)
@@ -233,24 +240,34 @@ def check_output(job: Job) -> None:
         check_writable(job.output, bits=job.bits, overwrite=job.force)
 
 
-def _prepare(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
-    """Read the pictures and load the network, then check that the result can be written."""
+def prepared(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
+    """Read the pictures and load the network. Without a painting, the photo stands for one."""
     import torch
 
     from impasto.guidance import Guidance
-    from impasto.images import check_target
     from impasto.inputs import load_inputs
+    from impasto.planning import keep_freed_memory
     from impasto.stylizer import Stylizer
 
     if job.threads:
         torch.set_num_threads(job.threads)
+    if job.memory is None:
+        keep_freed_memory()
     content = read_content(job)
     if job.print_size is not None:
         side = long_side_for_print(content.size, job.print_size, job.dpi)
         settings = settings.replace(long_side=side)
     guidance = Guidance(**job.guidance)
-    inputs = load_inputs(content, list(job.styles), settings, guidance=guidance, init=job.init)
-    stylizer = Stylizer(settings, device=job.device)
+    styles: list[Any] = [*job.styles] or [content]
+    inputs = load_inputs(content, styles, settings, guidance=guidance, init=job.init)
+    return Stylizer(settings, device=job.device, memory=job.memory), inputs
+
+
+def _prepare(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
+    """Read the pictures and load the network, then check that the result can be written."""
+    from impasto.images import check_target
+
+    stylizer, inputs = prepared(job, settings)
     check_output(job)
     if job.save_settings:
         check_target(job.save_settings, overwrite=job.force)
@@ -311,6 +328,24 @@ def _better(best: Step | None, step: Step) -> Step:
 def _plan_text(stylizer: Stylizer, photo: Picture) -> str:
     levels = stylizer.levels(photo)
     return ", then ".join(f"{level.steps} steps at {level.long_side} px" for level in levels)
+
+
+def thrift(plan: Sequence[Workload]) -> list[str]:
+    """Say of each level what is done about memory, where anything is."""
+    from impasto.planning import show_bytes
+
+    return [
+        f"{work.level.long_side} px: {how_computed(work)}; up to {show_bytes(work.memory)}"
+        for work in plan
+        if work.tiles or work.half
+    ]
+
+
+def how_computed(work: Workload) -> str:
+    """Say whether a level is cut into tiles, and whether the optimiser's memory is shortened."""
+    sides = [max(each.inner.height, each.inner.width) for each in work.tiles]
+    how = f"{len(sides)} tiles of {max(sides)} px" if sides else "whole"
+    return f"{how}, {work.history} past steps in 16 bits" if work.half else how
 
 
 def write(pastiche: Pastiche, job: Job) -> None:

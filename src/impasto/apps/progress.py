@@ -14,7 +14,7 @@ from rich.text import Text
 from impasto.optimize import Step
 from impasto.pyramid import Level
 
-__all__ = ["Reporter", "reporting"]
+__all__ = ["Reporter", "clock", "reporting"]
 
 Reporter = Callable[[Step], None]
 
@@ -48,7 +48,7 @@ def _bar(levels: Sequence[Level], console: Console) -> Iterator[Reporter]:
         expand=True,
     )
     task = progress.add_task(
-        _level_text(levels, 1), total=1.0, step="…", elapsed=_clock(0), left="…"
+        _level_text(levels, 1), total=1.0, step="…", elapsed=clock(0), left="…"
     )
 
     def show(losses: str) -> Group:
@@ -63,8 +63,8 @@ def _bar(levels: Sequence[Level], console: Console) -> Iterator[Reporter]:
                 completed=work.done(step),
                 description=_level_text(levels, step.level),
                 step=f"{step.index}/{step.count}",
-                elapsed=_clock(step.seconds),
-                left=_clock(work.remaining(step)),
+                elapsed=clock(step.seconds),
+                left=clock(work.remaining(step)),
             )
             live.update(show(_losses(step)))
 
@@ -83,7 +83,7 @@ def _line_reporter(levels: Sequence[Level], console: Console) -> Reporter:
         last[:] = [now, step.level]
         line = (
             f"{_level_text(levels, step.level)}  step {step.index}/{step.count}  {_losses(step)}"
-            f"  {_clock(step.seconds)} elapsed  {_clock(work.remaining(step))} left"
+            f"  {clock(step.seconds)} elapsed  {clock(work.remaining(step))} left"
         )
         console.print(Text(line), soft_wrap=True)
 
@@ -122,7 +122,8 @@ def _losses(step: Step) -> str:
     return "  ".join(f"{name} {loss:.4g}" for name, loss in step.losses.items())
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Write seconds as minutes and seconds, or with hours: 1:05, 2:00:30."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

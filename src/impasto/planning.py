@@ -1,0 +1,280 @@
+"""What a run takes before it begins: how each level is computed, so that memory suffices.
+
+A level is painted whole where it fits, else in tiles, as large as fit; of the optimiser's history,
+which is the rest of a large picture's memory, first the precision and then the length is cut down.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from impasto.cuts import Tile
+from impasto.encoder import Encoder
+from impasto.errors import MemoryLimitError
+from impasto.images import fit
+from impasto.layers import minimum_side
+from impasto.losses import seen_layers
+from impasto.pyramid import Level
+from impasto.settings import Settings
+from impasto.statistics import chosen_statistic
+from impasto.tiled_targets import cut_for, look_around
+from impasto.tiles import obstacle
+
+__all__ = ["Pace", "Workload", "free_memory", "keep_freed_memory", "show_bytes", "workloads"]
+
+# Sides of tiles, in px, that are tried in this order; the margin around a small one costs more.
+_TILES = (2048, 1536, 1280, 1024, 768, 640, 512, 384, 256, 128)
+# Lengths of a shortened history. After 10 steps 5 pairs lose 1 % against 20 (docs/performance.md).
+_HISTORIES = (10, 5)
+
+# Measured on Linux with torch 2.13 by benchmarks/sizes.py, which holds the whole against reality.
+_PROCESS = 430e6  # of the interpreter, torch and the bundled weights
+_KERNEL_FILTERS = 8  # transformed filters, forward and backward, against the plain ones
+_COPIES = 13  # of the picture, 3 channels in float32: photo, point, gradients, best, temporaries
+_WHOLE = 1.9  # of the features that a step keeps, at once: with gradients and temporaries
+_TILED = 3.0  # the same within a tile, with seeds and their margins
+_BUILT_IN = 1.35  # more, where torch's own convolutions and poolings are used
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast this machine is with some settings, measured.
+
+    Attributes:
+        fixed: seconds of a step, whatever the size.
+        step: more seconds for each pixel.
+        forward: seconds for each pixel of describing a picture without a gradient.
+    """
+
+    fixed: float
+    step: float
+    forward: float
+
+    def seconds_per_step(self, work: Workload) -> float:
+        """Estimate a step: of tiles, all that is seen, once more without a gradient."""
+        if work.tiles:
+            return len(work.tiles) * self.fixed + self._seen(work) * (self.step + self.forward)
+        return self.fixed + work.pixels * self.step
+
+    def seconds(self, work: Workload, paintings: int) -> float:
+        """Estimate a level: its steps, and describing photo and paintings, of so many pixels."""
+        described = (self._seen(work) if work.tiles else work.pixels) + paintings
+        return work.level.steps * self.seconds_per_step(work) + described * self.forward
+
+    def _seen(self, work: Workload) -> int:
+        return sum(tile.outer.area for tile in work.tiles)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """How a level is computed.
+
+    Attributes:
+        level: its size and steps.
+        tile: the longest side, in px, of what counts of a tile; None: the picture whole.
+        history: how many past steps L-BFGS remembers.
+        half: whether that, and the photo's features, are kept in 16 bits.
+        memory: the most bytes that the process is expected to have at this level.
+        tiles: where the picture is cut; none: it is not.
+    """
+
+    level: Level
+    tile: int | None
+    history: int
+    half: bool
+    memory: float
+    tiles: tuple[Tile, ...] = ()
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels the picture has."""
+        return self.level.size[0] * self.level.size[1]
+
+
+def workloads(
+    levels: Sequence[Level],
+    encoder: Encoder,
+    settings: Settings,
+    *,
+    budget: float | None,
+    tile: int | None = None,
+    source: tuple[int, int] = (0, 0),
+) -> tuple[Workload, ...]:
+    """Choose how each level is computed within a budget.
+
+    Args:
+        budget: bytes that the process, or a GPU's memory, may hold; None: no limit.
+        tile: the longest side, in px, of what counts of a tile; None: as large as fits.
+        source: (H, W) of the photo's file, which is held as well.
+
+    Raises: MemoryLimitError: a level does not fit; names the largest size that does.
+    """
+    chosen = []
+    for level in reversed(levels):  # the largest is what a person has asked for
+        options = list(_options(level, encoder, settings, tile, source))
+        fitting = [each for each in options if budget is None or each.memory <= budget]
+        if not fitting:
+            least = min(each.memory for each in options)
+            raise MemoryLimitError(
+                _too_large(level, encoder, settings, budget or 0.0, least, source)
+            )
+        chosen.append(fitting[0])
+    return tuple(reversed(chosen))
+
+
+def _options(
+    level: Level,
+    encoder: Encoder,
+    settings: Settings,
+    tile: int | None,
+    source: tuple[int, int],
+) -> Iterator[Workload]:
+    """List the ways to compute a level, from the best to the thriftiest."""
+    tiles: list[int | None] = [None] if tile is None or tile >= level.long_side else [tile]
+    if obstacle(settings, encoder) is None:
+        tiles += [each for each in _TILES if each < min(level.long_side, tile or level.long_side)]
+    full = settings.history
+    histories = [(full, False)]
+    if settings.optimizer == "lbfgs":
+        histories += [(full, True)] + [(each, True) for each in _HISTORIES if each < full]
+    statistic = chosen_statistic(settings)
+    around = look_around(statistic, statistic.inputs(seen_layers(settings, "style")))
+    for side in tiles:
+        cuts = () if side is None else cut_for(encoder, level.size, side, around)
+        for history, half in histories:
+            work = Workload(level, side, history, half, 0.0, cuts if len(cuts) > 1 else ())
+            yield replace(work, memory=_needed(work, encoder, settings, source))
+
+
+def _needed(work: Workload, encoder: Encoder, settings: Settings, source: tuple[int, int]) -> float:
+    """Return the bytes that a level needs at most, by figures that were measured."""
+    pixels, width = work.pixels, 2 if work.half else 4
+    filters = sum(each.numel() * each.element_size() for each in encoder.buffers())
+    kernel = encoder.uses_kernel
+    fixed = float(filters * (_KERNEL_FILTERS if kernel else 1))
+    fixed += _PROCESS if encoder.device.type == "cpu" else 0.0
+    pictures = 12.0 * (_COPIES * pixels + source[0] * source[1])
+    pairs = min(work.history, work.level.steps) if settings.optimizer == "lbfgs" else 1
+    remembered = 6.0 * pairs * pixels * width
+    content = pixels * _values(seen_layers(settings, "content"), encoder) * width
+    seen = max((each.outer.area for each in work.tiles), default=pixels)
+    factor = (_TILED if work.tiles else _WHOLE) * (1.0 if kernel else _BUILT_IN)
+    network = seen * _kept(encoder) * factor
+    return fixed + pictures + remembered + content + network
+
+
+def _kept(encoder: Encoder) -> float:
+    """Return the bytes of features that a step keeps for a pixel."""
+    names = [name for name in encoder.path if name.startswith("relu")]
+    return _values(names, encoder) * (2 if encoder.precision == "bfloat16" else 4)
+
+
+def _values(layers: Sequence[str], encoder: Encoder) -> float:
+    """Count the features of some layers for a pixel."""
+    return sum(encoder.channels(name) / minimum_side(name) ** 2 for name in layers)
+
+
+def _too_large(
+    level: Level,
+    encoder: Encoder,
+    settings: Settings,
+    budget: float,
+    least: float,
+    source: tuple[int, int],
+) -> str:
+    def fits(side: int) -> bool:
+        size = fit(level.size, side)
+        smaller = Level(size, max(size), level.steps)
+        return any(
+            each.memory <= budget for each in _options(smaller, encoder, settings, None, source)
+        )
+
+    side = _largest(fits, encoder.minimum_side, level.long_side)
+    reason = obstacle(settings, encoder)
+    rest = f"; the largest that fits is --long-side {side}" if side else ""
+    return (
+        f"{level.long_side} px need at least {show_bytes(least)} of memory, and "
+        f"{show_bytes(budget)} are free or allowed{rest}" + (f" ({reason})" if reason else "")
+    )
+
+
+def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:
+    """Return the largest side that fits, below a high one that does not; 0: none does."""
+    if not fits(low):
+        return 0
+    while high - low > max(1, low // 50):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def show_bytes(count: float) -> str:
+    """Write a number of bytes in GB, or MB where it is less than one."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def free_memory(device: torch.device) -> float | None:
+    """Return the bytes that this process may hold; None: unknown.
+
+    Of a GPU: what is free there (not run by us). Else, on Linux, what it holds already and three
+    quarters of what the system and its own group could still give it.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return float(free)
+    if device.type != "cpu" or sys.platform != "linux":
+        return None
+    try:
+        held = _lines("/proc/self/status")["VmRSS"]
+        free = _lines("/proc/meminfo")["MemAvailable"]
+    except (OSError, KeyError):
+        return None
+    return held + 0.75 * min([free, *_group_limits()])
+
+
+def _lines(path: str) -> dict[str, float]:
+    """Read lines like "VmRSS:  1234 kB", in bytes."""
+    found = re.findall(r"^(\w+):\s+(\d+) kB$", Path(path).read_text(), flags=re.MULTILINE)
+    return {name: float(number) * 1024 for name, number in found}
+
+
+def _group_limits(root: Path = Path("/sys/fs/cgroup")) -> list[float]:
+    """Return what the process's control group may still take, if it is limited: a container's."""
+    for limit, used in (
+        ("memory.max", "memory.current"),  # version 2
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),  # version 1
+    ):
+        try:
+            most = (root / limit).read_text().strip()
+            if most != "max":
+                return [float(most) - float((root / used).read_text())]
+        except (OSError, ValueError):
+            continue
+    return []
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed for what comes next, instead of asking for it anew.
+
+    A step allocates and frees its features many times over, and the system fills each page with
+    zeros before it hands it out again: a fifth of a step's time, for a fifth more memory
+    (docs/performance.md). It holds for the whole process, so it is not for libraries; glibc only.
+    """
+    import ctypes
+
+    if sys.platform != "linux" or os.environ.get("MALLOC_MMAP_MAX_"):
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(_MMAP_MAX, 0)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h numbers them
