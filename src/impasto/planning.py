@@ -227,8 +227,7 @@ def free_memory(device: torch.device) -> float | None:
     quarters of what the system and its own group could still give it.
     """
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return float(free)
+        return float(torch.cuda.mem_get_info(device)[0])
     if device.type != "cpu" or sys.platform != "linux":
         return None
     try:
