@@ -178,17 +178,20 @@ def watch(
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT
         )
-        running = True
-        while running:
-            running = process.poll() is None
-            seconds = clock.look()
-            for path in folder.glob(pictures):
-                seen.setdefault(path, seconds)
-            peak = max(peak, peak_mb(process.pid) if running else 0.0)
-            if until and not ended and (folder / until).exists():
-                process.terminate()
-                ended = True
-            time.sleep(_LOOK_EVERY)
+        try:
+            running = True
+            while running:
+                running = process.poll() is None
+                seconds = clock.look()
+                for path in folder.glob(pictures):
+                    seen.setdefault(path, seconds)
+                peak = max(peak, peak_mb(process.pid) if running else 0.0)
+                if until and not ended and (folder / until).exists():
+                    process.terminate()
+                    ended = True
+                time.sleep(_LOOK_EVERY)
+        finally:
+            process.kill()  # nothing, where it has ended
     return {
         "seen": seen,
         "seconds": clock.seconds,

@@ -102,7 +102,8 @@ def measure_size(side: int, memory: str, steps: int, folder: Path) -> Run:
     done = sorted({float(each) for each in re.findall(r"step done after (\S+)", run["log"])})
     each = [later - sooner for sooner, later in itertools.pairwise(done)]
     if run["code"] or not each:
-        return {"side": side, "memory": memory, "failed": run["log"].strip()[-300:] or "killed"}
+        words = (run["log"].strip() or "killed").splitlines()[-1]  # the rest may name folders
+        return {"side": side, "memory": memory, "failed": words}
     return {
         "side": side,
         "megapixels": side * (side * 3 // 4) / 1e6,
