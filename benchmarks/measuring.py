@@ -1,27 +1,46 @@
-"""What the benchmarks measure with: a neutral objective, the network's own time, the machine."""
+"""What the benchmarks measure with: a neutral objective, the network's own time, a watch, pairs."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from impasto.encoder import Encoder
-from impasto.images import load_image
+from impasto.images import fit, load_image, resize, save_image, write_file
 from impasto.losses import Objective, seen_layers
 from impasto.recipes import recipe_settings
 from impasto.statistics import chosen_statistic
 from impasto.targets import StyleTarget, Targets, measure_content, measure_style
 from impasto.weights import load_weights
 
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+IMAGES = ROOT / "docs" / "images"
+EXAMPLES = ROOT / "src" / "impasto" / "assets" / "examples"
+PAIRS = {
+    "castle": ("neuschwanstein.jpg", "church_at_auvers_van_gogh.jpg"),
+    "kingfisher": ("kingfisher.jpg", "cafe_terrace_van_gogh.jpg"),
+    "astronaut": ("astronaut.jpg", "langlois_bridge_van_gogh.jpg"),
+    "terrace": ("neuschwanstein.jpg", "cafe_terrace_van_gogh.jpg"),
+}
+CASES = [("castle", 256), ("kingfisher", 256), ("astronaut", 256), ("terrace", 256),
+         ("castle", 512), ("kingfisher", 512)]  # fmt: skip
 # VGG-19's convolutions up to relu5_1 by block.
 _CONVOLUTIONS = (2, 2, 4, 4, 1)
+# A longer gap between two looks at the clock, in seconds, means that the run was suspended.
+_GAP = 2.0
+_LOOK_EVERY = 0.02  # seconds
 
 
 def machine() -> str:
@@ -52,13 +71,14 @@ def plain_network() -> nn.Sequential:
 
 
 def plain_seconds(size: tuple[int, ...], *, repeats: int = 4) -> float:
-    """Time a forward and backward of the plain network to relu5_1 at (H, W): the least of some."""
+    """Return the least of some times of a plain forward and backward to relu5_1 at (H, W)."""
     network = plain_network()
     image = torch.rand(1, 3, *size, requires_grad=True)
-    return min(_timed(network, image) for _ in range(repeats + 1))
+    return min(timed(network, image) for _ in range(repeats + 1))
 
 
-def _timed(network: nn.Module, image: Tensor) -> float:
+def timed(network: nn.Module, image: Tensor) -> float:
+    """Return the seconds of one forward and backward."""
     start = time.perf_counter()
     torch.autograd.grad(network(image).sum(), image)
     return time.perf_counter() - start
@@ -89,3 +109,141 @@ def neutral_objective(content: Path, style: Path) -> Callable[[Path], float]:
         return float(sum(objective(load_image(picture)).values()))
 
     return score
+
+
+# ---- running programs ---------------------------------------------------------------------------
+
+
+def prepare(pair: str, side: int, folder: Path) -> tuple[Path, Path]:
+    """Write content and style at their final size, as PNG; return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, source in zip(("content.png", "style.png"), PAIRS[pair], strict=True):
+        image = load_image(EXAMPLES / source)
+        save_image(resize(image, fit((image.shape[-2], image.shape[-1]), side)), folder / name)
+        written.append(folder / name)
+    return written[0], written[1]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for a program that is to take as many threads as we do."""
+    threads = str(torch.get_num_threads())
+    return {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+
+
+class Watch:
+    """Counts the seconds since it was made, without those in which the run was suspended.
+
+    Ctrl-Z and a sleeping laptop stop the program and us alike; then nobody has looked for long.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._last = now()
+        self.seconds = 0.0
+
+    def look(self) -> float:
+        """Return the seconds by now; to be called more often than every 2 seconds."""
+        now = self._now()
+        self.seconds += now - self._last if now - self._last < _GAP else 0.0
+        self._last = now
+        return self.seconds
+
+
+def watch(
+    command: Sequence[str | Path],
+    folder: Path,
+    *,
+    pictures: str = "out*.png",
+    until: str = "",
+    environment: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Run a program in a folder and note when each of its pictures was there, and its peak memory.
+
+    Args:
+        command: what to run.
+        folder: where.
+        pictures: a pattern of their names; older ones are deleted.
+        until: end the program once there is a picture of this name.
+        environment: of the program; None: ours.
+
+    Returns: {"seen": {path: seconds}, "seconds": …, "peak_mb": …, "log": …, "code": …}
+    """
+    for old in folder.glob(pictures):
+        old.unlink()
+    log = folder / "log.txt"
+    seen: dict[Path, float] = {}
+    clock, peak, ended = Watch(), 0.0, False
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT
+        )
+        try:
+            running = True
+            while running:
+                running = process.poll() is None
+                seconds = clock.look()
+                for path in folder.glob(pictures):
+                    seen.setdefault(path, seconds)
+                peak = max(peak, peak_mb(process.pid) if running else 0.0)
+                if until and not ended and (folder / until).exists():
+                    process.terminate()
+                    ended = True
+                time.sleep(_LOOK_EVERY)
+        finally:
+            process.kill()  # nothing, where it has ended
+    return {
+        "seen": seen,
+        "seconds": clock.seconds,
+        "peak_mb": peak,
+        "log": log.read_text(),
+        "code": 0 if ended else process.returncode,
+    }
+
+
+def demand_success(run: dict[str, Any], command: str) -> None:
+    """End with what a program said if it failed."""
+    if run["code"]:
+        sys.exit(f"{command} failed:\n{run['log'][-2000:]}")
+
+
+def peak_mb(pid: int) -> float:
+    """Return the most memory a process has had so far, in MB (Linux only; elsewhere 0)."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(match[1]) / 1024 if match else 0.0
+
+
+# ---- results ------------------------------------------------------------------------------------
+
+
+def first_at_or_below(trace: Sequence[Sequence[float]], level: float) -> float | None:
+    """Return the seconds of the first saved picture that is as good; None: there is none.
+
+    Nothing is interpolated: between two pictures there is none to look at.
+
+    Args: trace: (number, seconds, objective) of each picture, in the order of time.
+    """
+    return next((seconds for _, seconds, score in trace if score <= level), None)
+
+
+def read_results(path: Path, **nothing: Any) -> dict[str, Any]:
+    """Return what is kept; where there is nothing yet, that: no runs if not said."""
+    if not path.exists():
+        return nothing or {"runs": []}
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return kept
+
+
+def write_results(path: Path, results: dict[str, Any]) -> None:
+    """Keep results; an older file stays whole until the new one is."""
+    write_file(path, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
