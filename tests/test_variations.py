@@ -113,10 +113,11 @@ def test_a_seamless_objective_knows_no_seam(painting):
 
 def test_a_seamless_texture_is_not_asked_for_the_border_of_its_painting():
     grey = torch.full((1, 3, 40, 48), 0.4)
-    plan = plan_texture(grey, (40, 48), QUICK, seamless=True)
+    # Of Gram matrices, in which what rounding leaves is no standard deviation.
+    plan = plan_texture(grey, (40, 48), QUICK.replace(statistic="gram"), seamless=True)
     losses = plan.aim(plan.levels[-1])(grey.clone())
     style = sum(float(loss) for name, loss in losses.items() if "style" in name)
-    assert style < 1e-8  # 18 with zeros beyond the painting's border
+    assert style < 1e-8  # 33 with zeros beyond the painting's border
 
 
 def test_a_seamless_texture_of_odd_sides(painting):

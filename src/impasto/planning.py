@@ -6,6 +6,7 @@ which is the rest of a large picture's memory, first the precision and then the 
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
@@ -29,17 +30,19 @@ from impasto.tiles import obstacle
 
 __all__ = ["Pace", "Workload", "free_memory", "keep_freed_memory", "show_bytes", "workloads"]
 
-# Sides of tiles, in px, that are tried in this order; the margin around a small one costs more.
-_TILES = (2048, 1536, 1280, 1024, 768, 640, 512, 384, 256, 128)
-# Lengths of a shortened history. After 10 steps 5 pairs lose 1 % against 20 (docs/performance.md).
-_HISTORIES = (10, 5)
+# Sides of tiles, in px, from the best; below 512 the margin around them costs too much.
+_LARGE_TILES = (2048, 1536, 1280, 1024, 768, 640, 512)
+_SMALL_TILES = (384, 256, 128)
+# Lengths of a shortened history: what they cost stands in docs/performance.md.
+_SHORT, _SHORTEST = 10, 5
 
-# Measured on Linux with torch 2.13 by benchmarks/sizes.py, which holds the whole against reality.
-_PROCESS = 430e6  # of the interpreter, torch and the bundled weights
+# Measured on Linux with torch 2.13 (docs/performance.md); benchmarks/sizes.py holds the whole
+# against reality.
+_PROCESS = 550e6  # bytes of the interpreter, torch, its libraries and their scratch
 _KERNEL_FILTERS = 8  # transformed filters, forward and backward, against the plain ones
-_COPIES = 13  # of the picture, 3 channels in float32: photo, point, gradients, best, temporaries
-_WHOLE = 1.9  # of the features that a step keeps, at once: with gradients and temporaries
-_TILED = 3.0  # the same within a tile, with seeds and their margins
+_COPIES = 6  # of the picture, 3 channels in float32, while the network runs
+_WHOLE = 2.1  # of the features that a step keeps, at once: with gradients and temporaries
+_TILED = 2.5  # the same within a tile, with its margins and what is seeded there
 _BUILT_IN = 1.35  # more, where torch's own convolutions and poolings are used
 
 
@@ -106,6 +109,7 @@ def workloads(
     budget: float | None,
     tile: int | None = None,
     source: tuple[int, int] = (0, 0),
+    whole: bool = False,
 ) -> tuple[Workload, ...]:
     """Choose how each level is computed within a budget.
 
@@ -113,12 +117,15 @@ def workloads(
         budget: bytes that the process, or a GPU's memory, may hold; None: no limit.
         tile: the longest side, in px, of what counts of a tile; None: as large as fits.
         source: (H, W) of the photo's file, which is held as well.
+        whole: not in tiles, come what may.
 
     Raises: MemoryLimitError: a level does not fit; names the largest size that does.
     """
     chosen = []
     for level in reversed(levels):  # the largest is what a person has asked for
         options = list(_options(level, encoder, settings, tile, source))
+        if whole:
+            options = [each for each in options if not each.tiles]
         fitting = [each for each in options if budget is None or each.memory <= budget]
         if not fitting:
             least = min(each.memory for each in options)
@@ -138,19 +145,27 @@ def _options(
 ) -> Iterator[Workload]:
     """List the ways to compute a level, from the best to the thriftiest."""
     tiles: list[int | None] = [None] if tile is None or tile >= level.long_side else [tile]
+    small: list[int | None] = []
     if obstacle(settings, encoder) is None:
-        tiles += [each for each in _TILES if each < min(level.long_side, tile or level.long_side)]
+        most = min(level.long_side, tile or level.long_side)
+        tiles += [each for each in _LARGE_TILES if each < most]
+        small += [each for each in _SMALL_TILES if each < most]
     full = settings.history
     histories = [(full, False)]
     if settings.optimizer == "lbfgs":
-        histories += [(full, True)] + [(each, True) for each in _HISTORIES if each < full]
+        histories += [(full, True)] + [(_SHORT, True)] * (full > _SHORT)
+    shortest = [(_SHORTEST, True)] if settings.optimizer == "lbfgs" and full > _SHORTEST else []
+    ways = [
+        *itertools.product(tiles, histories),
+        *itertools.product(tiles, shortest),
+        *itertools.product(small, histories + shortest),
+    ]
     statistic = chosen_statistic(settings)
     around = look_around(statistic, statistic.inputs(seen_layers(settings, "style")))
-    for side in tiles:
+    for side, (history, half) in ways:
         cuts = () if side is None else cut_for(encoder, level.size, side, around)
-        for history, half in histories:
-            work = Workload(level, side, history, half, 0.0, cuts if len(cuts) > 1 else ())
-            yield replace(work, memory=_needed(work, encoder, settings, source))
+        work = Workload(level, side, history, half, 0.0, cuts if len(cuts) > 1 else ())
+        yield replace(work, memory=_needed(work, encoder, settings, source))
 
 
 def _needed(work: Workload, encoder: Encoder, settings: Settings, source: tuple[int, int]) -> float:

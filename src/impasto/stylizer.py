@@ -122,8 +122,7 @@ class Stylizer:
         least: int | None = None  # tiles that memory sufficed for, where it was less than planned
         for number, work in enumerate(plan, 1):
             level, tile = work.level, _smaller(work.tile, least)
-            targets = self.measure(inputs, level, tile=tile, half=work.half)
-            objective = TiledObjective(self.encoder, targets, self.settings, tile=tile)
+            objective = self.objective(inputs, replace(work, tile=tile))
             start = enlarge(pastiche.cpu(), inputs.photo, level.size)
             for step in self._paint_level(start, objective.by_layer, work, inputs):
                 yield replace(
@@ -145,16 +144,33 @@ class Stylizer:
             MemoryLimitError: a size does not fit; names the largest that does.
             SettingsError: tiles were asked for, but what is compared cannot be cut.
         """
-        levels = self.levels(photo)
-        self._check_tiles(levels)
-        budget = free_memory(self.device) if self.memory is None else self.memory
-        return workloads(
-            levels, self.encoder, self.settings, budget=budget, tile=self.tile, source=photo.size
-        )
+        return self.allot(self.levels(photo), source=photo.size)
 
     def levels(self, photo: Picture) -> tuple[Level, ...]:
         """Plan the sizes, coarse to fine, and their steps."""
         return pyramid(photo.size, self.settings, smallest=self.encoder.minimum_side)
+
+    def allot(
+        self, levels: Sequence[Level], *, source: tuple[int, int] = (0, 0), whole: bool = False
+    ) -> tuple[Workload, ...]:
+        """Choose how levels are computed; see `plan`.
+
+        Args:
+            source: (H, W) of the photo's file, which is held as well.
+            whole: not in tiles, come what may.
+        """
+        if not whole:
+            self._check_tiles(levels)
+        budget = free_memory(self.device) if self.memory is None else self.memory
+        return workloads(
+            levels, self.encoder, self.settings,
+            budget=budget, tile=self.tile, source=source, whole=whole,
+        )  # fmt: skip
+
+    def objective(self, inputs: Inputs, work: Workload) -> TiledObjective:
+        """Measure what a level aims at."""
+        targets = self.measure(inputs, work.level, tile=work.tile, half=work.half)
+        return TiledObjective(self.encoder, targets, self.settings, tile=work.tile)
 
     def measure(
         self, inputs: Inputs, level: Level, *, tile: int | None = None, half: bool = False
@@ -356,9 +372,10 @@ class Stylizer:
 
     def pace(self, inputs: Inputs) -> Pace:
         """Measure a few steps on this machine, at the coarsest size and one of up to 512 px."""
-        sides = (self.levels(inputs.photo)[0].long_side, min(self.settings.long_side, _TIMED_SIDE))
+        most = min(self.settings.long_side, _TIMED_SIDE)
+        coarsest = min(self.levels(inputs.photo)[0].long_side, most)
         levels = []
-        for side in sorted(set(sides)):
+        for side in sorted({coarsest, most}):
             # As large as affordable: the cost of some statistics grows faster than the picture.
             height, width = fit(inputs.photo.size, side)
             least = self.encoder.minimum_side

@@ -23,6 +23,7 @@ from impasto.layers import check_layer, layer_names
 from impasto.losses import Objective, chroma_planes
 from impasto.optimize import Step, Terms
 from impasto.pastiche import Pastiche, record
+from impasto.planning import Workload
 from impasto.pyramid import Level, pyramid
 from impasto.settings import Settings
 from impasto.stylizer import Stylizer
@@ -63,6 +64,7 @@ class Variation:
         enlarge: (result of a level, next size) → the picture to start that level from.
         aim: level → image → named terms, whose sum is minimised.
         descend: (image, terms, level) → steps.
+        works: how each level is computed with the memory there is; none: whole.
         alpha: of the picture it is made from, (1, 1, H, W), or None.
         size: (H, W) of the result; None: the last level's.
     """
@@ -74,6 +76,7 @@ class Variation:
     enlarge: Callable[[Tensor, tuple[int, int]], Tensor]
     aim: Callable[[Level], Terms]
     descend: Callable[[Tensor, Terms, Level], Iterator[Step]]
+    works: tuple[Workload, ...] = ()
     alpha: Tensor | None = None
     size: tuple[int, int] | None = None
 
@@ -121,6 +124,7 @@ def texture(
     *,
     seamless: bool = False,
     device: str | torch.device | None = None,
+    memory: float | None = None,
 ) -> Pastiche:
     """Paint only the style of one or more paintings, on a canvas of any size.
 
@@ -129,12 +133,14 @@ def texture(
         size: (H, W) in px; None: a square of `settings.long_side`.
         settings: as for `stylize`; content and start are not looked at. None: Adam from noise.
         seamless: whether copies of the texture are to join without a seam.
-        device: as for `Stylizer`.
+        device, memory: as for `Stylizer`.
 
     Raises: as `stylize`.
     Paper:  Gatys, Ecker & Bethge, Texture Synthesis Using CNNs, NIPS 2015.
     """
-    return plan_texture(styles, size, settings, seamless=seamless, device=device).paint()
+    return plan_texture(
+        styles, size, settings, seamless=seamless, device=device, memory=memory
+    ).paint()
 
 
 def plan_texture(
@@ -144,6 +150,7 @@ def plan_texture(
     *,
     seamless: bool = False,
     device: str | torch.device | None = None,
+    memory: float | None = None,
 ) -> Variation:
     """Plan what `texture` paints."""
     settings = settings or Settings().replace(**TEXTURE)
@@ -156,7 +163,7 @@ def plan_texture(
     if not paintings:
         raise SettingsError("no style given: name at least one painting")
     inputs = load_inputs(paintings[0], paintings, settings)
-    stylizer = Stylizer(settings, device=device)
+    stylizer = Stylizer(settings, device=device, memory=memory)
     if seamless:
         # What is measured near a painting's border, where deep layers see zeros, a picture without
         # a border could only have inside: it came out as specks of pure color.
@@ -165,11 +172,13 @@ def plan_texture(
     least = stylizer.encoder.minimum_side
     levels = pyramid(size, settings, smallest=least)
     levels = tileable(levels, least) if seamless else levels
-    kind = SeamlessObjective if seamless else Objective
+    works = stylizer.allot(levels, whole=seamless)
 
     def aim(level: Level) -> Terms:
-        targets = stylizer.measure(inputs, level)
-        return kind(stylizer.encoder, targets, settings).by_layer
+        if seamless:
+            targets = stylizer.measure(inputs, level)
+            return SeamlessObjective(stylizer.encoder, targets, settings).by_layer
+        return stylizer.objective(inputs, works[levels.index(level)]).by_layer
 
     return Variation(
         settings=settings,
@@ -182,6 +191,7 @@ def plan_texture(
         enlarge=resize_wrapped if seamless else resize,
         aim=aim,
         descend=stylizer.descend,
+        works=works,
         size=size,
     )
 
@@ -253,6 +263,7 @@ def reconstruct(
     *,
     of: Target = "content",
     device: str | torch.device | None = None,
+    memory: float | None = None,
 ) -> Pastiche:
     """Paint, from noise, what a layer knows of a picture: what is where, or how it is painted.
 
@@ -263,12 +274,12 @@ def reconstruct(
         settings: as for `stylize`; its layers and content and style weights are not looked at.
             None: one level, no total variation.
         of: "content" or "style".
-        device: as for `Stylizer`.
+        device, memory: as for `Stylizer`.
 
     Raises: as `stylize`.
     Paper:  Gatys, Ecker & Bethge, arXiv 1508.06576, figure 1; Mahendran & Vedaldi, CVPR 2015.
     """
-    return plan_reconstruction(image, layer, settings, of=of, device=device).paint()
+    return plan_reconstruction(image, layer, settings, of=of, device=device, memory=memory).paint()
 
 
 def plan_reconstruction(
@@ -278,6 +289,7 @@ def plan_reconstruction(
     *,
     of: Target = "content",
     device: str | torch.device | None = None,
+    memory: float | None = None,
 ) -> Variation:
     """Plan what `reconstruct` paints."""
     settings = settings or Settings().replace(**RECONSTRUCTION)
@@ -292,8 +304,8 @@ def plan_reconstruction(
     settings = settings.replace(**aimed, init="noise")
     inputs = load_inputs(picture := load_picture(image), picture, settings)
     photo = inputs.photo
-    stylizer = Stylizer(settings, device=device)
-    levels = stylizer.levels(photo)
+    stylizer = Stylizer(settings, device=device, memory=memory)
+    levels, works = stylizer.levels(photo), stylizer.plan(photo)
     return Variation(
         settings=settings,
         levels=levels,
@@ -303,10 +315,9 @@ def plan_reconstruction(
         },
         begin=lambda: initial_image(inputs, settings, levels[0].size),
         enlarge=resize,
-        aim=lambda level: (
-            Objective(stylizer.encoder, stylizer.measure(inputs, level), settings).by_layer
-        ),
+        aim=lambda level: stylizer.objective(inputs, works[levels.index(level)]).by_layer,
         descend=stylizer.descend,
+        works=works,
         alpha=photo.alpha,
     )
 

@@ -45,7 +45,7 @@ from impasto.apps.options import (
     GroupedCommand,
     check_budget,
     gather_settings,
-    parse_memory,
+    memory_limit,
     with_settings,
 )
 from impasto.apps.painting import INTERRUPTED, Job, paint
@@ -112,7 +112,7 @@ def stylize_command(
     job = Job(
         content=content, styles=styles, output=output, save_settings=save_settings, budget=budget,
         force=force, bits=bits, threads=threads, device=device, quiet=quiet, json=as_json,
-        memory=None if memory is None else parse_memory(memory),
+        memory=memory_limit(memory),
         making=MakingOf(every=every, frames=frames, timelapse=timelapse, plot=plot),
         guidance={
             "masks": files(mask), "style_masks": files(style_mask), "regions": regions,

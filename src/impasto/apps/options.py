@@ -25,9 +25,9 @@ __all__ = [
     "check_budget",
     "flag",
     "gather_settings",
+    "memory_limit",
     "pair_with_styles",
     "parse_duration",
-    "parse_memory",
     "show_value",
     "with_settings",
 ]
@@ -264,11 +264,13 @@ _SIZE = re.compile(rf"{_NUMBER}\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 _LEAST_MEMORY = 50e6  # less is a slip of the unit
 
 
-def parse_memory(text: str) -> float:
-    """Return the bytes of "4GB", "4 GiB", "1.5g", "800MB" and the like.
+def memory_limit(text: str | None) -> float | None:
+    """Return the bytes of "4GB", "4 GiB", "1.5g", "800MB" and the like; None: what is free.
 
     Raises: SettingsError: anything else, or less than 50 MB.
     """
+    if text is None:
+        return None
     match = _SIZE.fullmatch(text.strip())
     scale = " kmgt".index(match[2].lower() or " ") if match else 0
     size = float(match[1]) * (1024 if match[3] else 1000) ** scale if match else 0.0

@@ -251,8 +251,7 @@ def prepared(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
 
     if job.threads:
         torch.set_num_threads(job.threads)
-    if job.memory is None:
-        keep_freed_memory()
+    keep_freed_memory()
     content = read_content(job)
     if job.print_size is not None:
         side = long_side_for_print(content.size, job.print_size, job.dpi)

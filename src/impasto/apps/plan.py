@@ -20,7 +20,7 @@ from impasto.apps.flags import (
     SettingsFile,
     Threads,
 )
-from impasto.apps.options import gather_settings, parse_memory, with_settings
+from impasto.apps.options import gather_settings, memory_limit, with_settings
 from impasto.apps.painting import Job, how_computed, interruptible, memory_errors, prepared
 from impasto.apps.printing import for_print
 from impasto.apps.progress import clock
@@ -57,7 +57,7 @@ def plan_command(
     settings = gather_settings(recipe, schedule, settings_file, options or {}, paintings)
     job = Job(
         content=content, styles=paintings if styles else (), output="", threads=threads,
-        device=device, memory=None if memory is None else parse_memory(memory),
+        device=device, memory=memory_limit(memory),
         **for_print(paper, dpi, options or {}),
     )  # fmt: skip
     with interruptible(job), memory_errors(settings.long_side):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.apps.flags import Bits, Device, Dpi, Force, Json, Print, Quiet, Threads, Time
-from impasto.apps.options import check_budget
+from impasto.apps.flags import Bits, Device, Dpi, Force, Json, Memory, Print, Quiet, Threads, Time
+from impasto.apps.options import check_budget, memory_limit
 from impasto.apps.painting import Job, paint
 from impasto.apps.printing import for_print, long_side_for_print
 from impasto.errors import ImageError, SettingsError
@@ -53,6 +53,7 @@ def redo_command(
     bits: Bits = 8,
     threads: Threads = None,
     device: Device = "auto",
+    memory: Memory = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +76,8 @@ def redo_command(
     job = Job(
         content=str(content), styles=[files[each["sha256"]] for each in recipe.styles],
         output=output or beside(picture), budget=budget, force=force, bits=bits, threads=threads,
-        device=device, quiet=quiet, json=as_json, init=_loaded(start),
+        device=device, memory=memory_limit(memory), quiet=quiet, json=as_json,
+        init=_loaded(start),
         guidance=masks_of(recipe.guidance, files), **sizes,
     )  # fmt: skip
     if recipe.ended:

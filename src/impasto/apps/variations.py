@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.apps.flags import Bits, Device, Force, Json, Output, Quiet, Styles, Threads
-from impasto.apps.options import complete_layers, pair_with_styles, with_settings
+from impasto.apps.flags import Bits, Device, Force, Json, Memory, Output, Quiet, Styles, Threads
+from impasto.apps.options import complete_layers, memory_limit, pair_with_styles, with_settings
 from impasto.apps.painting import (
     Job,
     check_output,
@@ -22,6 +22,7 @@ from impasto.apps.painting import (
     memory_errors,
     prepare,
     source,
+    thrift,
     write,
 )
 from impasto.errors import SettingsError
@@ -99,6 +100,7 @@ def texture_command(
     bits: Bits = 8,
     threads: Threads = None,
     device: Device = "auto",
+    memory: Memory = None,
     quiet: Quiet = False,
     as_json: Json = False,
     options: Mapping[str, Any] | None = None,
@@ -116,7 +118,8 @@ def texture_command(
         from impasto.variations import plan_texture
 
         paintings = [source(str(style)) for style in styles]
-        return plan_texture(paintings, canvas, settings, seamless=seamless, device=device)
+        return plan_texture(paintings, canvas, settings, seamless=seamless, device=device,
+                            memory=memory_limit(memory))  # fmt: skip
 
     run(job, max(canvas), plan)
 
@@ -144,6 +147,7 @@ def reconstruct_command(
     bits: Bits = 8,
     threads: Threads = None,
     device: Device = "auto",
+    memory: Memory = None,
     quiet: Quiet = False,
     as_json: Json = False,
     options: Mapping[str, Any] | None = None,
@@ -170,7 +174,12 @@ def reconstruct_command(
 
         of: Any = "style" if style else "content"
         return plan_reconstruction(
-            source(image), layer or "relu4_2", settings, of=of, device=device
+            source(image),
+            layer or "relu4_2",
+            settings,
+            of=of,
+            device=device,
+            memory=memory_limit(memory),
         )
 
     run(job, settings.long_side, plan)
@@ -241,6 +250,8 @@ def run(job: Job, long_side: int, plan: Callable[[], Variation]) -> None:
     with interruptible(job), memory_errors(long_side):
         prepare(job)
         variation = plan()
+        for text in thrift(variation.works):
+            job.note(text)
         check_output(job)
         ending = follow(variation.steps(), variation.levels, job)
         picture = variation.finish(ending.image, ending.history)
