@@ -32,7 +32,7 @@ from torch.nn import functional
 
 from impasto.weights import default_cache_dir
 
-__all__ = ["Convolution", "compiled_kernel", "max_pool"]
+__all__ = ["Convolution", "compiled_kernel", "is_switched_off", "max_pool"]
 
 _SOURCE = Path(__file__).with_name("kernels.c")
 # In this order; the first set that the compiler knows is taken. OpenMP only on Linux, where the
@@ -267,7 +267,7 @@ def compiled_kernel() -> Kernel | None:
 
     IMPASTO_KERNEL=off in the environment goes without.
     """
-    if os.environ.get("IMPASTO_KERNEL", "").lower() == "off":
+    if is_switched_off():
         return None
     for compiler in _compilers():
         for flags in _FLAGS:
@@ -277,6 +277,11 @@ def compiled_kernel() -> Kernel | None:
                 if kernel is not None:
                     return kernel
     return None
+
+
+def is_switched_off() -> bool:
+    """Tell whether the environment asks to go without the kernel."""
+    return os.environ.get("IMPASTO_KERNEL", "").lower() == "off"
 
 
 def _compilers() -> list[tuple[str, ...]]:

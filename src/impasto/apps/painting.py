@@ -45,6 +45,7 @@ __all__ = [
     "INTERRUPTED",
     "Ending",
     "Job",
+    "advise_compiler",
     "check_output",
     "check_streams",
     "conclude",
@@ -259,7 +260,20 @@ def prepared(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
     guidance = Guidance(**job.guidance)
     styles: list[Any] = [*job.styles] or [content]
     inputs = load_inputs(content, styles, settings, guidance=guidance, init=job.init)
-    return Stylizer(settings, device=job.device, memory=job.memory), inputs
+    stylizer = Stylizer(settings, device=job.device, memory=job.memory)
+    advise_compiler(job, stylizer)
+    return stylizer, inputs
+
+
+def advise_compiler(job: Job, stylizer: Stylizer) -> None:
+    """Say how steps would be faster, where they are without the kernel for want of a compiler."""
+    from impasto.convolution import compiled_kernel, is_switched_off
+
+    if stylizer.device.type == "cpu" and compiled_kernel() is None and not is_switched_off():
+        job.note(
+            "No C compiler here, so steps take two to three times as long as they could; "
+            "pip install 'impasto[fast]' brings one"
+        )
 
 
 def _prepare(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
