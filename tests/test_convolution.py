@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -173,14 +174,83 @@ def test_a_kernel_that_computes_something_else_is_not_trusted(kernel, fresh_cach
     assert wrong.read_text() != source
     monkeypatch.setattr(convolution, "_SOURCE", wrong)
     assert compiled_kernel() is None
+    assert list(fresh_cache.glob("*.so"))  # it was compiled, and not trusted
 
 
-def test_a_folder_that_cannot_be_written_is_passed_over(kernel, fresh_cache, monkeypatch, tmp_path):
+def test_without_a_cache_it_is_compiled_for_this_process(
+    kernel, fresh_cache, monkeypatch, tmp_path
+):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr(convolution.tempfile, "gettempdir", lambda: str(tmp_path / "other"))
     assert compiled_kernel() is not None
-    assert list((tmp_path / "other").glob("*/*.so"))
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(convolution, "default_cache_dir", homeless)
+    compiled_kernel.cache_clear()
+    assert compiled_kernel() is not None
+
+
+def test_a_compiler_that_hangs_is_not_asked_again(kernel, fresh_cache, monkeypatch):
+    asked = []
+
+    def hang(*words, **options):
+        asked.append(words)
+        raise subprocess.TimeoutExpired("cc", 60)
+
+    monkeypatch.setattr(convolution.subprocess, "run", hang)
+    assert compiled_kernel() is None
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_stays_so(kernel, value):
+    """Or a run that has diverged would not be noticed."""
+    conv, x = layer(8, 16), draw(1, 8, 21, 18)
+    x[0, 3, 10, 9] = value
+    assert not bool(conv(x, rectify=True).isfinite().all())
+    assert not bool(max_pool(x).isfinite().all())
+    assert bool(max_pool(x).isnan().any()) == bool(x.isnan().any())
+
+
+def test_other_numbers_than_float32_are_torchs(kernel):
+    conv, x = layer(8, 16), draw(1, 8, 21, 18)
+    expected = conv(x, rectify=True)
+    wide = Convolution(conv.weight.double(), conv.bias.double())
+    assert_close(wide(x.double(), rectify=True), expected, relative=3e-5)
+    assert_close(wide(x, rectify=True), expected, relative=3e-5)
+
+
+def test_torchs_own_defaults_do_not_matter(kernel, fresh_cache):
+    conv, x = layer(8, 16), draw(1, 8, 21, 18)
+    expected = conv(x, rectify=True)
+    torch.set_default_dtype(torch.float64)
+    try:
+        compiled_kernel.cache_clear()
+        assert torch.equal(Convolution(conv.weight, conv.bias)(x, rectify=True), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("less", ["-mno-avx512f", "-mno-avx", "-mno-fma"])
+def test_narrower_vectors_do_the_same(kernel, fresh_cache, monkeypatch, less):
+    """On processors without AVX-512, or without AVX, blocks end in other places."""
+    conv, x = layer(24, 40), draw(1, 24, 131, 77)
+    expected = in_float64(x.double(), conv, True, 1)
+    flags = tuple((*each, less) for each in convolution._FLAGS)
+    monkeypatch.setattr(convolution, "_FLAGS", flags)
+    compiled_kernel.cache_clear()
+    if compiled_kernel() is None:
+        pytest.skip("this compiler knows no such option")
+    fresh = Convolution(conv.weight, conv.bias)
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, threads):
+            torch.set_num_threads(count)
+            assert_close(fresh(x, rectify=True), expected, relative=3e-5)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_exact_features_see_no_further_than_their_filters(kernel, toy):
@@ -195,6 +265,7 @@ def test_exact_features_see_no_further_than_their_filters(kernel, toy):
     seen = torch.zeros(64, 64, dtype=torch.bool)
     seen[30:35, 30:35] = True  # 5 × 5 pixels
     assert not (reached[True] & ~seen).any()
+    assert (reached[False] & ~seen).any()
 
 
 def test_the_command_line_says_what_would_be_faster(
@@ -204,6 +275,6 @@ def test_the_command_line_says_what_would_be_faster(
     monkeypatch.setattr(convolution, "_compilers", list)
     slow = command(*words, tmp_path / "slow.png")
     assert slow.code == 0
-    assert "pip install 'impasto[fast]' brings one" in slow.err
+    assert "pip install 'impasto[fast]' brings a compiler" in slow.err
     monkeypatch.setenv("IMPASTO_KERNEL", "off")
     assert "impasto[fast]" not in command(*words, tmp_path / "off.png").err

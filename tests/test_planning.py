@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 
 import pytest
@@ -74,7 +75,7 @@ def test_what_does_not_fit_names_the_largest_size_that_does(encoder):
         MemoryLimitError, match=r"^4096 px need at least [\d.]+ GB of memory"
     ) as error:
         plan(encoder, budget)
-    side = int(str(error.value).split("--long-side ")[1].split()[0])
+    side = int(str(error.value).split("the largest that fits is ")[1].split()[0])
     assert 256 < side < 4096
     assert plan(encoder, budget, long_side=side)[-1].memory <= budget
     with pytest.raises(MemoryLimitError):
@@ -85,6 +86,7 @@ def test_where_nothing_fits_no_size_is_named(encoder):
     with pytest.raises(MemoryLimitError) as error:
         plan(encoder, 60e6)
     assert "the largest that fits" not in str(error.value)
+    assert str(error.value).endswith("; allow more, or free some")
 
 
 def test_statistics_that_cannot_be_cut_say_so(encoder):
@@ -150,10 +152,25 @@ def test_free_memory_is_what_linux_says():
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"memory.max": "3000\n", "memory.current": "1000\n"}, [2000]),
-        ({"memory.max": "max\n", "memory.current": "1000\n"}, []),
-        ({"memory/memory.limit_in_bytes": "50\n", "memory/memory.usage_in_bytes": "20\n"}, [30]),
-        ({"memory.max": "lots\n", "memory.current": "1000\n"}, []),
+        ({"memory.max": "3000\n", "memory.current": "1000\n", "memory.stat": "anon 5\n"}, [2000]),
+        ({"memory.max": "max\n", "memory.current": "1000\n", "memory.stat": ""}, []),
+        (
+            {
+                "memory.max": "3000\n",
+                "memory.current": "2900\n",
+                "memory.stat": "anon 5\ninactive_file 700\n",
+            },
+            [800],
+        ),
+        (
+            {
+                "memory/memory.limit_in_bytes": "50\n",
+                "memory/memory.usage_in_bytes": "20\n",
+                "memory/memory.stat": "total_inactive_file 5\n",
+            },
+            [35],
+        ),
+        ({"memory.max": "lots\n", "memory.current": "1000\n", "memory.stat": ""}, []),
         ({}, []),
     ],
 )
@@ -161,7 +178,20 @@ def test_containers_may_have_less(tmp_path, files, expected):
     (tmp_path / "memory").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert planning._group_limits(tmp_path) == expected
+    assert planning._group_limits(tmp_path, tmp_path / "none") == expected
+
+
+def test_limits_of_groups_around_the_own_one_count(tmp_path):
+    """As a cluster's scheduler sets them: on a group in a group."""
+    for name, most in (("", "max"), ("jobs", "5000"), ("jobs/7", "max"), ("jobs/7/step", "4000")):
+        folder = tmp_path / "root" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.max").write_text(most)
+        (folder / "memory.current").write_text("1000")
+        (folder / "memory.stat").write_text("inactive_file 0")
+    own = tmp_path / "cgroup"
+    own.write_text("0::/jobs/7/step\n")
+    assert sorted(set(planning._group_limits(tmp_path / "root", own))) == [3000, 4000]
 
 
 def test_the_kernel_is_known_not_to_serve_exact_encoders(toy):
@@ -190,21 +220,32 @@ def test_what_is_no_memory_says_what_would_be(text):
 
 
 def test_sizes_are_shown_in_gigabytes():
-    assert (show_bytes(3.14e9), show_bytes(812e6)) == ("3.1 GB", "812 MB")
+    assert (show_bytes(3.14e9), show_bytes(812e6)) == ("3.14 GB", "812 MB")
 
 
 # ---- the command line ---------------------------------------------------------------------------
 
 
 def test_plan_tells_levels_memory_and_time(command, photo_file, painting_file):
-    outcome = command("plan", photo_file, painting_file, "--long-side", "256", "--steps", "30")
+    outcome = command("plan", photo_file, painting_file, "--long-side", "256", "--steps", "30",
+                      "--memory", "8GB")  # fmt: skip
     assert outcome.code == 0, outcome.err
     lines = outcome.out.splitlines()
-    assert lines[0].split() == ["size", "steps", "memory", "a", "step", "in", "all", "computed"]
+    assert " ".join(lines[0].split()) == "size steps memory a step in all tiles history"
     assert [line.split()[0] for line in lines[1:4]] == ["128", "181", "256"]
-    assert all(line.endswith("whole") for line in lines[1:4])
-    assert lines[-1].startswith("About 0:")
-    assert all(len(line) <= 80 for line in lines)
+    assert all(line.split()[-2:] == ["whole", "20"] for line in lines[1:4])
+    assert re.fullmatch(
+        r"About [\d:]+ on this machine, in up to [\d.]+ [GM]B of memory\.", lines[-1]
+    )
+
+
+def test_the_largest_plan_fits_a_terminal(encoder):
+    from impasto.apps.plan import _table
+
+    works = plan(encoder, 48 * GB, long_side=16384, steps=4000)
+    assert works[-1].half
+    pace = Pace(fixed=0.1, step=4e-6, forward=1e-6)
+    assert all(len(line) <= 80 for line in _table(works, pace, [10**6]))
 
 
 def test_plan_needs_no_painting_and_speaks_json(command, photo_file):
@@ -219,7 +260,7 @@ def test_plan_needs_no_painting_and_speaks_json(command, photo_file):
 def test_plan_shows_tiles_where_memory_is_short(command, photo_file):
     outcome = command(
         "plan", photo_file, "--long-side", "2048", "--coarsest", "0", "--steps", "20",
-        "--memory", "3GB", "--json",
+        "--memory", "3GB", "--device", "cpu", "--json",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     (level,) = json.loads(outcome.out)["levels"]
@@ -232,6 +273,7 @@ def test_too_little_memory_ends_before_anything_is_painted(
 ):
     outcome = command(
         "stylize", photo_file, painting_file, "-o", tmp_path / "out.png", "--memory", "300MB",
+        "--device", "cpu",
     )  # fmt: skip
     assert outcome.code == 1
     assert outcome.err.startswith("Error: 512 px need at least")
@@ -241,12 +283,12 @@ def test_too_little_memory_ends_before_anything_is_painted(
 def test_stylize_says_what_it_chose(command, photo_file, painting_file, tmp_path):
     outcome = command(
         "stylize", photo_file, painting_file, "-o", tmp_path / "out.png", "--long-side", "420",
-        "--coarsest", "0", "--steps", "2", "--memory", "950MB",
+        "--coarsest", "0", "--steps", "2", "--memory", "950MB", "--device", "cpu",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert "420 px: " in outcome.err
     assert " tiles of " in outcome.err
-    assert "; up to " in outcome.err
+    assert ", up to " in outcome.err
 
 
 def test_budgets_grow_with_what_is_asked(encoder):

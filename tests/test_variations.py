@@ -352,3 +352,28 @@ def test_ctrl_c_before_the_first_step_writes_nothing(command, photo_file, tmp_pa
     outcome = command("dream", photo_file, "-o", tmp_path / "out.png", "--long-side", 40)
     assert (outcome.code, outcome.err) == (130, "Interrupted: no picture written.\n")
     assert tree(tmp_path) == before
+
+
+def test_variations_keep_to_their_plan(painting, monkeypatch):
+    """What L-BFGS remembers, too, is what the plan says."""
+    from impasto import stylizer
+
+    given = []
+    real = stylizer.optimize
+    monkeypatch.setattr(
+        stylizer,
+        "optimize",
+        lambda *a, **o: given.append((o["history"], o["half"])) or real(*a, **o),
+    )
+    settings = QUICK.replace(optimizer="lbfgs", steps=2, coarsest=0)
+    plans = [
+        plan_texture(painting, None, settings),
+        plan_reconstruction(painting, "relu1_1", settings),
+    ]
+    for plan in plans:
+        works = tuple(replace(work, history=3, half=True) for work in plan.works)
+        monkeypatch.setattr(stylizer.Stylizer, "allot", lambda *words, works=works, **more: works)
+        again = plan_texture if plan is plans[0] else plan_reconstruction
+        words = (None,) if plan is plans[0] else ("relu1_1",)
+        list(again(painting, *words, settings).steps())
+    assert given == [(3, True), (3, True)]

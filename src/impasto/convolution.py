@@ -9,10 +9,12 @@ compiler, or on a GPU, or in float64, torch's own serves.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
 import importlib.util
+import itertools
 import math
 import os
 import platform
@@ -21,8 +23,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,7 @@ _FILTER_TRANSFORM = torch.tensor(
         [0, 0, 1],
     ],
     dtype=torch.float64,
+    device="cpu",
 )
 # How far the kernel may be from float64, relative to the largest value, to be trusted: some ten
 # times what rounding makes of 64 channels.
@@ -85,7 +88,7 @@ class Convolution:
             rectify: whether a ReLU follows.
             padding: how many zeros lie around: 1, or 0 where a frame is there already.
         """
-        if self.exact or not _is_for_kernel(x):
+        if self.exact or self.weight.dtype != torch.float32 or not _is_for_kernel(x):
             weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
             y = functional.conv2d(x, weight, bias, padding=padding)
             return functional.relu(y) if rectify else y
@@ -165,7 +168,7 @@ class Kernel:
 
     def __init__(self, path: Path) -> None:
         self._library = ctypes.CDLL(str(path))
-        self._library.winograd_scratch.restype = ctypes.c_long
+        self._library.winograd_scratch.restype = ctypes.c_int64
         for name in ("winograd_convolve", "pool"):
             getattr(self._library, name).restype = None
         self._rows: int = self._library.winograd_rows()
@@ -197,7 +200,7 @@ class Kernel:
         inputs, height, width = x.shape[1:]
         grown = 2 * padding - 2
         result = x.new_empty((x.shape[0], outputs, height + grown, width + grown))
-        shape = (ctypes.c_long * 6)(inputs, outputs, height, width, padding, rectify)
+        shape = (ctypes.c_int64 * 6)(inputs, outputs, height, width, padding, rectify)
         workers = torch.get_num_threads()
         scratch = self._scratch(self._library.winograd_scratch(shape), workers)
         for number in range(x.shape[0]):
@@ -214,7 +217,7 @@ class Kernel:
         *planes, height, width = x.shape
         shape = x.shape if slope is not None else (*planes, height // 2, width // 2)
         result = x.new_empty(shape)
-        sizes = map(ctypes.c_long, (math.prod(planes), height, width))
+        sizes = map(ctypes.c_int64, (math.prod(planes), height, width))
         self._work("pool", [*map(_address, (x, slope, result)), *sizes], torch.get_num_threads())
         return result
 
@@ -237,7 +240,10 @@ class Kernel:
             alone(*arguments, *own, ctypes.c_int(worker), ctypes.c_int(workers))
 
         others = [_pool(workers).submit(work, worker) for worker in range(1, workers)]
-        work(0)
+        try:
+            work(0)
+        finally:  # also on Ctrl-C, they must not write into what would be freed
+            wait(others)
         for other in others:
             other.result()
 
@@ -245,7 +251,9 @@ class Kernel:
         """Return room for the workers, (workers, each), kept for this thread's next call."""
         kept: Tensor | None = getattr(self._own, "scratch", None)
         if kept is None or kept.numel() < workers * each:
-            kept = self._own.scratch = torch.empty(workers * each)
+            kept = self._own.scratch = torch.empty(
+                workers * each, dtype=torch.float32, device="cpu"
+            )
         return kept[: workers * each].view(workers, each)
 
 
@@ -256,6 +264,10 @@ def _address(tensor: Tensor | None) -> ctypes.c_void_p:
 @functools.cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="impasto-convolution")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not outlive a fork
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 # ---- compiling ----------------------------------------------------------------------------------
@@ -269,13 +281,15 @@ def compiled_kernel() -> Kernel | None:
     """
     if is_switched_off():
         return None
-    for compiler in _compilers():
-        for flags in _FLAGS:
-            path = _compile(compiler, flags)
-            if path is not None:
-                kernel = _loaded(path)
+    try:
+        for folder in _folders():
+            for compiler, flags in itertools.product(_compilers(), _FLAGS):
+                path = _compile(folder, compiler, flags)
+                kernel = None if path is None else _loaded(path)
                 if kernel is not None:
                     return kernel
+    except (OSError, subprocess.TimeoutExpired):  # no source, no room, or a compiler that hangs
+        pass
     return None
 
 
@@ -284,43 +298,61 @@ def is_switched_off() -> bool:
     return os.environ.get("IMPASTO_KERNEL", "").lower() == "off"
 
 
+def _folders() -> Iterator[Path]:
+    """List where the compiled kernel may be kept: the user's cache, or else for this process."""
+    try:
+        folder = default_cache_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            yield folder
+    except (OSError, RuntimeError):  # a home that is closed, or that nobody knows
+        pass
+    own = tempfile.mkdtemp(prefix="impasto-")  # of a name that nobody else can have prepared
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    yield Path(own)
+
+
 def _compilers() -> list[tuple[str, ...]]:
     """List the commands that may compile C: $CC, the usual names, and that of ziglang's wheel."""
     named = os.environ.get("CC", "").split()
     found = [tuple(named)] if named and shutil.which(named[0]) else []
-    found += [(path,) for name in ("cc", "gcc", "clang") if (path := shutil.which(name))]
+    if sys.platform == "win32":  # GCC misaligns vectors on the stack there (its bug 54412)
+        names: tuple[str, ...] = ("clang",)
+    elif sys.platform == "darwin" and not _has_command_line_tools():
+        names = ()  # they would open a dialog
+    else:
+        names = ("cc", "gcc", "clang")
+    found += [(path,) for name in names if (path := shutil.which(name))]
     if importlib.util.find_spec("ziglang"):
         found.append((sys.executable, "-m", "ziglang", "cc"))
-    return found
+    return list(dict.fromkeys(found))
 
 
-def _compile(compiler: tuple[str, ...], flags: tuple[str, ...]) -> Path | None:
+def _has_command_line_tools() -> bool:
+    done = subprocess.run(["xcode-select", "-p"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def _compile(folder: Path, compiler: tuple[str, ...], flags: tuple[str, ...]) -> Path | None:
     """Compile the kernel, or find it where it was compiled before; None where that fails."""
     described = "\n".join([_SOURCE.read_text(), *compiler, *flags, _processor()])
-    name = f"kernels-{hashlib.sha256(described.encode()).hexdigest()[:16]}.so"
-    for folder in (default_cache_dir(), Path(tempfile.gettempdir()) / f"impasto-{_user()}"):
-        target = folder / name
-        if target.is_file():
-            return target
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=folder) as own:
-                made = Path(own) / name
-                command = [*compiler, *flags, str(_SOURCE), "-o", str(made)]
-                done = subprocess.run(
-                    command, capture_output=True, check=False, timeout=_COMPILE_SECONDS
-                )
-                if done.returncode or not made.is_file():
-                    return None
-                made.replace(target)  # whole, whoever else compiles at the same time
-            return target
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-    return None
-
-
-def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else "user"
+    target = folder / f"kernels-{hashlib.sha256(described.encode()).hexdigest()[:16]}.so"
+    if target.is_file():
+        return target
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        made = Path(own) / target.name
+        command = [*compiler, *flags, str(_SOURCE), "-o", str(made)]
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_COMPILE_SECONDS,
+        )
+        if done.returncode or not made.is_file():
+            return None
+        made.replace(target)  # whole, whoever else compiles at the same time
+    return target
 
 
 def _processor() -> str:
@@ -341,13 +373,16 @@ def _loaded(path: Path) -> Kernel | None:
         kernel = Kernel(path)
     except (OSError, AttributeError):
         return None
-    generator = torch.Generator().manual_seed(0)
-    x, mask = torch.randn((2, 1, 64, 27, 35), generator=generator)
-    weight = torch.randn((64, 64, 3, 3), generator=generator)
-    bias = torch.randn(64, generator=generator)
-    expected = functional.conv2d(
-        (x * (mask > 0)).double(), weight.double(), bias.double(), padding=1
-    )
-    found = kernel.convolve(x, kernel.pack(weight), bias, outputs=64, mask=mask)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+
+    generator = torch.Generator("cpu").manual_seed(0)
+    x, mask = draw(1, 64, 27, 135), draw(1, 64, 27, 135)
+    weight, bias = draw(64, 64, 3, 3), draw(64)
+    wide = (x * (mask > 0)).double()
+    expected = functional.conv2d(wide, weight.double(), bias.double(), padding=1).relu()
+    found = kernel.convolve(x, kernel.pack(weight), bias, outputs=64, mask=mask, rectify=True)
     apart = float((found - expected).abs().max() / expected.abs().max())
-    return kernel if apart < _TRUSTED else None
+    pooled = torch.equal(kernel.pool(x), functional.max_pool2d(x, 2))
+    return kernel if apart < _TRUSTED and pooled else None

@@ -130,6 +130,8 @@ class Summed(Statistic):
         self, maps: Sequence[Tensor], target: Tensor, guide: Tensor | None = None
     ) -> Tensor:
         """Compare as any statistic does, but go back by the closed form, in half the time."""
+        if not torch.is_grad_enabled() or not any(each.requires_grad for each in maps):
+            return super().compare(maps, target, guide)
         loss: Tensor = _Compared.apply(self, target, guide, *maps)  # type: ignore[no-untyped-call]
         return loss
 

@@ -14,6 +14,7 @@ Written in vector extensions of GCC and Clang, which become whatever the machine
 NEON). impasto/convolution.py compiles it, checks it against torch's own, and does without it where
 there is no compiler. */
 
+#include <stdint.h>
 #include <string.h>
 
 #if defined(__AVX512F__)
@@ -71,15 +72,15 @@ static inline void store(float *to, vec value) { *(loose *)to = value; }
 int winograd_rows(void) { return ROWS; }
 
 /* Copy `wide` floats of a row from x on; what lies outside, or where mask <= 0, is 0. */
-static void read_row(float *to, const float *row, const float *mask, long x, long width, long wide) {
-    long first = x < 0 ? -x : 0, last = width - x < wide ? width - x : wide;
+static void read_row(float *to, const float *row, const float *mask, int64_t x, int64_t width, int64_t wide) {
+    int64_t first = x < 0 ? -x : 0, last = width - x < wide ? width - x : wide;
     if (last < first) last = first;
-    for (long i = 0; i < first; i++) to[i] = 0;
+    for (int64_t i = 0; i < first; i++) to[i] = 0;
     if (mask)
-        for (long i = first; i < last; i++) to[i] = mask[x + i] > 0 ? row[x + i] : 0;
+        for (int64_t i = first; i < last; i++) to[i] = mask[x + i] <= 0 ? 0 : row[x + i];
     else
         memcpy(to + first, row + x + first, (last - first) * sizeof(float));
-    for (long i = last; i < wide; i++) to[i] = 0;
+    for (int64_t i = last; i < wide; i++) to[i] = 0;
 }
 
 /* B' d, for one line of six: what both directions of the transform of the input are made of. */
@@ -104,11 +105,11 @@ static inline void gather(const vec m[6], vec y[4]) {
 }
 
 /* Transform LANES neighbouring tiles of one channel: plane (H, W) -> 36 places, `stride` apart. */
-static void transform_input(const float *plane, const float *mask, long height, long width, long pad,
-                            long row, long column, float *to, long stride) {
+static void transform_input(const float *plane, const float *mask, int64_t height, int64_t width, int64_t pad,
+                            int64_t row, int64_t column, float *to, int64_t stride) {
     float lines[6][WIDE + LANES] __attribute__((aligned(64)));
-    for (long i = 0; i < 6; i++) {
-        long y = 4 * row - pad + i;
+    for (int64_t i = 0; i < 6; i++) {
+        int64_t y = 4 * row - pad + i;
         if (y < 0 || y >= height)
             memset(lines[i], 0, sizeof lines[i]);
         else
@@ -116,13 +117,13 @@ static void transform_input(const float *plane, const float *mask, long height, 
                      width, WIDE + LANES);
     }
     vec down[6][5]; /* transformed along y, as pixels lie along x */
-    for (long x = 0; x < 5; x++) {
+    for (int64_t x = 0; x < 5; x++) {
         vec d[6], t[6];
-        for (long i = 0; i < 6; i++) d[i] = load(lines[i] + x * LANES);
+        for (int64_t i = 0; i < 6; i++) d[i] = load(lines[i] + x * LANES);
         spread(d, t);
-        for (long i = 0; i < 6; i++) down[i][x] = t[i];
+        for (int64_t i = 0; i < 6; i++) down[i][x] = t[i];
     }
-    for (long i = 0; i < 6; i++) {
+    for (int64_t i = 0; i < 6; i++) {
         vec e01 = SHUFFLE(down[i][0], down[i][1], EVEN), e23 = SHUFFLE(down[i][2], down[i][3], EVEN);
         vec o01 = SHUFFLE(down[i][0], down[i][1], ODD), o23 = SHUFFLE(down[i][2], down[i][3], ODD);
         vec d[6], t[6];
@@ -133,38 +134,38 @@ static void transform_input(const float *plane, const float *mask, long height, 
         d[4] = SHUFFLE(d[0], down[i][4], NEXT0);
         d[5] = SHUFFLE(d[1], down[i][4], NEXT1);
         spread(d, t);
-        for (long j = 0; j < 6; j++) store(to + (6 * i + j) * stride, t[j]);
+        for (int64_t j = 0; j < 6; j++) store(to + (6 * i + j) * stride, t[j]);
     }
 }
 
 /* Transform LANES tiles of one output channel back and write what of them lies in the picture. */
-static void transform_output(const float *from, long stride, float bias, int rectify, float *plane,
-                             long height, long width, long row, long column, long tiles) {
+static void transform_output(const float *from, int64_t stride, float bias, int rectify, float *plane,
+                             int64_t height, int64_t width, int64_t row, int64_t column, int64_t tiles) {
     vec across[6][4];
-    for (long i = 0; i < 6; i++) {
+    for (int64_t i = 0; i < 6; i++) {
         vec m[6];
-        for (long j = 0; j < 6; j++) m[j] = load(from + (6 * i + j) * stride);
+        for (int64_t j = 0; j < 6; j++) m[j] = load(from + (6 * i + j) * stride);
         gather(m, across[i]);
     }
     vec out[4][4];
-    for (long x = 0; x < 4; x++) {
+    for (int64_t x = 0; x < 4; x++) {
         vec m[6], y[4];
-        for (long i = 0; i < 6; i++) m[i] = across[i][x];
+        for (int64_t i = 0; i < 6; i++) m[i] = across[i][x];
         gather(m, y);
-        for (long i = 0; i < 4; i++) {
+        for (int64_t i = 0; i < 4; i++) {
             vec value = y[i] + bias;
-            out[i][x] = rectify ? (vec)((ivec)value & (value > 0)) : value;
+            out[i][x] = rectify ? (vec)((ivec)value & ~(value <= 0)) : value; /* NaN stays */
         }
     }
-    long x = 4 * column, wide = width - x < 4 * tiles ? width - x : 4 * tiles;
-    for (long i = 0; i < 4 && 4 * row + i < height; i++) {
+    int64_t x = 4 * column, wide = width - x < 4 * tiles ? width - x : 4 * tiles;
+    for (int64_t i = 0; i < 4 && 4 * row + i < height; i++) {
         vec a = SHUFFLE(out[i][0], out[i][2], LOW), b = SHUFFLE(out[i][1], out[i][3], LOW);
         vec c = SHUFFLE(out[i][0], out[i][2], HIGH), d = SHUFFLE(out[i][1], out[i][3], HIGH);
         vec pixels[4] = {SHUFFLE(a, b, LOW), SHUFFLE(a, b, HIGH), SHUFFLE(c, d, LOW),
                          SHUFFLE(c, d, HIGH)};
         float *to = plane + (4 * row + i) * width + x;
         if (wide == WIDE)
-            for (long j = 0; j < 4; j++) store(to + j * LANES, pixels[j]);
+            for (int64_t j = 0; j < 4; j++) store(to + j * LANES, pixels[j]);
         else
             memcpy(to, pixels, wide * sizeof(float));
     }
@@ -172,9 +173,9 @@ static void transform_output(const float *from, long stride, float bias, int rec
 
 /* One register block of a product: ROWS channels by `columns` vectors of tiles, over all inputs. */
 #define PRODUCT(COUNT)                                                                             \
-    static void product_##COUNT(const float *filters, const float *values, float *to, long inputs) { \
+    static void product_##COUNT(const float *filters, const float *values, float *to, int64_t inputs) { \
         vec sums[ROWS][COUNT] = {{{0}}};                                                           \
-        for (long k = 0; k < inputs; k++) {                                                        \
+        for (int64_t k = 0; k < inputs; k++) {                                                        \
             vec value[COUNT];                                                                      \
             for (int j = 0; j < COUNT; j++) value[j] = load(values + k * BLOCK + j * LANES);       \
             for (int i = 0; i < ROWS; i++)                                                         \
@@ -189,34 +190,34 @@ PRODUCT(3)
 
 /* What a convolution is of. */
 typedef struct {
-    long inputs, outputs;  /* channels */
-    long height, width;    /* of the input */
-    long pad;              /* rows and columns of zeros around it: 0, 1 or 2 */
-    long rectify;          /* whether a ReLU follows */
+    int64_t inputs, outputs;  /* channels */
+    int64_t height, width;    /* of the input */
+    int64_t pad;              /* rows and columns of zeros around it: 0, 1 or 2 */
+    int64_t rectify;          /* whether a ReLU follows */
 } Shape;
 
-static long up_to_rows(long channels) { return (channels + ROWS - 1) / ROWS * ROWS; }
+static int64_t up_to_rows(int64_t channels) { return (channels + ROWS - 1) / ROWS * ROWS; }
 
 /* Floats of scratch that one worker needs. */
-long winograd_scratch(const Shape *shape) {
+int64_t winograd_scratch(const Shape *shape) {
     return 36 * ((shape->inputs + up_to_rows(shape->outputs)) * BLOCK + 2 * SKEW);
 }
 
 /* Compute tiles [first, last) of output channels [low, high). */
 static void compute_block(const Shape *shape, const float *input, const float *mask,
-                          const float *filters, const float *bias, float *output, long first,
-                          long last, long low, long high, float *scratch) {
-    long inputs = shape->inputs, height = shape->height, width = shape->width, pad = shape->pad;
-    long out_height = height + 2 * pad - 2, out_width = width + 2 * pad - 2;
-    long across = (out_width + 3) / 4, panels = up_to_rows(shape->outputs);
-    long in_stride = inputs * BLOCK + SKEW, out_stride = (high - low) * BLOCK + SKEW;
+                          const float *filters, const float *bias, float *output, int64_t first,
+                          int64_t last, int64_t low, int64_t high, float *scratch) {
+    int64_t inputs = shape->inputs, height = shape->height, width = shape->width, pad = shape->pad;
+    int64_t out_height = height + 2 * pad - 2, out_width = width + 2 * pad - 2;
+    int64_t across = (out_width + 3) / 4, panels = up_to_rows(shape->outputs);
+    int64_t in_stride = inputs * BLOCK + SKEW, out_stride = (high - low) * BLOCK + SKEW;
     float *values = scratch, *products = scratch + 36 * in_stride;
     float apart[36 * LANES] __attribute__((aligned(64)));
     /* A vector that runs over the end of a row of tiles leaves what the next row then replaces. */
-    for (long c = 0; c < inputs; c++) {
+    for (int64_t c = 0; c < inputs; c++) {
         const float *plane = input + c * height * width, *its = mask ? mask + c * height * width : 0;
-        for (long tile = first; tile < last;) {
-            long row = tile / across, column = tile % across, end = (row + 1) * across;
+        for (int64_t tile = first; tile < last;) {
+            int64_t row = tile / across, column = tile % across, end = (row + 1) * across;
             if (end > last) end = last;
             for (; tile < end; tile += LANES, column += LANES) {
                 float *to = values + c * BLOCK + (tile - first);
@@ -225,17 +226,17 @@ static void compute_block(const Shape *shape, const float *input, const float *m
                     continue;
                 }
                 transform_input(plane, its, height, width, pad, row, column, apart, LANES);
-                for (long f = 0; f < 36; f++)
+                for (int64_t f = 0; f < 36; f++)
                     memcpy(to + f * in_stride, apart + f * LANES, (end - tile) * sizeof(float));
             }
             tile = end;
         }
     }
-    long vectors = (last - first + LANES - 1) / LANES;
-    for (long f = 0; f < 36; f++)
-        for (long o = low; o < high; o += ROWS) {
+    int64_t vectors = (last - first + LANES - 1) / LANES;
+    for (int64_t f = 0; f < 36; f++)
+        for (int64_t o = low; o < high; o += ROWS) {
             const float *panel = filters + (f * panels + o) * inputs;
-            for (long v = 0; v < vectors; v += COLUMNS) {
+            for (int64_t v = 0; v < vectors; v += COLUMNS) {
                 const float *from = values + f * in_stride + v * LANES;
                 float *to = products + f * out_stride + (o - low) * BLOCK + v * LANES;
                 if (vectors - v >= 3)
@@ -246,16 +247,16 @@ static void compute_block(const Shape *shape, const float *input, const float *m
                     product_1(panel, from, to, inputs);
             }
         }
-    for (long o = low; o < high && o < shape->outputs; o++) {
+    for (int64_t o = low; o < high && o < shape->outputs; o++) {
         float *plane = output + o * out_height * out_width;
-        for (long tile = first; tile < last;) {
-            long row = tile / across, column = tile % across, end = (row + 1) * across;
+        for (int64_t tile = first; tile < last;) {
+            int64_t row = tile / across, column = tile % across, end = (row + 1) * across;
             if (end > last) end = last;
             for (; tile < end; tile += LANES, column += LANES) {
                 const float *from = products + (o - low) * BLOCK + (tile - first);
-                long stride = out_stride, count = end - tile < LANES ? end - tile : LANES;
+                int64_t stride = out_stride, count = end - tile < LANES ? end - tile : LANES;
                 if (tile - first + LANES > BLOCK) {
-                    for (long f = 0; f < 36; f++)
+                    for (int64_t f = 0; f < 36; f++)
                         memcpy(apart + f * LANES, from + f * stride, count * sizeof(float));
                     from = apart, stride = LANES;
                 }
@@ -276,50 +277,54 @@ scratch: of winograd_scratch(shape) floats, of this worker alone. */
 void winograd_convolve(const Shape *shape, const float *input, const float *mask,
                        const float *filters, const float *bias, float *output, float *scratch,
                        int worker, int workers) {
-    long rows = (shape->height + 2 * shape->pad + 1) / 4, panels = up_to_rows(shape->outputs);
-    long tiles = rows * ((shape->width + 2 * shape->pad + 1) / 4);
-    long blocks = (tiles + BLOCK - 1) / BLOCK, parts = 1;
-    if (tiles < 2 * LANES * workers)
-        parts = panels % (ROWS * workers) == 0 ? workers : 1; /* too few: split the channels */
+    int64_t rows = (shape->height + 2 * shape->pad + 1) / 4, panels = up_to_rows(shape->outputs);
+    int64_t tiles = rows * ((shape->width + 2 * shape->pad + 1) / 4);
+    int64_t blocks = (tiles + BLOCK - 1) / BLOCK, parts = 1;
+    if (tiles <= 0) return;
+    if (tiles < 2 * LANES * workers) /* too few: split the channels, into equal parts */
+        for (parts = workers; panels % (ROWS * parts); parts--) {}
     else if (blocks < 8 * workers)
         blocks = (blocks + workers - 1) / workers * workers; /* as many for each worker */
-    long each = ((tiles + blocks - 1) / blocks + LANES - 1) / LANES * LANES;
+    int64_t each = ((tiles + blocks - 1) / blocks + LANES - 1) / LANES * LANES;
     if (each > BLOCK) each = BLOCK;
     blocks = (tiles + each - 1) / each;
-    for (long unit = worker; unit < blocks * parts; unit += workers) {
-        long block = unit / parts, part = unit % parts;
-        long end = (block + 1) * each < tiles ? (block + 1) * each : tiles;
+    for (int64_t unit = worker; unit < blocks * parts; unit += workers) {
+        int64_t block = unit / parts, part = unit % parts;
+        int64_t end = (block + 1) * each < tiles ? (block + 1) * each : tiles;
         compute_block(shape, input, mask, filters, bias, output, block * each, end,
                       part * panels / parts, (part + 1) * panels / parts, scratch);
     }
 }
 
+/* The larger of two; NaN, if one is. */
+static inline float larger(float a, float b) { return a > b || a != a ? a : b; }
+
 /* The largest of each 2 x 2 in planes [first, last), (H, W) -> (H / 2, W / 2). */
-static void pool_planes(const float *input, float *output, long first, long last, long height,
-                        long width) {
-    long rows = height / 2, columns = width / 2;
-    for (long p = first; p < last; p++)
-        for (long y = 0; y < rows; y++) {
+static void pool_planes(const float *input, float *output, int64_t first, int64_t last, int64_t height,
+                        int64_t width) {
+    int64_t rows = height / 2, columns = width / 2;
+    for (int64_t p = first; p < last; p++)
+        for (int64_t y = 0; y < rows; y++) {
             const float *upper = input + (p * height + 2 * y) * width, *lower = upper + width;
             float *to = output + (p * rows + y) * columns;
-            for (long x = 0; x < columns; x++) {
-                float a = upper[2 * x] > upper[2 * x + 1] ? upper[2 * x] : upper[2 * x + 1];
-                float b = lower[2 * x] > lower[2 * x + 1] ? lower[2 * x] : lower[2 * x + 1];
-                to[x] = a > b ? a : b;
+            for (int64_t x = 0; x < columns; x++) {
+                float a = larger(upper[2 * x], upper[2 * x + 1]);
+                float b = larger(lower[2 * x], lower[2 * x + 1]);
+                to[x] = larger(a, b);
             }
         }
 }
 
 /* Give each pooled value's slope to the first of the four that was the largest. */
-static void unpool_planes(const float *input, const float *slope, float *result, long first,
-                          long last, long height, long width) {
-    long rows = height / 2, columns = width / 2;
-    for (long p = first; p < last; p++) {
-        for (long y = 0; y < rows; y++) {
+static void unpool_planes(const float *input, const float *slope, float *result, int64_t first,
+                          int64_t last, int64_t height, int64_t width) {
+    int64_t rows = height / 2, columns = width / 2;
+    for (int64_t p = first; p < last; p++) {
+        for (int64_t y = 0; y < rows; y++) {
             const float *upper = input + (p * height + 2 * y) * width, *lower = upper + width;
             const float *from = slope + (p * rows + y) * columns;
             float *above = result + (p * height + 2 * y) * width, *below = above + width;
-            for (long x = 0; x < columns; x++) {
+            for (int64_t x = 0; x < columns; x++) {
                 float a = upper[2 * x], b = upper[2 * x + 1], c = lower[2 * x], d = lower[2 * x + 1];
                 float ab = a >= b ? a : b, cd = c >= d ? c : d;
                 float s = from[x], top = ab >= cd ? s : 0, bottom = ab >= cd ? 0 : s;
@@ -335,9 +340,9 @@ static void unpool_planes(const float *input, const float *slope, float *result,
 }
 
 /* The share of one of several workers in pooling `planes` planes; with a slope, in its way back. */
-void pool(const float *input, const float *slope, float *output, long planes, long height,
-          long width, int worker, int workers) {
-    long first = planes * worker / workers, last = planes * (worker + 1) / workers;
+void pool(const float *input, const float *slope, float *output, int64_t planes, int64_t height,
+          int64_t width, int worker, int workers) {
+    int64_t first = planes * worker / workers, last = planes * (worker + 1) / workers;
     if (slope)
         unpool_planes(input, slope, output, first, last, height, width);
     else
@@ -351,7 +356,7 @@ int winograd_convolve_together(const Shape *shape, const float *input, const flo
                                const float *filters, const float *bias, float *output,
                                float *scratch, int workers) {
 #ifdef _OPENMP
-    long size = winograd_scratch(shape);
+    int64_t size = winograd_scratch(shape);
 #pragma omp parallel for num_threads(workers) schedule(static, 1)
     for (int worker = 0; worker < workers; worker++)
         winograd_convolve(shape, input, mask, filters, bias, output, scratch + worker * size, worker,
@@ -363,8 +368,8 @@ int winograd_convolve_together(const Shape *shape, const float *input, const flo
 #endif
 }
 
-int pool_together(const float *input, const float *slope, float *output, long planes, long height,
-                  long width, int workers) {
+int pool_together(const float *input, const float *slope, float *output, int64_t planes, int64_t height,
+                  int64_t width, int workers) {
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(workers) schedule(static, 1)
     for (int worker = 0; worker < workers; worker++)

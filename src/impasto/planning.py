@@ -30,19 +30,21 @@ from impasto.tiles import obstacle
 
 __all__ = ["Pace", "Workload", "free_memory", "keep_freed_memory", "show_bytes", "workloads"]
 
-# Sides of tiles, in px, from the best; below 512 the margin around them costs too much.
-_LARGE_TILES = (2048, 1536, 1280, 1024, 768, 640, 512)
-_SMALL_TILES = (384, 256, 128)
+# Sides of tiles, in px, from the best; below 768 the margin around them begins to cost.
+_LARGE_TILES = (2048, 1536, 1280, 1024, 768)
+_SMALL_TILES = (640, 512, 384, 256, 128)
 # Lengths of a shortened history: what they cost stands in docs/performance.md.
 _SHORT, _SHORTEST = 10, 5
 
 # Measured on Linux with torch 2.13 (docs/performance.md); benchmarks/sizes.py holds the whole
 # against reality.
 _PROCESS = 550e6  # bytes of the interpreter, torch, its libraries and their scratch
+_SCRATCH = 15e6  # bytes for each thread of the kernel
 _KERNEL_FILTERS = 8  # transformed filters, forward and backward, against the plain ones
 _COPIES = 6  # of the picture, 3 channels in float32, while the network runs
 _WHOLE = 2.1  # of the features that a step keeps, at once: with gradients and temporaries
 _TILED = 2.5  # the same within a tile, with its margins and what is seeded there
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h numbers them
 _BUILT_IN = 1.35  # more, where torch's own convolutions and poolings are used
 
 
@@ -100,6 +102,12 @@ class Workload:
         """How many pixels the picture has."""
         return self.level.size[0] * self.level.size[1]
 
+    @property
+    def side(self) -> int:
+        """The longest side, in px, of what counts of a tile, or of the picture."""
+        boxes = [tile.inner for tile in self.tiles]
+        return max((max(each.height, each.width) for each in boxes), default=max(self.level.size))
+
 
 def workloads(
     levels: Sequence[Level],
@@ -108,7 +116,7 @@ def workloads(
     *,
     budget: float | None,
     tile: int | None = None,
-    source: tuple[int, int] = (0, 0),
+    files: int = 0,
     whole: bool = False,
 ) -> tuple[Workload, ...]:
     """Choose how each level is computed within a budget.
@@ -116,21 +124,21 @@ def workloads(
     Args:
         budget: bytes that the process, or a GPU's memory, may hold; None: no limit.
         tile: the longest side, in px, of what counts of a tile; None: as large as fits.
-        source: (H, W) of the photo's file, which is held as well.
+        files: pixels of the files of photo and paintings, which are held as well.
         whole: not in tiles, come what may.
 
     Raises: MemoryLimitError: a level does not fit; names the largest size that does.
     """
     chosen = []
     for level in reversed(levels):  # the largest is what a person has asked for
-        options = list(_options(level, encoder, settings, tile, source))
+        options = list(_options(level, encoder, settings, tile, files))
         if whole:
             options = [each for each in options if not each.tiles]
         fitting = [each for each in options if budget is None or each.memory <= budget]
         if not fitting:
             least = min(each.memory for each in options)
             raise MemoryLimitError(
-                _too_large(level, encoder, settings, budget or 0.0, least, source)
+                _too_large(level, encoder, settings, budget or 0.0, least, files, whole)
             )
         chosen.append(fitting[0])
     return tuple(reversed(chosen))
@@ -141,7 +149,7 @@ def _options(
     encoder: Encoder,
     settings: Settings,
     tile: int | None,
-    source: tuple[int, int],
+    files: int,
 ) -> Iterator[Workload]:
     """List the ways to compute a level, from the best to the thriftiest."""
     tiles: list[int | None] = [None] if tile is None or tile >= level.long_side else [tile]
@@ -155,27 +163,28 @@ def _options(
     if settings.optimizer == "lbfgs":
         histories += [(full, True)] + [(_SHORT, True)] * (full > _SHORT)
     shortest = [(_SHORTEST, True)] if settings.optimizer == "lbfgs" and full > _SHORTEST else []
+    # Tiles change nothing but the time, so they come before what changes the picture.
     ways = [
-        *itertools.product(tiles, histories),
-        *itertools.product(tiles, shortest),
-        *itertools.product(small, histories + shortest),
+        *itertools.product(histories + shortest, tiles),
+        *itertools.product(histories + shortest, small),
     ]
     statistic = chosen_statistic(settings)
     around = look_around(statistic, statistic.inputs(seen_layers(settings, "style")))
-    for side, (history, half) in ways:
+    for (history, half), side in ways:
         cuts = () if side is None else cut_for(encoder, level.size, side, around)
         work = Workload(level, side, history, half, 0.0, cuts if len(cuts) > 1 else ())
-        yield replace(work, memory=_needed(work, encoder, settings, source))
+        yield replace(work, memory=_needed(work, encoder, settings, files))
 
 
-def _needed(work: Workload, encoder: Encoder, settings: Settings, source: tuple[int, int]) -> float:
+def _needed(work: Workload, encoder: Encoder, settings: Settings, files: int) -> float:
     """Return the bytes that a level needs at most, by figures that were measured."""
     pixels, width = work.pixels, 2 if work.half else 4
     filters = sum(each.numel() * each.element_size() for each in encoder.buffers())
     kernel = encoder.uses_kernel
     fixed = float(filters * (_KERNEL_FILTERS if kernel else 1))
-    fixed += _PROCESS if encoder.device.type == "cpu" else 0.0
-    pictures = 12.0 * (_COPIES * pixels + source[0] * source[1])
+    if encoder.device.type == "cpu":
+        fixed += _PROCESS + (torch.get_num_threads() * _SCRATCH if kernel else 0.0)
+    pictures = 12.0 * (_COPIES * pixels + files)
     pairs = min(work.history, work.level.steps) if settings.optimizer == "lbfgs" else 1
     remembered = 6.0 * pairs * pixels * width
     content = pixels * _values(seen_layers(settings, "content"), encoder) * width
@@ -202,21 +211,25 @@ def _too_large(
     settings: Settings,
     budget: float,
     least: float,
-    source: tuple[int, int],
+    files: int,
+    whole: bool,
 ) -> str:
     def fits(side: int) -> bool:
         size = fit(level.size, side)
         smaller = Level(size, max(size), level.steps)
         return any(
-            each.memory <= budget for each in _options(smaller, encoder, settings, None, source)
+            each.memory <= budget and not (whole and each.tiles)
+            for each in _options(smaller, encoder, settings, None, files)
         )
 
     side = _largest(fits, encoder.minimum_side, level.long_side)
-    reason = obstacle(settings, encoder)
-    rest = f"; the largest that fits is --long-side {side}" if side else ""
+    reason = "opposite borders touch, so it cannot be cut" if whole else None
+    reason = reason or obstacle(settings, encoder)
     return (
         f"{level.long_side} px need at least {show_bytes(least)} of memory, and "
-        f"{show_bytes(budget)} are free or allowed{rest}" + (f" ({reason})" if reason else "")
+        f"{show_bytes(budget)} are free or allowed"
+        + (f"; the largest that fits is {side} px" if side else "; allow more, or free some")
+        + (f" ({reason})" if reason else "")
     )
 
 
@@ -232,25 +245,30 @@ def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:
 
 def show_bytes(count: float) -> str:
     """Write a number of bytes in GB, or MB where it is less than one."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    if count < 1e9:
+        return f"{count / 1e6:.0f} MB"
+    return f"{count / 1e9:.2f} GB" if count < 1e10 else f"{count / 1e9:.1f} GB"
 
 
 def free_memory(device: torch.device) -> float | None:
     """Return the bytes that this process may hold; None: unknown.
 
     Of a GPU: what is free there (not run by us). Else, on Linux, what it holds already and three
-    quarters of what the system and its own group could still give it.
+    quarters of what the system and its own groups could still give it; on macOS half of the
+    machine's.
     """
     if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    if device.type != "cpu" or sys.platform != "linux":
+        # With what torch has set aside there, and would use again.
+        return float(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
+    if device.type != "cpu":
         return None
     try:
-        held = _lines("/proc/self/status")["VmRSS"]
-        free = _lines("/proc/meminfo")["MemAvailable"]
-    except (OSError, KeyError):
+        if sys.platform == "linux":
+            free = min([_lines("/proc/meminfo")["MemAvailable"], *_group_limits()])
+            return _lines("/proc/self/status")["VmRSS"] + 0.75 * free
+        return 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # macOS
+    except (OSError, KeyError, ValueError, AttributeError):
         return None
-    return held + 0.75 * min([free, *_group_limits()])
 
 
 def _lines(path: str) -> dict[str, float]:
@@ -259,16 +277,41 @@ def _lines(path: str) -> dict[str, float]:
     return {name: float(number) * 1024 for name, number in found}
 
 
-def _group_limits(root: Path = Path("/sys/fs/cgroup")) -> list[float]:
-    """Return what the process's control group may still take, if it is limited: a container's."""
-    for limit, used in (
-        ("memory.max", "memory.current"),  # version 2
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),  # version 1
+def _group_limits(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> list[float]:
+    """Return what the process's control groups, and those around them, may still take.
+
+    A container's or a cluster's limit is theirs. What they have cached of files can be given up.
+    """
+    limits = []
+    try:
+        groups = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        groups = []
+    places = [(root, name.strip("/")) for _, kinds, name in groups if not kinds]
+    places += [(root / "memory", name.strip("/")) for _, kinds, name in groups if "memory" in kinds]
+    for base, name in [*places, (root, ""), (root / "memory", "")]:
+        folder = base / name
+        while True:
+            limits += _limit(folder)
+            if folder == base:
+                break
+            folder = folder.parent
+    return limits
+
+
+def _limit(folder: Path) -> list[float]:
+    for most, used, cached in (
+        ("memory.max", "memory.current", "inactive_file"),  # version 2
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),  # version 1
     ):
         try:
-            most = (root / limit).read_text().strip()
-            if most != "max":
-                return [float(most) - float((root / used).read_text())]
+            taken = float((folder / used).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            text = (folder / most).read_text().strip()
+            if text != "max":
+                return [float(text) - taken + float(stat.get(cached, 0))]
         except (OSError, ValueError):
             continue
     return []
@@ -289,6 +332,3 @@ def keep_freed_memory() -> None:
     if hasattr(library, "gnu_get_libc_version"):
         library.mallopt(_MMAP_MAX, 0)
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-
-
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h numbers them

@@ -68,6 +68,8 @@ class Stylizer:
         tile: int | None = None,
     ) -> None:
         self.settings = settings or Settings()
+        if tile is not None and tile < 1:
+            raise SettingsError(f"tile: {tile} is not a side of at least 1 px")
         self.memory = memory
         self.tile = tile
         self.device = choose_device(device)
@@ -108,6 +110,7 @@ class Stylizer:
         Raises:
             ImageError: a picture cannot be read, or is too small for the layers.
             SettingsError: not as many masks, weights or scales as styles.
+            MemoryLimitError: a size does not fit; names the largest that does.
             DivergenceError: the optimisation failed; carries the last good image.
         """
         inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
@@ -115,7 +118,7 @@ class Stylizer:
 
     def paint(self, inputs: Inputs) -> Iterator[Step]:
         """Paint what was read already; see `steps`."""
-        plan = self.plan(inputs.photo)
+        plan = self.plan(inputs.photo, inputs.paintings)
         self._check_masks(inputs, plan[-1].level)
         pastiche = initial_image(inputs, self.settings, plan[0].level.size)
         done, seconds = 0, 0.0
@@ -137,26 +140,27 @@ class Stylizer:
             pastiche, done, seconds = step.image, done + level.steps, seconds + step.seconds
             least = least if objective.tile == tile else objective.tile
 
-    def plan(self, photo: Picture) -> tuple[Workload, ...]:
+    def plan(self, photo: Picture, paintings: Sequence[Picture] = ()) -> tuple[Workload, ...]:
         """Plan the sizes, coarse to fine, and how each is computed with the memory there is.
 
         Raises:
             MemoryLimitError: a size does not fit; names the largest that does.
             SettingsError: tiles were asked for, but what is compared cannot be cut.
         """
-        return self.allot(self.levels(photo), source=photo.size)
+        files = sum(each.size[0] * each.size[1] for each in (photo, *paintings))
+        return self.allot(self.levels(photo), files=files)
 
     def levels(self, photo: Picture) -> tuple[Level, ...]:
         """Plan the sizes, coarse to fine, and their steps."""
         return pyramid(photo.size, self.settings, smallest=self.encoder.minimum_side)
 
     def allot(
-        self, levels: Sequence[Level], *, source: tuple[int, int] = (0, 0), whole: bool = False
+        self, levels: Sequence[Level], *, files: int = 0, whole: bool = False
     ) -> tuple[Workload, ...]:
         """Choose how levels are computed; see `plan`.
 
         Args:
-            source: (H, W) of the photo's file, which is held as well.
+            files: pixels of the files of photo and paintings, which are held as well.
             whole: not in tiles, come what may.
         """
         if not whole:
@@ -164,7 +168,7 @@ class Stylizer:
         budget = free_memory(self.device) if self.memory is None else self.memory
         return workloads(
             levels, self.encoder, self.settings,
-            budget=budget, tile=self.tile, source=source, whole=whole,
+            budget=budget, tile=self.tile, files=files, whole=whole,
         )  # fmt: skip
 
     def objective(self, inputs: Inputs, work: Workload) -> TiledObjective:
@@ -357,7 +361,8 @@ class Stylizer:
         Raises: SettingsError: the time is too short for the size; says what would do.
         """
         start = time.perf_counter()
-        pace, plan = self.pace(inputs), self.plan(inputs.photo)
+        plan = self.plan(inputs.photo, inputs.paintings)
+        pace = self.pace(inputs)
         spent += time.perf_counter() - start
         # Of the steps planned now; other numbers of them are shared alike.
         megapixels = sum(work.level.steps * work.pixels for work in plan) / 1e6
@@ -452,6 +457,7 @@ def stylize(
     *,
     guidance: Guidance | None = None,
     device: str | torch.device | None = None,
+    memory: float | None = None,
     init: Source | None = None,
 ) -> Pastiche:
     """Paint a photo in the style of one or more paintings.
@@ -461,16 +467,17 @@ def stylize(
         styles: a painting, or a list of them.
         settings: None takes the default recipe; see `recipe_settings` for others.
         guidance: masks that say which style goes where; None: every style everywhere.
-        device: as for `Stylizer`.
+        device, memory: as for `Stylizer`.
         init: a picture to start from, instead of `settings.init`.
 
     Raises:
         ImageError: a picture cannot be read, or is too small for the layers.
         SettingsError: not as many masks, weights or scales as styles.
         WeightsError: the network's weights are missing or damaged.
+        MemoryLimitError: a size does not fit; names the largest that does.
         DivergenceError: the optimisation failed; carries the last good image.
     """
-    stylizer = Stylizer(settings, device=device)
+    stylizer = Stylizer(settings, device=device, memory=memory)
     return stylizer.stylize(content, styles, guidance=guidance, init=init)
 
 

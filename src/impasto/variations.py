@@ -190,7 +190,9 @@ def plan_texture(
         begin=lambda: initial_image(inputs, settings, levels[0].size),
         enlarge=resize_wrapped if seamless else resize,
         aim=aim,
-        descend=stylizer.descend,
+        descend=lambda image, aim, level: stylizer.descend(
+            image, aim, level, works[levels.index(level)]
+        ),
         works=works,
         size=size,
     )
@@ -316,7 +318,9 @@ def plan_reconstruction(
         begin=lambda: initial_image(inputs, settings, levels[0].size),
         enlarge=resize,
         aim=lambda level: stylizer.objective(inputs, works[levels.index(level)]).by_layer,
-        descend=stylizer.descend,
+        descend=lambda image, aim, level: stylizer.descend(
+            image, aim, level, works[levels.index(level)]
+        ),
         works=works,
         alpha=photo.alpha,
     )

@@ -50,7 +50,6 @@ __all__ = [
     "check_streams",
     "conclude",
     "follow",
-    "how_computed",
     "interruptible",
     "memory_errors",
     "paint",
@@ -133,7 +132,7 @@ def paint(job: Job, settings: Settings) -> None:
             spent = time.perf_counter() - start
             stylizer.settings = stylizer.within(inputs, seconds, spent=spent)
             job.note(f"{job.budget}: {_plan_text(stylizer, inputs.photo)}")
-        for text in thrift(stylizer.plan(inputs.photo)):
+        for text in thrift(stylizer.plan(inputs.photo, inputs.paintings)):
             job.note(text)
         levels = stylizer.levels(inputs.photo)
         save_settings(job, stylizer.settings)
@@ -269,10 +268,11 @@ def advise_compiler(job: Job, stylizer: Stylizer) -> None:
     """Say how steps would be faster, where they are without the kernel for want of a compiler."""
     from impasto.convolution import compiled_kernel, is_switched_off
 
-    if stylizer.device.type == "cpu" and compiled_kernel() is None and not is_switched_off():
+    wanted = stylizer.device.type == "cpu" and not stylizer.encoder.exact
+    if wanted and compiled_kernel() is None and not is_switched_off():
         job.note(
-            "No C compiler here, so steps take two to three times as long as they could; "
-            "pip install 'impasto[fast]' brings one"
+            "The fast convolutions could not be compiled here, so steps take two to three times as "
+            "long as they could; pip install 'impasto[fast]' brings a compiler"
         )
 
 
@@ -348,17 +348,13 @@ def thrift(plan: Sequence[Workload]) -> list[str]:
     from impasto.planning import show_bytes
 
     return [
-        f"{work.level.long_side} px: {how_computed(work)}; up to {show_bytes(work.memory)}"
+        f"{work.level.long_side} px: "
+        + (f"{len(work.tiles)} tiles of {work.side} px, " if work.tiles else "")
+        + (f"{work.history} past steps in 16 bits, " if work.half else "")
+        + f"up to {show_bytes(work.memory)} of memory"
         for work in plan
         if work.tiles or work.half
     ]
-
-
-def how_computed(work: Workload) -> str:
-    """Say whether a level is cut into tiles, and whether the optimiser's memory is shortened."""
-    sides = [max(each.inner.height, each.inner.width) for each in work.tiles]
-    how = f"{len(sides)} tiles of {max(sides)} px" if sides else "whole"
-    return f"{how}, {work.history} past steps in 16 bits" if work.half else how
 
 
 def write(pastiche: Pastiche, job: Job) -> None:
@@ -399,7 +395,6 @@ def _summary(pastiche: Pastiche, ending: Ending, job: Job, seconds: float) -> di
     }
 
 
-# What torch and its libraries say when memory runs out; only the CUDA error has a class.
 @contextmanager
 def memory_errors(long_side: int) -> Iterator[None]:
     """Turn a failed allocation into a MemoryLimitError that says what to try."""
@@ -410,5 +405,5 @@ def memory_errors(long_side: int) -> Iterator[None]:
             raise
         raise MemoryLimitError(
             f"{long_side} px do not fit into this machine's memory; "
-            f"try --long-side {max(long_side // 2, 1)}"
+            f"try --long-side {max(long_side // 2, 1)}, or a smaller --memory"
         ) from error

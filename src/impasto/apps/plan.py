@@ -21,7 +21,7 @@ from impasto.apps.flags import (
     Threads,
 )
 from impasto.apps.options import gather_settings, memory_limit, with_settings
-from impasto.apps.painting import Job, how_computed, interruptible, memory_errors, prepared
+from impasto.apps.painting import Job, check_streams, interruptible, memory_errors, prepared
 from impasto.apps.printing import for_print
 from impasto.apps.progress import clock
 
@@ -60,11 +60,12 @@ def plan_command(
         device=device, memory=memory_limit(memory),
         **for_print(paper, dpi, options or {}),
     )  # fmt: skip
+    check_streams(job)
     with interruptible(job), memory_errors(settings.long_side):
         stylizer, inputs = prepared(job, settings)
-        plan = stylizer.plan(inputs.photo)
+        plan = stylizer.plan(inputs.photo, inputs.paintings)
         pace = stylizer.pace(inputs)
-    seen = sum(each.size[0] * each.size[1] for each in inputs.paintings)
+    seen = [each.size[0] * each.size[1] for each in inputs.paintings]
     if as_json:
         typer.echo(json.dumps(_facts(plan, pace, seen)))
     else:
@@ -72,11 +73,12 @@ def plan_command(
             typer.echo(line)
 
 
-def _seconds(work: Workload, pace: Pace, seen: int) -> float:
-    return pace.seconds(work, min(seen, work.pixels))  # paintings shrink with the picture
+def _seconds(work: Workload, pace: Pace, seen: Sequence[int]) -> float:
+    # Paintings shrink with the picture.
+    return pace.seconds(work, sum(min(each, work.pixels) for each in seen))
 
 
-def _facts(plan: Sequence[Workload], pace: Pace, seen: int) -> dict[str, Any]:
+def _facts(plan: Sequence[Workload], pace: Pace, seen: Sequence[int]) -> dict[str, Any]:
     return {
         "seconds": round(sum(_seconds(work, pace, seen) for work in plan), 1),
         "memory": round(max(work.memory for work in plan)),
@@ -97,22 +99,23 @@ def _facts(plan: Sequence[Workload], pace: Pace, seen: int) -> dict[str, Any]:
     }
 
 
-def _table(plan: Sequence[Workload], pace: Pace, seen: int) -> list[str]:
+def _table(plan: Sequence[Workload], pace: Pace, seen: Sequence[int]) -> list[str]:
     """Lay the plan out for a terminal of 80 columns."""
     from impasto.planning import show_bytes
 
-    rows = [("size", "steps", "memory", "a step", "in all", "computed")]
+    rows = [("size", "steps", "memory", "a step", "in all", "tiles", "history")]
     for work in plan:
         height, width = work.level.size
         step = pace.seconds_per_step(work)
         rows.append((
             f"{width} x {height}", str(work.level.steps), show_bytes(work.memory),
-            f"{step:.2g} s" if step < 10 else f"{step:.0f} s",
-            clock(_seconds(work, pace, seen)), how_computed(work),
+            f"{step:.2g} s" if step < 10 else f"{step:.0f} s", clock(_seconds(work, pace, seen)),
+            f"{len(work.tiles)} of {work.side} px" if work.tiles else "whole",
+            f"{work.history}{', 16 bit' if work.half else ''}",
         ))  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
-        "  ".join([cell.rjust(width) for cell, width in zip(row, widths, strict=False)] + [row[-1]])
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     ]
     seconds = sum(_seconds(work, pace, seen) for work in plan)

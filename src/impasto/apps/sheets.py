@@ -68,7 +68,9 @@ def paint_layers(job: Job, settings: Settings) -> None:
             of, layer = _KINDS[row], LAYERS[column]
             return _Cell(
                 row, column, f"{of}: {layer}",
-                lambda: plan_reconstruction(picture, layer, settings, of=of, device=job.device),
+                lambda: plan_reconstruction(
+                    picture, layer, settings, of=of, device=job.device, memory=job.memory
+                ),
             )  # fmt: skip
 
         # The deepest layer first: it is the one that a small picture has too few pixels for.

@@ -111,7 +111,7 @@ def texture_command(
     canvas = parse_size(size)
     job = Job(
         content=str(styles[0]), styles=styles, output=output, force=force, bits=bits,
-        threads=threads, device=device, quiet=quiet, json=as_json,
+        threads=threads, device=device, memory=memory_limit(memory), quiet=quiet, json=as_json,
     )  # fmt: skip
 
     def plan() -> Variation:
@@ -119,7 +119,7 @@ def texture_command(
 
         paintings = [source(str(style)) for style in styles]
         return plan_texture(paintings, canvas, settings, seamless=seamless, device=device,
-                            memory=memory_limit(memory))  # fmt: skip
+                            memory=job.memory)  # fmt: skip
 
     run(job, max(canvas), plan)
 
@@ -156,7 +156,7 @@ def reconstruct_command(
     settings = recipe_settings(**{**RECONSTRUCTION, **(options or {})})
     job = Job(
         content=image, styles=[], output=output, force=force, bits=bits, threads=threads,
-        device=device, quiet=quiet, json=as_json,
+        device=device, memory=memory_limit(memory), quiet=quiet, json=as_json,
     )  # fmt: skip
     given = [flag for flag, value in (("--style", style), ("--layer", layer)) if value]
     if all_layers and given:
@@ -179,7 +179,7 @@ def reconstruct_command(
             settings,
             of=of,
             device=device,
-            memory=memory_limit(memory),
+            memory=job.memory,
         )
 
     run(job, settings.long_side, plan)
