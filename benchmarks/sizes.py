@@ -194,7 +194,7 @@ def alternate(objective: str, folder: Path) -> Run:
     """
     import torch
 
-    from impasto.convolution import compiled_kernel
+    from impasto.kernel import compiled_kernel
     from impasto.recipes import recipe_settings
     from impasto.stylizer import Stylizer
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from helpers import assert_close
-from impasto import convolution
-from impasto.convolution import Convolution, Kernel, compiled_kernel, max_pool
+from impasto import kernel as compiling
+from impasto.convolution import Convolution, max_pool
 from impasto.encoder import Encoder
+from impasto.kernel import Kernel, compiled_kernel
 
 # (channels in, channels out, height, width): odd ones, less than a tile, and blocks that end
 # in the middle of a row of tiles.
@@ -129,8 +130,8 @@ def test_several_threads_of_python_can_use_it_at_once(kernel):
 def test_without_openmp_it_is_the_same(kernel, fresh_cache, monkeypatch):
     conv, x = layer(64, 64), draw(1, 64, 61, 47)
     expected, pooled = conv(x, rectify=True), max_pool(x)
-    plain = tuple(flags for flags in convolution._FLAGS if "-fopenmp" not in flags)
-    monkeypatch.setattr(convolution, "_FLAGS", plain)
+    plain = tuple(flags for flags in compiling._FLAGS if "-fopenmp" not in flags)
+    monkeypatch.setattr(compiling, "_FLAGS", plain)
     compiled_kernel.cache_clear()
     assert compiled_kernel() is not None
     assert torch.equal(conv(x, rectify=True), expected)
@@ -149,7 +150,7 @@ def test_the_kernel_is_compiled_once(kernel, fresh_cache, monkeypatch):
 def test_without_a_compiler_torch_serves(toy, photo, fresh_cache, monkeypatch):
     encoder = Encoder(("relu1_1", "relu4_2"), weights=toy)
     expected = encoder(photo)
-    monkeypatch.setattr(convolution, "_compilers", list)
+    monkeypatch.setattr(compiling, "_compilers", list)
     compiled_kernel.cache_clear()
     assert compiled_kernel() is None
     for name, found in encoder(photo).items():
@@ -163,16 +164,16 @@ def test_it_can_be_switched_off(fresh_cache, monkeypatch):
 
 
 def test_a_compiler_that_fails_is_passed_over(kernel, fresh_cache, monkeypatch):
-    monkeypatch.setattr(convolution, "_compilers", lambda: [(sys.executable, "-c", "exit(1)")])
+    monkeypatch.setattr(compiling, "_compilers", lambda: [(sys.executable, "-c", "exit(1)")])
     assert compiled_kernel() is None
 
 
 def test_a_kernel_that_computes_something_else_is_not_trusted(kernel, fresh_cache, monkeypatch):
-    source = convolution._SOURCE.read_text()
+    source = compiling._SOURCE.read_text()
     wrong = fresh_cache / "wrong.c"
     wrong.write_text(source.replace("4 * d[0] - 5 * d[2] + d[4]", "4 * d[0] - 5 * d[2]"))
     assert wrong.read_text() != source
-    monkeypatch.setattr(convolution, "_SOURCE", wrong)
+    monkeypatch.setattr(compiling, "_SOURCE", wrong)
     assert compiled_kernel() is None
     assert list(fresh_cache.glob("*.so"))  # it was compiled, and not trusted
 
@@ -187,7 +188,7 @@ def test_without_a_cache_it_is_compiled_for_this_process(
     def homeless():
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(convolution, "default_cache_dir", homeless)
+    monkeypatch.setattr(compiling, "default_cache_dir", homeless)
     compiled_kernel.cache_clear()
     assert compiled_kernel() is not None
 
@@ -199,7 +200,7 @@ def test_a_compiler_that_hangs_is_not_asked_again(kernel, fresh_cache, monkeypat
         asked.append(words)
         raise subprocess.TimeoutExpired("cc", 60)
 
-    monkeypatch.setattr(convolution.subprocess, "run", hang)
+    monkeypatch.setattr(compiling.subprocess, "run", hang)
     assert compiled_kernel() is None
     assert len(asked) == 1
 
@@ -238,8 +239,8 @@ def test_narrower_vectors_do_the_same(kernel, fresh_cache, monkeypatch, less):
     """On processors without AVX-512, or without AVX, blocks end in other places."""
     conv, x = layer(24, 40), draw(1, 24, 131, 77)
     expected = in_float64(x.double(), conv, True, 1)
-    flags = tuple((*each, less) for each in convolution._FLAGS)
-    monkeypatch.setattr(convolution, "_FLAGS", flags)
+    flags = tuple((*each, less) for each in compiling._FLAGS)
+    monkeypatch.setattr(compiling, "_FLAGS", flags)
     compiled_kernel.cache_clear()
     if compiled_kernel() is None:
         pytest.skip("this compiler knows no such option")
@@ -272,7 +273,7 @@ def test_the_command_line_says_what_would_be_faster(
     command, photo_file, painting_file, tmp_path, fresh_cache, monkeypatch
 ):
     words = ("stylize", photo_file, painting_file, "--long-side", "48", "--steps", "2", "-o")
-    monkeypatch.setattr(convolution, "_compilers", list)
+    monkeypatch.setattr(compiling, "_compilers", list)
     slow = command(*words, tmp_path / "slow.png")
     assert slow.code == 0
     assert "pip install 'impasto[fast]' brings a compiler" in slow.err

@@ -1,9 +1,10 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → dreaming → variations → stylizer → planning → pastiche → inputs → pyramid | optimize → tiles
+apps → dreaming → variations → stylizer → planning | surface → pastiche → inputs
+     → pyramid | optimize → tiles
      → losses | tiled_targets → targets → encoder | statistics | guidance
-     → convolution | distributions | regions → correlations → films
-     → images | color | weights | recipes | cuts → settings → layers → errors
+     → convolution | distributions | regions → kernel | correlations → films
+     → images | color | weights | recipes | cuts | machine → settings → layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -26,7 +27,7 @@ LADDER = (
     ("dreaming",),
     ("variations",),
     ("stylizer",),
-    ("planning",),
+    ("planning", "surface"),
     ("pastiche",),
     ("inputs",),
     ("pyramid", "optimize"),
@@ -35,9 +36,9 @@ LADDER = (
     ("targets",),
     ("encoder", "statistics", "guidance"),
     ("convolution", "distributions", "regions"),  # in the back of those three
-    ("correlations",),
+    ("kernel", "correlations"),
     ("films",),
-    ("images", "color", "weights", "recipes", "cuts"),
+    ("images", "color", "weights", "recipes", "cuts", "machine"),
     ("_codecs",),  # in the back of images
     ("_deep_color",),
     ("settings",),

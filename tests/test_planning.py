@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from helpers import assert_close
-from impasto import planning
+from impasto import machine
 from impasto.apps.options import memory_limit
 from impasto.encoder import Encoder
 from impasto.errors import MemoryLimitError, SettingsError
-from impasto.images import load_image
-from impasto.planning import Pace, free_memory, show_bytes, workloads
+from impasto.images import load_image, load_picture
+from impasto.machine import free_memory
+from impasto.planning import Pace, show_bytes, workloads
 from impasto.pyramid import Level, pyramid
 from impasto.settings import Settings
 from impasto.stylizer import Stylizer
@@ -111,19 +112,13 @@ def test_a_budget_changes_how_a_picture_is_computed_and_not_the_picture(examples
     painting = load_image(examples / "langlois_bridge_van_gogh.jpg", long_side=320)
     settings = Settings(long_side=320, coarsest=0, steps=3)
     whole = Stylizer(settings)
-    (work,) = whole.plan(planning_picture(photo))
+    (work,) = whole.plan(load_picture(photo))
     thrifty = Stylizer(settings, memory=0.95 * work.memory)
-    (less,) = thrifty.plan(planning_picture(photo))
+    (less,) = thrifty.plan(load_picture(photo))
     assert len(less.tiles) > 1
     images = [list(each.steps(photo, painting))[-1] for each in (whole, thrifty)]
     assert images[1].total == pytest.approx(images[0].total, rel=1e-3)
     assert_close(images[1].image, images[0].image, relative=5e-3)
-
-
-def planning_picture(image):
-    from impasto.images import load_picture
-
-    return load_picture(image)
 
 
 def test_pace_counts_margins_and_a_second_look_for_tiles(encoder):
@@ -143,7 +138,7 @@ def test_pace_counts_margins_and_a_second_look_for_tiles(encoder):
 def test_free_memory_is_what_linux_says():
     free = free_memory(torch.device("cpu"))
     (total,) = (
-        value for name, value in planning._lines("/proc/meminfo").items() if name == "MemTotal"
+        value for name, value in machine._lines("/proc/meminfo").items() if name == "MemTotal"
     )
     assert free is not None
     assert 0 < free < total
@@ -178,7 +173,7 @@ def test_containers_may_have_less(tmp_path, files, expected):
     (tmp_path / "memory").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert planning._group_limits(tmp_path, tmp_path / "none") == expected
+    assert machine._group_limits(tmp_path, tmp_path / "none") == expected
 
 
 def test_limits_of_groups_around_the_own_one_count(tmp_path):
@@ -191,7 +186,7 @@ def test_limits_of_groups_around_the_own_one_count(tmp_path):
         (folder / "memory.stat").write_text("inactive_file 0")
     own = tmp_path / "cgroup"
     own.write_text("0::/jobs/7/step\n")
-    assert sorted(set(planning._group_limits(tmp_path / "root", own))) == [3000, 4000]
+    assert sorted(set(machine._group_limits(tmp_path / "root", own))) == [3000, 4000]
 
 
 def test_the_kernel_is_known_not_to_serve_exact_encoders(toy):

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from impasto.convolution import Convolution, compiled_kernel, max_pool
+from impasto.convolution import Convolution, max_pool
 from impasto.errors import SettingsError, ShapeError, WeightsError
+from impasto.kernel import compiled_kernel
 from impasto.layers import check_layer, deepest, layer_names, minimum_side
 from impasto.weights import VGGWeights, load_mean_activations, load_weights
 

@@ -11,7 +11,7 @@ taken in blocks whose scratch stays in the cache; vectors run along tiles, so th
 channels does and pictures keep their layout, (C, H, W).
 
 Written in vector extensions of GCC and Clang, which become whatever the machine has (AVX-512, AVX2,
-NEON). impasto/convolution.py compiles it, checks it against torch's own, and does without it where
+NEON). impasto/kernel.py compiles it, checks it against torch's own, and does without it where
 there is no compiler. */
 
 #include <stdint.h>

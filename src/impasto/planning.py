@@ -7,12 +7,8 @@ which is the rest of a large picture's memory, first the precision and then the 
 from __future__ import annotations
 
 import itertools
-import os
-import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -28,7 +24,7 @@ from impasto.statistics import chosen_statistic
 from impasto.tiled_targets import cut_for, look_around
 from impasto.tiles import obstacle
 
-__all__ = ["Pace", "Workload", "free_memory", "keep_freed_memory", "show_bytes", "workloads"]
+__all__ = ["Pace", "Workload", "show_bytes", "workloads"]
 
 # Sides of tiles, in px, from the best; below 768 the margin around them begins to cost.
 _LARGE_TILES = (2048, 1536, 1280, 1024, 768)
@@ -44,7 +40,6 @@ _KERNEL_FILTERS = 8  # transformed filters, forward and backward, against the pl
 _COPIES = 6  # of the picture, 3 channels in float32, while the network runs
 _WHOLE = 2.1  # of the features that a step keeps, at once: with gradients and temporaries
 _TILED = 2.5  # the same within a tile, with its margins and what is seeded there
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h numbers them
 _BUILT_IN = 1.35  # more, where torch's own convolutions and poolings are used
 
 
@@ -248,87 +243,3 @@ def show_bytes(count: float) -> str:
     if count < 1e9:
         return f"{count / 1e6:.0f} MB"
     return f"{count / 1e9:.2f} GB" if count < 1e10 else f"{count / 1e9:.1f} GB"
-
-
-def free_memory(device: torch.device) -> float | None:
-    """Return the bytes that this process may hold; None: unknown.
-
-    Of a GPU: what is free there (not run by us). Else, on Linux, what it holds already and three
-    quarters of what the system and its own groups could still give it; on macOS half of the
-    machine's.
-    """
-    if device.type == "cuda":
-        # With what torch has set aside there, and would use again.
-        return float(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
-    if device.type != "cpu":
-        return None
-    try:
-        if sys.platform == "linux":
-            free = min([_lines("/proc/meminfo")["MemAvailable"], *_group_limits()])
-            return _lines("/proc/self/status")["VmRSS"] + 0.75 * free
-        return 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # macOS
-    except (OSError, KeyError, ValueError, AttributeError):
-        return None
-
-
-def _lines(path: str) -> dict[str, float]:
-    """Read lines like "VmRSS:  1234 kB", in bytes."""
-    found = re.findall(r"^(\w+):\s+(\d+) kB$", Path(path).read_text(), flags=re.MULTILINE)
-    return {name: float(number) * 1024 for name, number in found}
-
-
-def _group_limits(
-    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> list[float]:
-    """Return what the process's control groups, and those around them, may still take.
-
-    A container's or a cluster's limit is theirs. What they have cached of files can be given up.
-    """
-    limits = []
-    try:
-        groups = [line.split(":", 2) for line in own.read_text().splitlines()]
-    except OSError:
-        groups = []
-    places = [(root, name.strip("/")) for _, kinds, name in groups if not kinds]
-    places += [(root / "memory", name.strip("/")) for _, kinds, name in groups if "memory" in kinds]
-    for base, name in [*places, (root, ""), (root / "memory", "")]:
-        folder = base / name
-        while True:
-            limits += _limit(folder)
-            if folder == base:
-                break
-            folder = folder.parent
-    return limits
-
-
-def _limit(folder: Path) -> list[float]:
-    for most, used, cached in (
-        ("memory.max", "memory.current", "inactive_file"),  # version 2
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),  # version 1
-    ):
-        try:
-            taken = float((folder / used).read_text())
-            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            text = (folder / most).read_text().strip()
-            if text != "max":
-                return [float(text) - taken + float(stat.get(cached, 0))]
-        except (OSError, ValueError):
-            continue
-    return []
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what is freed for what comes next, instead of asking for it anew.
-
-    A step allocates and frees its features many times over, and the system fills each page with
-    zeros before it hands it out again: a fifth of a step's time, for a fifth more memory
-    (docs/performance.md). It holds for the whole process, so it is not for libraries; glibc only.
-    """
-    import ctypes
-
-    if sys.platform != "linux" or os.environ.get("MALLOC_MMAP_MAX_"):
-        return
-    library = ctypes.CDLL(None)
-    if hasattr(library, "gnu_get_libc_version"):
-        library.mallopt(_MMAP_MAX, 0)
-        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)

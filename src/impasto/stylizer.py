@@ -10,9 +10,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from impasto.color import Canvas, content_in_color, style_in_color
+from impasto.color import content_in_color, style_in_color
 from impasto.encoder import Encoder
-from impasto.errors import DivergenceError, SettingsError, nearest_match
+from impasto.errors import DivergenceError, SettingsError
 from impasto.guidance import Guidance, fitted, layer_guides, layer_masks, shares
 from impasto.images import Picture, Source, fit, resize
 from impasto.inputs import (
@@ -24,12 +24,14 @@ from impasto.inputs import (
     style_side,
 )
 from impasto.losses import TERMS, Objective, seen_layers
+from impasto.machine import choose_device, free_memory
 from impasto.optimize import Step, Terms, optimize
 from impasto.pastiche import Pastiche, finish, record
-from impasto.planning import Pace, Workload, free_memory, workloads
+from impasto.planning import Pace, Workload, workloads
 from impasto.pyramid import Level, pyramid, steps_within
 from impasto.settings import Settings
 from impasto.statistics import chosen_statistic
+from impasto.surface import Surface
 from impasto.targets import StyleTarget, Targets, measure_style
 from impasto.tiled_targets import describe, measure_content_in_tiles
 from impasto.tiles import TiledObjective, obstacle
@@ -297,7 +299,7 @@ class Stylizer:
         if settings.color != "luminance" and painted is None:
             yield from self.descend(image, objective, level, work)
             return
-        surface = _Surface(resize(inputs.photo.image, level.size), painted, settings, self.device)
+        surface = Surface(resize(inputs.photo.image, level.size), painted, settings, self.device)
         start = surface.start(image.to(self.device))
         try:
             seen = partial(_shown_to, objective, surface)
@@ -409,45 +411,8 @@ def _smaller(one: int | None, other: int | None) -> int | None:
     return min((each for each in (one, other) if each is not None), default=None)
 
 
-def _shown_to(objective: Terms, surface: _Surface, plane: Tensor) -> Mapping[str, Tensor]:
+def _shown_to(objective: Terms, surface: Surface, plane: Tensor) -> Mapping[str, Tensor]:
     return objective(surface.seen(plane))
-
-
-class _Surface:
-    """What the optimiser moves, where it is not the picture itself.
-
-    Where no mask paints, the picture is the photo's, all along: what is painted beside it is
-    painted to fit. Where the photo's colors are kept, only its luminance is moved.
-
-    Args:
-        photo: at the level's size, (1, 3, H, W).
-        painted: how much each pixel is painted, (1, 1, H, W); None: all of them.
-    """
-
-    def __init__(
-        self, photo: Tensor, painted: Tensor | None, settings: Settings, device: torch.device
-    ) -> None:
-        photo = photo.to(device)
-        self.painted = None if painted is None else painted.to(device)
-        self.canvas = Canvas(photo) if settings.color == "luminance" else None
-        self.blank = self.start(photo)
-
-    def start(self, image: Tensor) -> Tensor:
-        """Return what is moved to begin with an image."""
-        return image if self.canvas is None else self.canvas.blank(image)
-
-    def seen(self, plane: Tensor) -> Tensor:
-        """Return what the network is shown."""
-        shown = self._shown(plane)
-        return shown if self.canvas is None else self.canvas.grey(shown)
-
-    def picture(self, plane: Tensor) -> Tensor:
-        """Return the picture."""
-        shown = self._shown(plane)
-        return shown if self.canvas is None else self.canvas.paint(shown)
-
-    def _shown(self, plane: Tensor) -> Tensor:
-        return plane if self.painted is None else self.blank.lerp(plane, self.painted)
 
 
 def stylize(
@@ -479,28 +444,3 @@ def stylize(
     """
     stylizer = Stylizer(settings, device=device, memory=memory)
     return stylizer.stylize(content, styles, guidance=guidance, init=init)
-
-
-def choose_device(name: str | torch.device | None) -> torch.device:
-    """Return the device of that name; None and "auto" take the first that is there.
-
-    Raises: SettingsError: no such device, or not on this machine.
-    """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name is None or name == "auto":
-        return torch.device(next(device for device, present in there.items() if present))
-    kind, _, index = str(name).partition(":")
-    if kind not in there:
-        raise SettingsError(
-            f"device {name}: no such device (auto, cpu, cuda or mps){nearest_match(kind, there)}"
-        )
-    if not there[kind]:
-        raise SettingsError(f"device {name}: this machine, or this build of torch, has none")
-    count = torch.cuda.device_count() if kind == "cuda" else 1
-    if ":" in str(name) and not (index.isdecimal() and int(index) < count):
-        raise SettingsError(f"device {name}: there are {count}, counted from {kind}:0")
-    return torch.device(str(name))

@@ -246,7 +246,7 @@ def prepared(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
 
     from impasto.guidance import Guidance
     from impasto.inputs import load_inputs
-    from impasto.planning import keep_freed_memory
+    from impasto.machine import keep_freed_memory
     from impasto.stylizer import Stylizer
 
     if job.threads:
@@ -266,7 +266,7 @@ def prepared(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
 
 def advise_compiler(job: Job, stylizer: Stylizer) -> None:
     """Say how steps would be faster, where they are without the kernel for want of a compiler."""
-    from impasto.convolution import compiled_kernel, is_switched_off
+    from impasto.kernel import compiled_kernel, is_switched_off
 
     wanted = stylizer.device.type == "cpu" and not stylizer.encoder.exact
     if wanted and compiled_kernel() is None and not is_switched_off():

@@ -1,0 +1,125 @@
+"""What this machine has: devices, and memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import torch
+
+from impasto.errors import SettingsError, nearest_match
+
+__all__ = ["choose_device", "free_memory", "keep_freed_memory"]
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h numbers them
+
+
+def choose_device(name: str | torch.device | None) -> torch.device:
+    """Return the device of that name; None and "auto" take the first that is there.
+
+    Raises: SettingsError: no such device, or not on this machine.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name is None or name == "auto":
+        return torch.device(next(device for device, present in there.items() if present))
+    kind, _, index = str(name).partition(":")
+    if kind not in there:
+        raise SettingsError(
+            f"device {name}: no such device (auto, cpu, cuda or mps){nearest_match(kind, there)}"
+        )
+    if not there[kind]:
+        raise SettingsError(f"device {name}: this machine, or this build of torch, has none")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if ":" in str(name) and not (index.isdecimal() and int(index) < count):
+        raise SettingsError(f"device {name}: there are {count}, counted from {kind}:0")
+    return torch.device(str(name))
+
+
+def free_memory(device: torch.device) -> float | None:
+    """Return the bytes that this process may hold; None: unknown.
+
+    Of a GPU: what is free there (not run by us). Else, on Linux, what it holds already and three
+    quarters of what the system and its own groups could still give it; on macOS half of the
+    machine's.
+    """
+    if device.type == "cuda":
+        # With what torch has set aside there, and would use again.
+        return float(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
+    if device.type != "cpu":
+        return None
+    try:
+        if sys.platform == "linux":
+            free = min([_lines("/proc/meminfo")["MemAvailable"], *_group_limits()])
+            return _lines("/proc/self/status")["VmRSS"] + 0.75 * free
+        return 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # macOS
+    except (OSError, KeyError, ValueError, AttributeError):
+        return None
+
+
+def _lines(path: str) -> dict[str, float]:
+    """Read lines like "VmRSS:  1234 kB", in bytes."""
+    found = re.findall(r"^(\w+):\s+(\d+) kB$", Path(path).read_text(), flags=re.MULTILINE)
+    return {name: float(number) * 1024 for name, number in found}
+
+
+def _group_limits(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> list[float]:
+    """Return what the process's control groups, and those around them, may still take.
+
+    A container's or a cluster's limit is theirs. What they have cached of files can be given up.
+    """
+    limits = []
+    try:
+        groups = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        groups = []
+    places = [(root, name.strip("/")) for _, kinds, name in groups if not kinds]
+    places += [(root / "memory", name.strip("/")) for _, kinds, name in groups if "memory" in kinds]
+    for base, name in [*places, (root, ""), (root / "memory", "")]:
+        folder = base / name
+        while True:
+            limits += _limit(folder)
+            if folder == base:
+                break
+            folder = folder.parent
+    return limits
+
+
+def _limit(folder: Path) -> list[float]:
+    for most, used, cached in (
+        ("memory.max", "memory.current", "inactive_file"),  # version 2
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),  # version 1
+    ):
+        try:
+            taken = float((folder / used).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            text = (folder / most).read_text().strip()
+            if text != "max":
+                return [float(text) - taken + float(stat.get(cached, 0))]
+        except (OSError, ValueError):
+            continue
+    return []
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed for what comes next, instead of asking for it anew.
+
+    A step allocates and frees its features many times over, and the system fills each page with
+    zeros before it hands it out again: a fifth of a step's time, for a fifth more memory
+    (docs/performance.md). It holds for the whole process, so it is not for libraries; glibc only.
+    """
+    import ctypes
+
+    if sys.platform != "linux" or os.environ.get("MALLOC_MMAP_MAX_"):
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(_MMAP_MAX, 0)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
