@@ -15,7 +15,7 @@ from impasto import machine
 from impasto.apps.options import memory_limit
 from impasto.encoder import Encoder
 from impasto.errors import MemoryLimitError, SettingsError
-from impasto.images import load_image, load_picture
+from impasto.images import load_image, load_picture, read_metadata
 from impasto.machine import free_memory
 from impasto.planning import Pace, show_bytes, workloads
 from impasto.pyramid import Level, pyramid
@@ -284,6 +284,9 @@ def test_stylize_says_what_it_chose(command, photo_file, painting_file, tmp_path
     assert "420 px: " in outcome.err
     assert " tiles of " in outcome.err
     assert ", up to " in outcome.err
+    (noted,) = read_metadata(tmp_path / "out.png")["computed"]
+    assert noted["long_side"] == 420
+    assert noted["tile"] < 420
 
 
 def test_budgets_grow_with_what_is_asked(encoder):

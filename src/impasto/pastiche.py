@@ -102,9 +102,17 @@ def record(step: Step) -> dict[str, Any]:
 
 
 def finish(
-    image: Tensor, inputs: Inputs, settings: Settings, history: Sequence[Mapping[str, Any]]
+    image: Tensor,
+    inputs: Inputs,
+    settings: Settings,
+    history: Sequence[Mapping[str, Any]],
+    *,
+    computed: Sequence[Mapping[str, Any]] = (),
 ) -> Pastiche:
-    """Make a pastiche of the last image: at full size, with the photo's alpha and its history."""
+    """Make a pastiche of the last image: at full size, with the photo's alpha and its history.
+
+    Args: computed: what is to be noted of levels that were computed in tiles, or in 16 bits.
+    """
     photo = inputs.photo
     size = fit(photo.size, settings.long_side)
     alpha = None if photo.alpha is None else resize(photo.alpha, size)
@@ -118,4 +126,5 @@ def finish(
         whole = torch.where(painted == 0, original, whole)
     weights = own_weights(settings.weights)
     known = inputs.identities | ({"weights": weights} if weights else {})
+    known |= {"computed": list(computed)} if computed else {}
     return Pastiche(whole, alpha, settings, tuple(history), known)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -24,7 +25,7 @@ from impasto.statistics import chosen_statistic
 from impasto.tiled_targets import cut_for, look_around
 from impasto.tiles import obstacle
 
-__all__ = ["Pace", "Workload", "show_bytes", "workloads"]
+__all__ = ["Pace", "Workload", "show_bytes", "unusual", "workloads"]
 
 # Sides of tiles, in px, from the best; below 768 the margin around them begins to cost.
 _LARGE_TILES = (2048, 1536, 1280, 1024, 768)
@@ -137,6 +138,20 @@ def workloads(
             )
         chosen.append(fitting[0])
     return tuple(reversed(chosen))
+
+
+def unusual(plan: Sequence[Workload]) -> list[dict[str, Any]]:
+    """List, for a picture's metadata, the levels of which not everything was whole and full."""
+    return [
+        {
+            "long_side": work.level.long_side,
+            "tile": work.tile,
+            "history": work.history,
+            "half": work.half,
+        }
+        for work in plan
+        if work.tiles or work.half
+    ]
 
 
 def _options(

@@ -27,7 +27,7 @@ from impasto.losses import TERMS, Objective, seen_layers
 from impasto.machine import choose_device, free_memory
 from impasto.optimize import Step, Terms, optimize
 from impasto.pastiche import Pastiche, finish, record
-from impasto.planning import Pace, Workload, workloads
+from impasto.planning import Pace, Workload, unusual, workloads
 from impasto.pyramid import Level, pyramid, steps_within
 from impasto.settings import Settings
 from impasto.statistics import chosen_statistic
@@ -118,9 +118,12 @@ class Stylizer:
         inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
         return self.paint(inputs)
 
-    def paint(self, inputs: Inputs) -> Iterator[Step]:
-        """Paint what was read already; see `steps`."""
-        plan = self.plan(inputs.photo, inputs.paintings)
+    def paint(self, inputs: Inputs, plan: Sequence[Workload] | None = None) -> Iterator[Step]:
+        """Paint what was read already; see `steps`.
+
+        Args: plan: how each level is computed; None: see `plan`.
+        """
+        plan = plan or self.plan(inputs.photo, inputs.paintings)
         self._check_masks(inputs, plan[-1].level)
         pastiche = initial_image(inputs, self.settings, plan[0].level.size)
         done, seconds = 0, 0.0
@@ -345,12 +348,12 @@ class Stylizer:
         Raises: as `steps`.
         """
         inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
-        history = []
-        for step in self.paint(inputs):
+        history, plan = [], self.plan(inputs.photo, inputs.paintings)
+        for step in self.paint(inputs, plan):
             history.append(record(step))
             if on_step is not None:
                 on_step(step)
-        return finish(step.image, inputs, self.settings, history)
+        return finish(step.image, inputs, self.settings, history, computed=unusual(plan))
 
     def within(self, inputs: Inputs, seconds: float, *, spent: float = 0.0) -> Settings:
         """Choose steps for a time budget, from a step measured on this machine.

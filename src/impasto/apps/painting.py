@@ -132,13 +132,14 @@ def paint(job: Job, settings: Settings) -> None:
             spent = time.perf_counter() - start
             stylizer.settings = stylizer.within(inputs, seconds, spent=spent)
             job.note(f"{job.budget}: {_plan_text(stylizer, inputs.photo)}")
-        for text in thrift(stylizer.plan(inputs.photo, inputs.paintings)):
+        plan = stylizer.plan(inputs.photo, inputs.paintings)
+        for text in thrift(plan):
             job.note(text)
         levels = stylizer.levels(inputs.photo)
         save_settings(job, stylizer.settings)
         film = job.making.begin(levels[-1].size)
-        ending = follow(stylizer.paint(inputs), levels, job, watch=film.watch)
-        pastiche = finish_run(ending, stylizer, inputs)
+        ending = follow(stylizer.paint(inputs, plan), levels, job, watch=film.watch)
+        pastiche = finish_run(ending, stylizer, inputs, plan)
         write(pastiche, job)
         film.finish(ending.history)
     conclude(pastiche, ending, job, time.perf_counter() - start)
@@ -152,11 +153,14 @@ def save_settings(job: Job, settings: Settings) -> None:
         write_file(job.save_settings, settings_file(settings).encode(), overwrite=job.force)
 
 
-def finish_run(ending: Ending, stylizer: Stylizer, inputs: Inputs) -> Pastiche:
+def finish_run(
+    ending: Ending, stylizer: Stylizer, inputs: Inputs, plan: Sequence[Workload] = ()
+) -> Pastiche:
     """Make the pastiche of a run's last image."""
     from impasto.pastiche import finish
+    from impasto.planning import unusual
 
-    whole = finish(ending.image, inputs, stylizer.settings, ending.history)
+    whole = finish(ending.image, inputs, stylizer.settings, ending.history, computed=unusual(plan))
     return replace(whole, finished=ending.finished)
 
 
