@@ -129,10 +129,13 @@ OURS = [
             kind="race", options="", seconds=slow)
     for slow in (1.0, 2.0, 4.0)
 ]  # fmt: skip
+LONGER = [{**run, "kind": "longer"} for run in OURS]
 
 
 def test_comparison_takes_the_middle_of_our_runs_and_divides_by_each_sides_plain_time():
-    rows = {(row["program"], row["goal"]): row for row in side_by_side.compare(THEIRS, OURS)}
+    rows = {
+        (row["program"], row["goal"]): row for row in side_by_side.compare(THEIRS, [*OURS, *LONGER])
+    }
     after = rows["neural-style", "after 500"]
     assert after["reached"] == [2.0, 4.0, 8.0]
     assert after["ratio"] == 50.0
