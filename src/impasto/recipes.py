@@ -106,7 +106,13 @@ RECIPES: dict[str, Recipe] = {
     "fast": Recipe(
         purpose="A picture of quality in a minute or so; as --schedule fast, for every objective.",
         source="the objective of default; levels a factor of 2 apart, more steps on finer ones",
-        schedule={"coarsest": 128, "level_ratio": 2.0, "step_decay": -1.0, "steps": 150},
+        schedule={
+            "coarsest": 128,
+            "level_ratio": 2.0,
+            "step_decay": -2.0,
+            "steps": 150,
+            "history": 60,
+        },
     ),
     "print": Recipe(
         purpose="Large prints: decided at small sizes, then refined, less and less, up to 2048 px.",
