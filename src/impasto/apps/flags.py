@@ -144,7 +144,7 @@ Memory = Annotated[
     typer.Option(
         "--memory", metavar="SIZE",
         help="Keep within this much memory, like 4GB; large pictures are then computed in tiles. "
-        "[default: what is free]",
+        "[default: what is free]", hidden=True,
     ),
 ]  # fmt: skip
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]

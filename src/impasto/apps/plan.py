@@ -23,7 +23,6 @@ from impasto.apps.flags import (
 from impasto.apps.options import gather_settings, memory_limit, with_settings
 from impasto.apps.painting import Job, check_streams, interruptible, memory_errors, prepared
 from impasto.apps.printing import for_print
-from impasto.apps.progress import clock
 
 if TYPE_CHECKING:
     from impasto.planning import Pace, Workload
@@ -101,6 +100,7 @@ def _facts(plan: Sequence[Workload], pace: Pace, seen: Sequence[int]) -> dict[st
 
 def _table(plan: Sequence[Workload], pace: Pace, seen: Sequence[int]) -> list[str]:
     """Lay the plan out for a terminal of 80 columns."""
+    from impasto.apps.progress import clock
     from impasto.planning import show_bytes
 
     rows = [("size", "steps", "memory", "a step", "in all", "tiles", "history")]
