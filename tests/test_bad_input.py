@@ -303,10 +303,25 @@ def test_too_little_memory(tmp_path, photo_file, painting_file):
 
     done = _process(
         photo_file, painting_file, "-qo", tmp_path / "out.png",
-        "--long-side", 2400, "--coarsest", 0, "--steps", 2, "--threads", 1, kilobytes=2_000_000,
+        "--long-side", 2400, "--coarsest", 0, "--steps", 2, "--threads", 1,
+        "--statistic", "sliced", "--content-weight", 0, kilobytes=2_000_000,
     )  # fmt: skip
     assert_clear_error(done, "2400 px", "memory", "--long-side 1200")
     assert tree(tmp_path) == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v works on Linux only")
+def test_too_little_memory_for_a_whole_picture_is_enough_for_tiles(
+    tmp_path, photo_file, painting_file
+):
+    shallow = ("--content-layers", "relu2_1", "--style-layers", "relu1_1,relu2_1")
+    done = _process(
+        photo_file, painting_file, "-qo", tmp_path / "out.png", *shallow,
+        "--long-side", 1600, "--coarsest", 0, "--steps", 1, "--threads", 1, kilobytes=1_600_000,
+    )  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "out.png").exists()
 
 
 @pytest.mark.parametrize(
