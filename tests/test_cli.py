@@ -618,7 +618,8 @@ def test_a_real_terminal(photo_file, painting_file, tmp_path):
 def test_every_setting_has_its_flag_read_back(command, photo_file, painting_file, tmp_path):
     """Each flag sets its own field: given another value than the default, that one changes."""
     others = {
-        "precision": "bfloat16", "network": "vgg16", "weights_convention": "caffe", "pooling": "average",
+        "precision": "bfloat16",
+        "network": "vgg16", "weights_convention": "caffe", "pooling": "average",
         "padding": "zero", "tv_reduction": "sum", "optimizer": "adam", "init": "style",
         "style_layers": ("relu1_2", "relu3_1"), "content_layers": ("relu3_2",),
         "style_layer_weights": (1.0, 2.0), "content_layer_weights": (2.0,),
