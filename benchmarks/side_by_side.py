@@ -251,7 +251,7 @@ def draw(theirs: dict[str, Any], ours: dict[str, Any]) -> bytes:
     rows = math.ceil(len(cases) / columns)
     figure = Figure(figsize=(5.4 * columns, 3.1 * rows), dpi=150, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, (pair, side) in zip(panels, cases, strict=False):
+    for (pair, side), axes in zip(cases, panels, strict=False):  # takes no panel too many
         races = [run for run in _of_case(ours["runs"], pair, side) if run["kind"] == "race"]
         middle = sorted(races, key=lambda run: run["seconds"])[(len(races) - 1) // 2]
         _draw_case(axes, [*_of_case(theirs["runs"], pair, side), middle])
