@@ -4,7 +4,7 @@ apps → dreaming → variations → stylizer → planning | surface → pastich
      → pyramid | optimize → tiles
      → losses | tiled_targets → targets → encoder | statistics | guidance
      → convolution | distributions | regions → kernel | correlations → films
-     → images | color | weights | recipes | cuts | machine → settings → layers → errors
+     → images | color | weights | recipes | cuts → machine → settings → layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -38,7 +38,8 @@ LADDER = (
     ("convolution", "distributions", "regions"),  # in the back of those three
     ("kernel", "correlations"),
     ("films",),
-    ("images", "color", "weights", "recipes", "cuts", "machine"),
+    ("images", "color", "weights", "recipes", "cuts"),
+    ("machine",),
     ("_codecs",),  # in the back of images
     ("_deep_color",),
     ("settings",),

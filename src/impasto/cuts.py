@@ -16,6 +16,7 @@ from torch import Tensor
 
 from impasto.errors import out_of_memory
 from impasto.layers import deepest, minimum_side, reach
+from impasto.machine import give_freed_memory_back
 
 __all__ = ["Box", "Tile", "alignment", "cut", "shrinking", "tile_margin"]
 
@@ -157,4 +158,5 @@ def shrinking(
             if side <= least or not out_of_memory(error):
                 raise
         # Not in the handler, where the error would keep alive what the failed attempt held.
+        give_freed_memory_back()
         side = max(side // 2, least)

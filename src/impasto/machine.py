@@ -6,12 +6,13 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from impasto.errors import SettingsError, nearest_match
 
-__all__ = ["choose_device", "free_memory", "keep_freed_memory"]
+__all__ = ["choose_device", "free_memory", "give_freed_memory_back", "keep_freed_memory"]
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h numbers them
 
@@ -115,11 +116,23 @@ def keep_freed_memory() -> None:
     zeros before it hands it out again: a fifth of a step's time, for a fifth more memory
     (docs/performance.md). It holds for the whole process, so it is not for libraries; glibc only.
     """
-    import ctypes
-
-    if sys.platform != "linux" or os.environ.get("MALLOC_MMAP_MAX_"):
-        return
-    library = ctypes.CDLL(None)
-    if hasattr(library, "gnu_get_libc_version"):
+    library = _glibc()
+    if library is not None and not os.environ.get("MALLOC_MMAP_MAX_"):
         library.mallopt(_MMAP_MAX, 0)
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_freed_memory_back() -> None:
+    """Let the C library give back to the system what is freed, at once and from now on."""
+    library = _glibc()
+    if library is not None:
+        library.mallopt(_MMAP_MAX, 65536)  # its default
+        library.malloc_trim(0)
+
+
+def _glibc() -> Any:
+    """Return the C library that this process runs with, if it is glibc."""
+    import ctypes
+
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "gnu_get_libc_version") else None
