@@ -99,6 +99,11 @@ class Workload:
         return self.level.size[0] * self.level.size[1]
 
     @property
+    def is_thrifty(self) -> bool:
+        """Whether not everything is whole and in full precision."""
+        return bool(self.tiles) or self.half
+
+    @property
     def side(self) -> int:
         """The longest side, in px, of what counts of a tile, or of the picture."""
         boxes = [tile.inner for tile in self.tiles]
@@ -127,9 +132,7 @@ def workloads(
     """
     chosen = []
     for level in reversed(levels):  # the largest is what a person has asked for
-        options = list(_options(level, encoder, settings, tile, files))
-        if whole:
-            options = [each for each in options if not each.tiles]
+        options = list(_options(level, encoder, settings, tile, files, whole))
         fitting = [each for each in options if budget is None or each.memory <= budget]
         if not fitting:
             least = min(each.memory for each in options)
@@ -150,7 +153,7 @@ def unusual(plan: Sequence[Workload]) -> list[dict[str, Any]]:
             "half": work.half,
         }
         for work in plan
-        if work.tiles or work.half
+        if work.is_thrifty
     ]
 
 
@@ -160,11 +163,12 @@ def _options(
     settings: Settings,
     tile: int | None,
     files: int,
+    whole: bool,
 ) -> Iterator[Workload]:
     """List the ways to compute a level, from the best to the thriftiest."""
-    tiles: list[int | None] = [None] if tile is None or tile >= level.long_side else [tile]
+    tiles: list[int | None] = [None] if whole or tile is None or tile >= level.long_side else [tile]
     small: list[int | None] = []
-    if obstacle(settings, encoder) is None:
+    if not whole and obstacle(settings, encoder) is None:
         most = min(level.long_side, tile or level.long_side)
         tiles += [each for each in _LARGE_TILES if each < most]
         small += [each for each in _SMALL_TILES if each < most]
@@ -227,10 +231,8 @@ def _too_large(
     def fits(side: int) -> bool:
         size = fit(level.size, side)
         smaller = Level(size, max(size), level.steps)
-        return any(
-            each.memory <= budget and not (whole and each.tiles)
-            for each in _options(smaller, encoder, settings, None, files)
-        )
+        ways = _options(smaller, encoder, settings, None, files, whole)
+        return any(each.memory <= budget for each in ways)
 
     side = _largest(fits, encoder.minimum_side, level.long_side)
     reason = "opposite borders touch, so it cannot be cut" if whole else None

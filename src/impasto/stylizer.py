@@ -89,8 +89,8 @@ class Stylizer:
             padding=self.settings.padding,
             pixel_range=self.settings.pixel_range,
             precision=self.settings.precision,
-            exact=self.settings.guidance
-            == "inside",  # which promises that nothing is pulled outside
+            # Which promises that no pixel outside is pulled.
+            exact=self.settings.guidance == "inside",
         ).to(self.device)
 
     def steps(

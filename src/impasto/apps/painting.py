@@ -357,7 +357,7 @@ def thrift(plan: Sequence[Workload]) -> list[str]:
         + (f"{work.history} past steps in 16 bits, " if work.half else "")
         + f"up to {show_bytes(work.memory)} of memory"
         for work in plan
-        if work.tiles or work.half
+        if work.is_thrifty
     ]
 
 
