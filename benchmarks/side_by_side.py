@@ -4,7 +4,7 @@
     python benchmarks/side_by_side.py [--no-peers] [--schedule fast] [--runs 3] [--report]
 
 Other programs run once and are kept (see peers.py). impasto runs as a user would run it, as a
-command of its own on the same files, and saves a picture every 10 steps. Every picture, 8-bit as
+command of its own on the same files, and saves a picture every 5 steps. Every picture, 8-bit as
 saved, is scored by the objective of neural-style, and counts from when it was on disk, the start of
 Python included. Printed is when the first one was at or below what another program had reached:
 nothing is interpolated. For their loss before clipping, which no picture shows, one more run of
@@ -51,7 +51,7 @@ from impasto.images import load_image, write_file
 
 KEPT = RESULTS / "side_by_side.json"
 PICTURE = IMAGES / "side_by_side.png"
-EVERY = 10
+EVERY = 5
 EVALUATIONS = (200, 500)
 # The default aims at something else; how long a whole picture takes is told once per large case.
 WHOLE_FROM = 512

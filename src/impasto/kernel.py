@@ -71,13 +71,13 @@ class Kernel:
 
     def pack(self, weight: Tensor) -> Tensor:
         """Transform filters (C′, C, 3, 3) and lay them out as the kernel reads them."""
-        transform = _FILTER_TRANSFORM
         outputs, inputs = weight.shape[:2]
-        transformed = transform @ weight.double() @ transform.T  # (C′, C, 6, 6)
-        places = transformed.permute(2, 3, 0, 1).reshape(36, outputs, inputs)
-        places = functional.pad(places, (0, 0, 0, -outputs % self._rows))
-        panels = places.reshape(36, -1, self._rows, inputs).transpose(2, 3)
-        return panels.to(torch.float32).contiguous()
+        padded = functional.pad(weight.flatten(2), (0, 0, 0, 0, 0, -outputs % self._rows))
+        # (9, panels, C, rows of a panel): where the kernel reads them, so that nothing large moves.
+        taps = padded.view(-1, self._rows, inputs, 9).permute(3, 0, 2, 1).reshape(9, -1)
+        both_ways = torch.kron(_FILTER_TRANSFORM, _FILTER_TRANSFORM)  # (36, 9)
+        places = both_ways.to(torch.float32) @ taps.float()
+        return places.view(36, -1, inputs, self._rows)
 
     def convolve(
         self,

@@ -38,7 +38,7 @@ _FIRST_STEP = 0.1
 
 # How much of each coarser band is added, and how many bands there are: docs/performance.md has
 # the figures.
-_COARSE_GAIN = 1.2
+_COARSE_GAIN = 1.6
 _BANDS = 5
 
 # Of what is kept in bfloat16, so many values at a time are brought to float32.

@@ -109,9 +109,9 @@ RECIPES: dict[str, Recipe] = {
         schedule={
             "coarsest": 128,
             "level_ratio": 2.0,
-            "step_decay": -2.0,
-            "steps": 150,
-            "history": 60,
+            "step_decay": -2.5,
+            "steps": 130,
+            "history": 30,
         },
     ),
     "print": Recipe(
