@@ -135,7 +135,8 @@ class ExactClip:
         return _sample(planes, source, padding="border")
 
     def _opacity(self, points: Tensor, time: int) -> Tensor:
-        assert self.cutout is not None and self.cutout.alpha is not None
+        assert self.cutout is not None
+        assert self.cutout.alpha is not None
         source = self.cutout.motion.source(points, self._middle(), time)
         return _sample(self.cutout.alpha, source, padding="zeros")
 

@@ -1,4 +1,4 @@
-"""How good a pastiche is. A flow or a classifier is passed in: nothing here knows where it is from."""
+"""How good a pastiche is. Flows are passed in: nothing here knows where they are from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from impasto.errors import SettingsError, ShapeError
@@ -58,6 +57,7 @@ def warping_error(
         distances: the k: 1 is the short term; 5, 10, … the long one.
 
     Returns: {k: WarpingError}, in the order of distances.
+
     Raises:
         SettingsError: no distances, or one below 1; or no pair of frames to measure.
         ShapeError: frames, flows and masks do not fit each other.

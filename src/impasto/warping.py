@@ -26,6 +26,7 @@ def warp(image: Tensor, flow: Tensor, *, interpolation: str = "bilinear") -> Ten
             stays sharper where a picture is carried many times, and may overshoot at edges.
 
     Returns: (B, C, H, W), of image's type and on its device.
+
     Raises:
         ShapeError: flow does not fit the image.
         SettingsError: an unknown interpolation.
@@ -61,7 +62,8 @@ def points_outside(flow: Tensor) -> Tensor:
     """
     check_flow(flow, batch=flow.shape[0])
     height, width = flow.shape[-2:]
-    x, y = _targets(flow).split(1, dim=1)
+    points = _targets(flow)
+    x, y = points[:, :1], points[:, 1:]
     # A thousandth of a pixel is rounding, not motion.
     slack = 1e-3
     return (x < -slack) | (x > width - 1 + slack) | (y < -slack) | (y > height - 1 + slack)

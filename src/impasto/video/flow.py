@@ -44,6 +44,7 @@ def optical_flow(
         weights: for "raft" alone: a file of trained weights, as torchvision writes them.
 
     Returns: (1, 2, H, W) float32 on the CPU, px: (dx, dy), x to the right and y downwards.
+
     Raises:
         ShapeError: not two pictures of one size, or of less than 16 px.
         SettingsError: an unknown method, or weights where they are of no use, or missing.
