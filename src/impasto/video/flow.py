@@ -6,8 +6,10 @@ both ways, and where the two disagree, something was covered or uncovered.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from impasto.errors import SettingsError, ShapeError, VideoError, nearest_match
 from impasto.images import Image
+from impasto.video.raft import Raft, load_raft
 from impasto.warping import check_flow, points_outside, warp
 
 __all__ = ["FLOWS", "motion_boundaries", "occluded", "optical_flow", "reliable", "warp"]
@@ -153,7 +156,14 @@ def _raft(first: Image, second: Image, weights: str | os.PathLike[str] | None) -
             "the flow raft needs a file of trained weights (torchvision's raft_large or raft_small,"
             " .pth or .safetensors); dis and farneback need none"
         )
-    raise NotImplementedError
+    changed = Path(weights).stat().st_mtime_ns if Path(weights).exists() else 0
+    with torch.no_grad():
+        return _network(os.fspath(weights), changed)(first, second)
+
+
+@functools.lru_cache(maxsize=1)  # a clip asks twice a frame
+def _network(path: str, changed: int) -> Raft:
+    return load_raft(path)
 
 
 FLOWS: dict[str, Callable[[Image, Image, str | os.PathLike[str] | None], Tensor]] = {
