@@ -17,7 +17,8 @@ def warp(image: Tensor, flow: Tensor, *, interpolation: str = "bilinear") -> Ten
     """Carry an image along a flow: out(p) = image(p + flow(p)), the border continued outwards.
 
     With flow from frame t to frame t−1 and image a pastiche of frame t−1, the result is what the
-    pastiche of frame t should look like. Whole shifts are exact. Differentiable in both.
+    pastiche of frame t should look like. Whole shifts are exact to rounding. Differentiable
+    in both.
 
     Args:
         image: (B, C, H, W), float.

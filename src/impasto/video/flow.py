@@ -16,16 +16,31 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from impasto.errors import SettingsError, ShapeError, VideoError, nearest_match
 from impasto.images import Image
 from impasto.video.raft import Raft, load_raft
 from impasto.warping import check_flow, points_outside, warp
 
-__all__ = ["FLOWS", "motion_boundaries", "occluded", "optical_flow", "reliable", "warp"]
+__all__ = [
+    "FLOWS",
+    "coverage",
+    "disagreement",
+    "motion_boundaries",
+    "optical_flow",
+    "reliable",
+    "warp",
+]
 
 # Below, the coarsest level of a search is smaller than a patch.
 _LEAST_SIDE = 16
+
+# Of a pixel: fewer that lead to it, and it is hidden. These three were chosen on the cut-outs of
+# benchmarks/motion.py, as docs/video.md says.
+_LEAST_COVERAGE = 0.75
+_BAND = 1  # px around what is hidden that are not relied upon
+_REACH = 3  # px from it within which the flows have to agree
 
 Grey = npt.NDArray[np.uint8]
 FlowArray = npt.NDArray[np.float32]  # (H, W, 2)
@@ -74,8 +89,8 @@ def optical_flow(
     return FLOWS[method](first, second, weights)
 
 
-def occluded(flow: Tensor, back: Tensor) -> Tensor:
-    """Find what the other picture does not show, because the ways there and back do not meet.
+def disagreement(flow: Tensor, back: Tensor) -> Tensor:
+    """Find where the ways there and back do not meet.
 
     |w + w̃|² > 0.01 · (|w|² + |w̃|²) + 0.5, with w the flow at p and w̃ the flow back from p + w.
 
@@ -84,15 +99,46 @@ def occluded(flow: Tensor, back: Tensor) -> Tensor:
         back: from the other one to this one, (1, 2, H, W), px.
 
     Returns: (1, 1, H, W) bool.
+
     Raises:  ShapeError: the flows are not of one size.
+
     Paper:   Sundaram, Brox & Keutzer, ECCV 2010, equation 5; Ruder et al. 1604.08610, equation 5.
     """
-    check_flow(flow)
-    check_flow(back, (flow.shape[-2], flow.shape[-1]))
+    _check_pair(flow, back)
     returned = warp(back, flow)
     apart = (flow + returned).square().sum(dim=1, keepdim=True)
     length = (flow.square() + returned.square()).sum(dim=1, keepdim=True)
     return apart > 0.01 * length + 0.5
+
+
+def coverage(back: Tensor) -> Tensor:
+    """Count for each pixel how many of the other picture's lead to it: none where it is hidden.
+
+    Each pixel of the other picture is shared among the four that it lies between.
+
+    Args:    back: from the other picture to the one in question, (1, 2, H, W), px.
+
+    Returns: (1, 1, H, W) float32, 1 on average where nothing changes its size.
+
+    Raises:  ShapeError: back is not a flow.
+
+    Paper:   the range map of Wang et al., CVPR 2018 (1711.05890), section 3.2.
+    """
+    check_flow(back)
+    height, width = back.shape[-2:]
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
+    x, y = columns + back[0, 0].cpu(), rows + back[0, 1].cpu()
+    left, top = x.floor(), y.floor()
+    # A margin of one pixel takes what leaves the picture.
+    counts = torch.zeros((height + 2) * (width + 2))
+    for down in (0, 1):
+        for right in (0, 1):
+            share = (1 - (x - left - right).abs()) * (1 - (y - top - down).abs())
+            row = (top + down + 1).clamp(0, height + 1).long()
+            column = (left + right + 1).clamp(0, width + 1).long()
+            counts.index_add_(0, (row * (width + 2) + column).flatten(), share.flatten())
+    inner = counts.view(height + 2, width + 2)[1:-1, 1:-1]
+    return inner[None, None].to(back.device)
 
 
 def motion_boundaries(flow: Tensor) -> Tensor:
@@ -103,7 +149,7 @@ def motion_boundaries(flow: Tensor) -> Tensor:
     Args:    flow: (1, 2, H, W), px.
     Returns: (1, 1, H, W) bool.
     Raises:  ShapeError: flow is not one.
-    Paper:   as occluded; equation 6 of Ruder et al.
+    Paper:   as disagreement; equation 6 of Ruder et al. `reliable` goes without: see there.
     """
     check_flow(flow)
     down, right = torch.gradient(flow, dim=(2, 3))
@@ -114,29 +160,59 @@ def motion_boundaries(flow: Tensor) -> Tensor:
 def reliable(flow: Tensor, back: Tensor) -> Tensor:
     """Tell where a flow can be relied upon.
 
+    Not where the other picture does not show the pixel, which is outside it, or to which nothing
+    leads back, with a band of one pixel around; nor, within three pixels of such, where the ways
+    there and back disagree: a flow is smeared over the edges of what moves.
+
     Args:
         flow: from the picture in question to the other one, (1, 2, H, W), px.
         back: from the other one to this one, (1, 2, H, W), px.
 
-    Returns: (1, 1, H, W) float32: 1, and 0 where the other picture does not show the pixel
-        (covered, or outside), or where the flow is a motion boundary's.
+    Returns: (1, 1, H, W) float32: 1 where it can, else 0.
+
     Raises:  ShapeError: the flows are not of one size.
-    Paper:   Ruder, Dosovitskiy & Brox 1604.08610, section 5.2.
+
+    Paper:   Ruder, Dosovitskiy & Brox 1604.08610, section 5.2. Differs: disagreement alone finds
+        less of what is hidden and more of what is not than coverage does, and the paper's motion
+        boundaries are mostly where something is covered, which leaves nothing to mistrust; see
+        docs/video.md for figures.
     """
-    unsafe = occluded(flow, back) | motion_boundaries(flow) | points_outside(flow)
-    return (~unsafe).float()
+    _check_pair(flow, back)
+    counts = coverage(back)
+    # Where everything gets smaller, fewer pixels lead to each.
+    usual = float(counts.median().clamp(max=1))
+    hidden = counts < _LEAST_COVERAGE * usual
+    unsafe = _widened(hidden, _BAND) | (disagreement(flow, back) & _widened(hidden, _REACH))
+    return (~(unsafe | points_outside(flow))).float()
+
+
+def _widened(mask: Tensor, radius: int) -> Tensor:
+    """Add everything within radius px of a mask, (1, 1, H, W) bool."""
+    steps = torch.arange(-radius, radius + 1, device=mask.device)
+    disc = (steps[:, None].square() + steps.square() <= radius**2).float()[None, None]
+    return functional.conv2d(mask.float(), disc, padding=radius) > 0.5
+
+
+def _check_pair(flow: Tensor, back: Tensor) -> None:
+    check_flow(flow)
+    check_flow(back, (flow.shape[-2], flow.shape[-1]))
 
 
 def _dense_inverse_search(first: Image, second: Image, weights: object) -> Tensor:
-    """Search patches coarse to fine and refine (Kroeger et al., ECCV 2016), down to each pixel.
+    """Search patches coarse to fine and refine (Kroeger et al., ECCV 2016), down to half a pixel.
 
-    Differs: searched on the full picture as well, where OpenCV's finest preset stops at half.
+    Differs: searched on pictures of twice the size, and there down to each pixel, where OpenCV's
+    presets stop at half or a quarter of the size; patches of 8 px are then 4 px of the picture.
     """
     _refuse_weights(weights, "dis")
     cv2 = _opencv()
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0)
-    return _tensor(search.calc(_grey(first), _grey(second), None))
+    first, second = (
+        functional.interpolate(image, scale_factor=2, mode="bicubic", align_corners=False)
+        for image in (first, second)
+    )
+    return functional.avg_pool2d(_tensor(search.calc(_grey(first), _grey(second), None)), 2) / 2
 
 
 def _farneback(first: Image, second: Image, weights: object) -> Tensor:
@@ -153,8 +229,8 @@ def _raft(first: Image, second: Image, weights: str | os.PathLike[str] | None) -
     """Run RAFT (Teed & Deng, ECCV 2020) with a file of trained weights."""
     if weights is None:
         raise SettingsError(
-            "the flow raft needs a file of trained weights (torchvision's raft_large or raft_small,"
-            " .pth or .safetensors); dis and farneback need none"
+            "the flow raft needs a file of trained weights (torchvision's raft_large, .pth or "
+            ".safetensors); dis and farneback need none"
         )
     changed = Path(weights).stat().st_mtime_ns if Path(weights).exists() else 0
     with torch.no_grad():

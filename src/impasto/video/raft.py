@@ -183,7 +183,7 @@ def _enlarge(flow: Tensor, mask: Tensor) -> Tensor:
     return full.permute(0, 1, 4, 2, 5, 3).reshape(1, 2, _SHRINK * height, _SHRINK * width)
 
 
-# ---- the parts, named as in the files -------------------------------------------------------------
+# ---- the parts, named as in the files -----------------------------------------------------------
 
 
 def _conv(
