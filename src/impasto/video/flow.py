@@ -7,6 +7,7 @@ both ways, and where the two disagree, something was covered or uncovered.
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,12 @@ _LEAST_SIDE = 16
 _LEAST_COVERAGE = 0.75
 _BAND = 1  # px around what is hidden that are not relied upon
 _REACH = 3  # px from it within which the flows have to agree
+
+# Farnebäck's: how far around contrast is made equal, the contrast that is noise (of 255), and the
+# shortest side of the coarsest level, below which its windows see nothing but the border.
+_SURROUNDINGS = 8
+_NOISE = 2
+_COARSEST = 32
 
 Grey = npt.NDArray[np.uint8]
 FlowArray = npt.NDArray[np.float32]  # (H, W, 2)
@@ -216,12 +223,27 @@ def _dense_inverse_search(first: Image, second: Image, weights: object) -> Tenso
 
 
 def _farneback(first: Image, second: Image, weights: object) -> Tensor:
-    """Follow the quadratic polynomials that fit each neighbourhood (Farnebäck, SCIA 2003)."""
+    """Follow the quadratic polynomials that fit each neighbourhood (Farnebäck, SCIA 2003).
+
+    Differs: contrast is first made equal everywhere, (I − μ) / √(σ² + 2²) with μ and σ of what is
+    around. Without it, what is smooth, as a sky is, hardly moves at all.
+    """
     _refuse_weights(weights, "farneback")
     cv2 = _opencv()
+
+    def even(image: Image) -> FlowArray:
+        luma = _grey(image).astype(np.float32)
+        around = cv2.GaussianBlur(luma, (0, 0), _SURROUNDINGS)
+        variance = cv2.GaussianBlur(np.square(luma - around), (0, 0), _SURROUNDINGS)
+        normed: FlowArray = 64 * (luma - around) / np.sqrt(variance + _NOISE**2)
+        return normed
+
+    halvings = max(0, int(math.log2(min(first.shape[-2:]) / _COARSEST)))
     flow = cv2.calcOpticalFlowFarneback(
-        _grey(first), _grey(second), None, 0.5, 5, 15, 5, 7, 1.5, cv2.OPTFLOW_FARNEBACK_GAUSSIAN
-    )
+        even(first), even(second), None,
+        pyr_scale=0.5, levels=min(halvings, 5), winsize=15, iterations=5, poly_n=5, poly_sigma=1.1,
+        flags=cv2.OPTFLOW_FARNEBACK_GAUSSIAN,
+    )  # fmt: skip
     return _tensor(flow)
 
 
@@ -234,7 +256,8 @@ def _raft(first: Image, second: Image, weights: str | os.PathLike[str] | None) -
         )
     changed = Path(weights).stat().st_mtime_ns if Path(weights).exists() else 0
     with torch.no_grad():
-        return _network(os.fspath(weights), changed)(first, second)
+        flow: Tensor = _network(os.fspath(weights), changed)(first, second)
+    return flow
 
 
 @functools.lru_cache(maxsize=1)  # a clip asks twice a frame
