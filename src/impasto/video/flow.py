@@ -7,7 +7,6 @@ both ways, and where the two disagree, something was covered or uncovered.
 from __future__ import annotations
 
 import functools
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -43,11 +42,9 @@ _LEAST_COVERAGE = 0.75
 _BAND = 1  # px around what is hidden that are not relied upon
 _REACH = 3  # px from it within which the flows have to agree
 
-# Farnebäck's: how far around contrast is made equal, the contrast that is noise (of 255), and the
-# shortest side of the coarsest level, below which its windows see nothing but the border.
+# Farnebäck's: how far around contrast is made equal, px, and the contrast that is noise, of 255.
 _SURROUNDINGS = 8
 _NOISE = 2
-_COARSEST = 32
 
 Grey = npt.NDArray[np.uint8]
 FlowArray = npt.NDArray[np.float32]  # (H, W, 2)
@@ -238,10 +235,9 @@ def _farneback(first: Image, second: Image, weights: object) -> Tensor:
         normed: FlowArray = 64 * (luma - around) / np.sqrt(variance + _NOISE**2)
         return normed
 
-    halvings = max(0, int(math.log2(min(first.shape[-2:]) / _COARSEST)))
     flow = cv2.calcOpticalFlowFarneback(
         even(first), even(second), None,
-        pyr_scale=0.5, levels=min(halvings, 5), winsize=15, iterations=5, poly_n=5, poly_sigma=1.1,
+        pyr_scale=0.5, levels=5, winsize=15, iterations=5, poly_n=5, poly_sigma=1.1,
         flags=cv2.OPTFLOW_FARNEBACK_GAUSSIAN,
     )  # fmt: skip
     return _tensor(flow)

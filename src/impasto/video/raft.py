@@ -262,7 +262,8 @@ class _Gated(nn.Module):
         both = torch.cat([hidden, x], dim=1)
         update, reset = self.convz(both).sigmoid(), self.convr(both).sigmoid()
         proposed: Tensor = self.convq(torch.cat([reset * hidden, x], dim=1)).tanh()
-        return hidden + update * (proposed - hidden)
+        state: Tensor = hidden + update * (proposed - hidden)
+        return state
 
 
 class _Recurrent(nn.Module):
