@@ -193,7 +193,7 @@ def main() -> None:
     if given.draw:
         draw(given.data, given.methods)
     elif not given.report:
-        kept: dict[str, Any] = {"machine": machine(), "methods": {}}
+        kept = {**read_results(KEPT, methods={}), "machine": machine()}
         for method in given.methods:
             runs = kept["methods"][method] = []
             for kind, clips in (("journey", journeys), ("cutout", cutouts)):

@@ -44,7 +44,7 @@ _REACH = 3  # px from it within which the flows have to agree
 
 # Farnebäck's: how far around contrast is made equal, px, and the contrast that is noise, of 255.
 _SURROUNDINGS = 8
-_NOISE = 2
+_NOISE = 0.7
 
 Grey = npt.NDArray[np.uint8]
 FlowArray = npt.NDArray[np.float32]  # (H, W, 2)
@@ -222,7 +222,7 @@ def _dense_inverse_search(first: Image, second: Image, weights: object) -> Tenso
 def _farneback(first: Image, second: Image, weights: object) -> Tensor:
     """Follow the quadratic polynomials that fit each neighbourhood (Farnebäck, SCIA 2003).
 
-    Differs: contrast is first made equal everywhere, (I − μ) / √(σ² + 2²) with μ and σ of what is
+    Differs: contrast is first made equal everywhere, (I − μ) / √(σ² + 0.7²) with μ and σ of what is
     around. Without it, what is smooth, as a sky is, hardly moves at all.
     """
     _refuse_weights(weights, "farneback")
@@ -237,7 +237,7 @@ def _farneback(first: Image, second: Image, weights: object) -> Tensor:
 
     flow = cv2.calcOpticalFlowFarneback(
         even(first), even(second), None,
-        pyr_scale=0.5, levels=5, winsize=15, iterations=5, poly_n=5, poly_sigma=1.1,
+        pyr_scale=0.7, levels=8, winsize=31, iterations=5, poly_n=5, poly_sigma=1.1,
         flags=cv2.OPTFLOW_FARNEBACK_GAUSSIAN,
     )  # fmt: skip
     return _tensor(flow)
