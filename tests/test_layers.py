@@ -1,10 +1,10 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → dreaming → variations → stylizer → planning | surface → pastiche → inputs
+apps → dreaming → variations | video | metrics → stylizer → planning | surface → pastiche → inputs
      → pyramid | optimize → tiles
      → losses | tiled_targets → targets → encoder | statistics | guidance
      → convolution | distributions | regions → kernel | correlations → films
-     → images | color | weights | recipes | cuts → machine → settings → layers → errors
+     → images | color | weights | recipes | cuts | warping → machine → settings → layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -25,7 +25,7 @@ PACKAGE = Path(impasto.__file__).parent
 LADDER = (
     ("apps",),
     ("dreaming",),
-    ("variations",),
+    ("variations", "video", "metrics"),
     ("stylizer",),
     ("planning", "surface"),
     ("pastiche",),
@@ -38,7 +38,7 @@ LADDER = (
     ("convolution", "distributions", "regions"),  # in the back of those three
     ("kernel", "correlations"),
     ("films",),
-    ("images", "color", "weights", "recipes", "cuts"),
+    ("images", "color", "weights", "recipes", "cuts", "warping"),
     ("machine",),
     ("_codecs",),  # in the back of images
     ("_deep_color",),
@@ -53,6 +53,7 @@ RESERVED = {
     **dict.fromkeys(("typer", "click", "rich", "tqdm", "gradio", "fastapi", "ray"), ("apps",)),
     "PIL": (*PICTURES, "films"),
     **dict.fromkeys(("pyvips", "pillow_heif"), PICTURES),
+    "cv2": ("video",),
     **dict.fromkeys(("urllib", "http", "socket", "requests"), ("weights",)),
     **dict.fromkeys(("impasto._codecs", "impasto._deep_color"), PICTURES),
 }
@@ -113,7 +114,7 @@ def violations(module: str, source: str) -> list[str]:
 
 def _upward(module: str, room: str, rest: str) -> list[str]:
     target = rest.split(".")[0]
-    if target == "__version__" or target == room == "apps":
+    if target in ("__version__", room):  # the rooms of a package know each other
         return []
     if target not in RUNG:
         return [f"{module} imports impasto.{rest} by the front door"]
@@ -159,6 +160,8 @@ def test_imports_go_rightwards(module):
         ("losses", "import impasto", "losses imports impasto. by the front door"),
         ("losses", "from .targets import Targets", "losses hides an import: .targets.Targets"),
         ("losses", "importlib.import_module(name)", "losses hides an import"),
+        ("metrics", "from impasto.video.flow import reliable", "metrics imports video: sideways"),
+        ("metrics", "import cv2", "metrics imports cv2, which is for video"),
         ("misc", "", "misc has no place on the ladder"),
         ("stylizer", "import typer", "stylizer imports typer, which is for apps"),
         ("optimize", "from rich.progress import track", "optimize imports rich.progress.track"),
@@ -184,6 +187,7 @@ def test_violations_are_noticed(module, source, complaint):
         ("stylizer", "from impasto.errors import ImageError"),
         ("apps.cli", "from impasto.apps.options import flag\nimport typer"),
         ("images", "from impasto import _codecs\nimport PIL"),
+        ("video.flow", "from impasto.video.raft import Raft\nimport cv2"),
     ],
 )
 def test_what_is_allowed(module, source):

@@ -5,6 +5,7 @@ ImpastoError
 ├── SettingsError       an option has a value that it may not have   (also a ValueError)
 ├── ShapeError          an array or tensor has the wrong shape       (also a ValueError)
 ├── WeightsError        a network's weights are missing, damaged, or not what they claim to be
+├── VideoError          a clip cannot be read, written, or followed
 ├── MemoryLimitError    a picture does not fit; names the size that does
 └── DivergenceError     the optimisation left the finite numbers; carries the last good image
 
@@ -28,6 +29,7 @@ __all__ = [
     "MemoryLimitError",
     "SettingsError",
     "ShapeError",
+    "VideoError",
     "WeightsError",
     "check_pairs",
     "nearest_match",
@@ -53,6 +55,10 @@ class ShapeError(ImpastoError, ValueError):
 
 class WeightsError(ImpastoError):
     """A network's weights are missing, damaged, or not what they claim to be."""
+
+
+class VideoError(ImpastoError):
+    """A clip cannot be read, written, or followed from frame to frame."""
 
 
 class MemoryLimitError(ImpastoError):

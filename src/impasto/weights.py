@@ -44,6 +44,7 @@ __all__ = [
     "load_mean_activations",
     "load_weights",
     "own_weights",
+    "read_tensors",
 ]
 
 logger = logging.getLogger(__name__)
@@ -189,6 +190,14 @@ def own_weights(weights: str | os.PathLike[str]) -> dict[str, str | None] | None
         return {"name": path.name, "sha256": _sha256(path)}
     except WeightsError:  # gone since it was loaded: no reason to lose the picture
         return {"name": path.name, "sha256": None}
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read every tensor of a .pth or .safetensors file, without running anything that it holds.
+
+    Raises: WeightsError: the file is missing, damaged, or not a tensor for every name.
+    """
+    return {name: entry.read() for name, entry in _open(path).entries.items()}
 
 
 def load_mean_activations(network: str) -> dict[str, Tensor]:
