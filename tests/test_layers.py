@@ -4,7 +4,7 @@ apps → dreaming → variations → stylizer → planning | surface → pastich
      → pyramid | optimize → tiles
      → losses | tiled_targets → targets → encoder | statistics | guidance
      → convolution | distributions | regions → kernel | correlations → films
-     → images | color | weights | recipes | cuts → machine → settings → layers → errors
+     → images | color | weights | recipes | cuts → machine → settings → options | layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -43,7 +43,7 @@ LADDER = (
     ("_codecs",),  # in the back of images
     ("_deep_color",),
     ("settings",),
-    ("layers",),
+    ("options", "layers"),
     ("errors",),
 )
 RUNG = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms}
@@ -57,7 +57,7 @@ RESERVED = {
     **dict.fromkeys(("impasto._codecs", "impasto._deep_color"), PICTURES),
 }
 # Read by `--help`, so that it answers at once.
-LIGHT = ("errors", "layers", "settings", "recipes")
+LIGHT = ("errors", "layers", "options", "settings", "recipes")
 
 
 def modules() -> dict[str, str]:
