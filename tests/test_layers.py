@@ -1,10 +1,11 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → dreaming → variations → stylizer → planning | surface → pastiche → inputs
+apps → dreaming → variations → stylizer | audio → planning | surface → pastiche → inputs
      → pyramid | optimize → tiles
      → losses | tiled_targets → targets → encoder | statistics | guidance
-     → convolution | distributions | regions → kernel | correlations → films
-     → images | color | weights | recipes | cuts → machine → settings → options | layers → errors
+     → convolution | distributions | regions → kernel | correlations → films | sounds
+     → images | color | weights | recipes | cuts | spectrogram | filters → machine
+     → settings | audio_settings → options | layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -26,7 +27,7 @@ LADDER = (
     ("apps",),
     ("dreaming",),
     ("variations",),
-    ("stylizer",),
+    ("stylizer", "audio"),
     ("planning", "surface"),
     ("pastiche",),
     ("inputs",),
@@ -37,12 +38,12 @@ LADDER = (
     ("encoder", "statistics", "guidance"),
     ("convolution", "distributions", "regions"),  # in the back of those three
     ("kernel", "correlations"),
-    ("films",),
-    ("images", "color", "weights", "recipes", "cuts"),
+    ("films", "sounds"),
+    ("images", "color", "weights", "recipes", "cuts", "spectrogram", "filters"),
     ("machine",),
     ("_codecs",),  # in the back of images
     ("_deep_color",),
-    ("settings",),
+    ("settings", "audio_settings"),
     ("options", "layers"),
     ("errors",),
 )
@@ -53,11 +54,12 @@ RESERVED = {
     **dict.fromkeys(("typer", "click", "rich", "tqdm", "gradio", "fastapi", "ray"), ("apps",)),
     "PIL": (*PICTURES, "films"),
     **dict.fromkeys(("pyvips", "pillow_heif"), PICTURES),
+    **dict.fromkeys(("soundfile", "soxr"), ("sounds",)),
     **dict.fromkeys(("urllib", "http", "socket", "requests"), ("weights",)),
     **dict.fromkeys(("impasto._codecs", "impasto._deep_color"), PICTURES),
 }
 # Read by `--help`, so that it answers at once.
-LIGHT = ("errors", "layers", "options", "settings", "recipes")
+LIGHT = ("errors", "layers", "options", "settings", "audio_settings", "recipes")
 
 
 def modules() -> dict[str, str]:
