@@ -67,7 +67,7 @@ def measure(content: Path, style: Path, settings: AudioSettings, keep: Path | No
     own = result.distances["content"] / result.distances["result"]
     cells = [
         content.stem, style.stem, f"{found[0]:.3f}", f"{found[1]:.4f}", f"{found[2]:.4f}",
-        f"{found[0] / found[1]:.0f}", f"{found[0] / found[2]:.0f}", f"{found[0] / found[3]:.0f}", f"{own:.0f}",
+        *(f"{found[0] / each:.0f}" for each in found[1:]), f"{own:.0f}",
         f"{correlation(result.sound, load_sound(content)):.2f}",
         f"{correlation(result.sound, _cut(load_sound(style), result.sound)):.2f}",
         f"{seconds:.0f}",

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from impasto.apps.options import show_value  # noqa: E402  (found by the line above)
+from impasto.audio_settings import AudioSettings  # noqa: E402
 from impasto.options import Options, PerStyle, option_types  # noqa: E402
 from impasto.recipes import RECIPES, recipe_settings  # noqa: E402
 from impasto.settings import Settings  # noqa: E402
@@ -33,12 +34,16 @@ Every setting is a field of `impasto.Settings`, a flag of `impasto stylize` (`st
 file, and part of the metadata in every picture. Lists are typed with commas:
 `--style-layers relu1_1,relu2_1`. Defaults are those of the recipe `default`.
 
+Those of sounds are fields of `impasto.AudioSettings` and flags of `impasto audio`.
+
 Which wins: flags, then `--settings FILE.toml`, then `--recipe`.
 """
 # Title, set of options, half.
 SECTIONS: tuple[tuple[str, type[Options], str], ...] = (
     ("Objective: what is aimed at", Settings, "objective"),
     ("Schedule: from which picture, at which sizes, by which steps", Settings, "schedule"),
+    ("Sound: what is aimed at", AudioSettings, "objective"),
+    ("Sound: how it is reached", AudioSettings, "schedule"),
 )
 
 
