@@ -70,7 +70,7 @@ def test_entry_notices_what_is_missing():
 SOUNDS = dataclasses.fields(AudioSettings)
 
 
-@pytest.mark.parametrize("option", (*FIELDS, *SOUNDS), ids=lambda option: option.name)
+@pytest.mark.parametrize("option", [*FIELDS, *SOUNDS], ids=lambda option: option.name)
 def test_every_setting_says_what_it_is(option):
     facts = option.metadata
     assert facts["help"][0].isupper()

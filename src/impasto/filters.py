@@ -140,8 +140,8 @@ class _Bend(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:
-        (angle,) = context.saved_tensors
-        return gradients[0] * (1 - angle / math.pi)
+        slope: Tensor = 1 - context.saved_tensors[0] / math.pi
+        return gradients[0] * slope
 
 
 def choose_filters(bins: int, *, filters: int, taps: int, seed: int) -> Filters:
