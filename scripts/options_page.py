@@ -18,8 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from impasto.apps.options import show_value  # noqa: E402  (found by the line above)
+from impasto.audio_settings import AudioSettings  # noqa: E402
+from impasto.options import Options, PerStyle, option_types  # noqa: E402
 from impasto.recipes import RECIPES, recipe_settings  # noqa: E402
-from impasto.settings import TYPES, PerStyle, Settings  # noqa: E402
+from impasto.settings import Settings  # noqa: E402
 
 PAGE = ROOT / "docs" / "options.md"
 INTRODUCTION = """\
@@ -32,26 +34,30 @@ Every setting is a field of `impasto.Settings`, a flag of `impasto stylize` (`st
 file, and part of the metadata in every picture. Lists are typed with commas:
 `--style-layers relu1_1,relu2_1`. Defaults are those of the recipe `default`.
 
+Those of sounds are fields of `impasto.AudioSettings` and flags of `impasto audio`.
+
 Which wins: flags, then `--settings FILE.toml`, then `--recipe`.
 """
-HALVES = {
-    "objective": "## Objective: what is aimed at",
-    "schedule": "## Schedule: from which picture, at which sizes, by which steps",
-}
+# Title, set of options, half.
+SECTIONS: tuple[tuple[str, type[Options], str], ...] = (
+    ("Objective: what is aimed at", Settings, "objective"),
+    ("Schedule: from which picture, at which sizes, by which steps", Settings, "schedule"),
+    ("Sound: what is aimed at", AudioSettings, "objective"),
+    ("Sound: how it is reached", AudioSettings, "schedule"),
+)
 
 
 def page() -> str:
     """Return the whole page."""
     parts = [INTRODUCTION]
-    for half, title in HALVES.items():
+    for title, kind, half in SECTIONS:
         rows = [
-            row(option)
-            for option in dataclasses.fields(Settings)
+            row(option, option_types(kind)[option.name])
+            for option in dataclasses.fields(kind)
             if option.metadata["half"] == half
         ]
-        parts.append(
-            f"{title}\n\n" + table(("setting", "default", "allowed", "what it does"), rows)
-        )
+        head = ("setting", "default", "allowed", "what it does")
+        parts.append(f"## {title}\n\n" + table(head, rows))
     parts.append("## Recipes\n\nOnly what differs from `default` is listed.\n")
     for name, recipe in RECIPES.items():
         ours = Settings().to_dict()
@@ -69,12 +75,12 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def row(option: dataclasses.Field[Any]) -> tuple[str, ...]:
-    """Return what the page says of a setting."""
+def row(option: dataclasses.Field[Any], kind: Any) -> tuple[str, ...]:
+    """Return what the page says of a setting of this type."""
     facts = option.metadata
     text = facts["help"] + (f" After: {facts['source']}." if facts["source"] else "")
     default = show_value(option.default, facts["unit"])
-    return f"`{option.name}`", f"`{default}`", allowed(TYPES[option.name], facts), text
+    return f"`{option.name}`", f"`{default}`", allowed(kind, facts), text
 
 
 def allowed(kind: Any, facts: Any) -> str:

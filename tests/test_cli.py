@@ -452,7 +452,7 @@ def test_ctrl_c_keeps_the_best_image_so_far(photo_file, painting_file, tmp_path)
     assert process.returncode == 130
     end = complained.splitlines()[-1]
     found = re.fullmatch(
-        r"Interrupted at step (\d+) of 100000; wrote the best image so far, (.*): 32 x 26 px, .*",
+        r"Interrupted at step (\d+) of 100000; wrote the best picture so far, (.*): 32 x 26 px, .*",
         end,
     )
     assert found, end
@@ -533,7 +533,7 @@ def test_after_divergence_the_last_good_image_is_kept(stylize, tmp_path, monkeyp
     outcome = stylize("--json")
     assert outcome.code == 1
     assert "Error: the loss became nan\n" in outcome.err
-    assert outcome.err.splitlines()[-1].startswith("Wrote the last good image, ")
+    assert outcome.err.splitlines()[-1].startswith("Wrote the last good picture, ")
     assert json.loads(outcome.out)["finished"] is False
     noted = read_metadata(tmp_path / "out.png")
     assert (noted["finished"], noted["steps"]) == (False, 1)

@@ -1,10 +1,11 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → dreaming → variations | video | metrics → stylizer → planning | surface → pastiche → inputs
-     → pyramid | optimize → tiles
+apps → dreaming → variations | video | metrics → stylizer | audio → planning | surface → pastiche
+     → inputs → pyramid | optimize → tiles
      → losses | tiled_targets → targets → encoder | statistics | guidance
-     → convolution | distributions | regions → kernel | correlations → films
-     → images | color | weights | recipes | cuts | warping → machine → settings → layers → errors
+     → convolution | distributions | regions → kernel | correlations → films | sounds
+     → images | color | weights | recipes | cuts | warping | spectrogram | filters → machine
+     → settings | audio_settings → options | layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -26,7 +27,7 @@ LADDER = (
     ("apps",),
     ("dreaming",),
     ("variations", "video", "metrics"),
-    ("stylizer",),
+    ("stylizer", "audio"),
     ("planning", "surface"),
     ("pastiche",),
     ("inputs",),
@@ -37,13 +38,13 @@ LADDER = (
     ("encoder", "statistics", "guidance"),
     ("convolution", "distributions", "regions"),  # in the back of those three
     ("kernel", "correlations"),
-    ("films",),
-    ("images", "color", "weights", "recipes", "cuts", "warping"),
+    ("films", "sounds"),
+    ("images", "color", "weights", "recipes", "cuts", "warping", "spectrogram", "filters"),
     ("machine",),
     ("_codecs",),  # in the back of images
     ("_deep_color",),
-    ("settings",),
-    ("layers",),
+    ("settings", "audio_settings"),
+    ("options", "layers"),
     ("errors",),
 )
 RUNG = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms}
@@ -54,11 +55,12 @@ RESERVED = {
     "PIL": (*PICTURES, "films"),
     **dict.fromkeys(("pyvips", "pillow_heif"), PICTURES),
     "cv2": ("video",),
+    **dict.fromkeys(("soundfile", "soxr"), ("sounds",)),
     **dict.fromkeys(("urllib", "http", "socket", "requests"), ("weights",)),
     **dict.fromkeys(("impasto._codecs", "impasto._deep_color"), PICTURES),
 }
 # Read by `--help`, so that it answers at once.
-LIGHT = ("errors", "layers", "settings", "recipes")
+LIGHT = ("errors", "layers", "options", "settings", "audio_settings", "recipes")
 
 
 def modules() -> dict[str, str]:

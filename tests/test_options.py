@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from impasto.apps.options import show_value
+from impasto.audio_settings import AudioSettings
 from impasto.recipes import RECIPES
 from impasto.settings import Settings
 
@@ -66,7 +67,10 @@ def test_entry_notices_what_is_missing():
     assert entry(text, "--out") == "X Where to. [default: 3]"
 
 
-@pytest.mark.parametrize("option", FIELDS, ids=lambda option: option.name)
+SOUNDS = dataclasses.fields(AudioSettings)
+
+
+@pytest.mark.parametrize("option", [*FIELDS, *SOUNDS], ids=lambda option: option.name)
 def test_every_setting_says_what_it_is(option):
     facts = option.metadata
     assert facts["help"][0].isupper()
@@ -81,7 +85,7 @@ def test_the_page_is_up_to_date(options_page):
 
 def test_the_page_has_every_setting_with_its_default():
     text = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
-    for option in FIELDS:
+    for option in (*FIELDS, *SOUNDS):
         default = show_value(option.default, option.metadata["unit"])
         assert f"| `{option.name}` | `{default}` |" in text, GENERATE
     for recipe in RECIPES:

@@ -338,7 +338,7 @@ def test_ctrl_c_keeps_the_best_image_so_far(words, command, photo_file, tmp_path
                       *([] if words[0] == "texture" else ["--long-side", 40]),
                       *(["--size", "40x32"] if words[0] == "texture" else []))  # fmt: skip
     assert outcome.code == 130
-    assert "Interrupted at step 2 of 4; wrote the best image so far" in outcome.err
+    assert "Interrupted at step 2 of 4; wrote the best picture so far" in outcome.err
     assert load_picture(out).size[1] >= 40
 
 

@@ -14,6 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from impasto.audio import SoundPastiche, SoundTransfer, plan_sound, stylize_sound
+    from impasto.audio_settings import AudioSettings
     from impasto.color import recolor
     from impasto.dreaming import dream
     from impasto.encoder import Encoder
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         MemoryLimitError,
         SettingsError,
         ShapeError,
+        SoundError,
         WeightsError,
     )
     from impasto.guidance import Guidance
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from impasto.pastiche import Pastiche
     from impasto.recipes import RECIPES, Recipe, recipe_settings
     from impasto.settings import Settings
+    from impasto.sounds import Sound, load_sound, save_sound
     from impasto.statistics import STATISTICS, Statistic, gram_matrix
     from impasto.stylizer import Stylizer, stylize
     from impasto.variations import reconstruct, texture
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "audio": ("SoundPastiche", "SoundTransfer", "plan_sound", "stylize_sound"),
+    "audio_settings": ("AudioSettings",),
     "color": ("recolor",),
     "dreaming": ("dream",),
     "encoder": ("Encoder",),
@@ -50,6 +56,7 @@ _HOMES = {
         "MemoryLimitError",
         "SettingsError",
         "ShapeError",
+        "SoundError",
         "WeightsError",
     ),
     "guidance": ("Guidance",),
@@ -58,6 +65,7 @@ _HOMES = {
     "optimize": ("Step",),
     "recipes": ("RECIPES", "Recipe", "recipe_settings"),
     "settings": ("Settings",),
+    "sounds": ("Sound", "load_sound", "save_sound"),
     "statistics": ("STATISTICS", "Statistic", "gram_matrix"),
     "pastiche": ("Pastiche",),
     "stylizer": ("Stylizer", "stylize"),
@@ -68,6 +76,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "RECIPES",
     "STATISTICS",
+    "AudioSettings",
     "DivergenceError",
     "Encoder",
     "Guidance",
@@ -81,6 +90,10 @@ __all__ = [
     "Settings",
     "SettingsError",
     "ShapeError",
+    "Sound",
+    "SoundError",
+    "SoundPastiche",
+    "SoundTransfer",
     "Statistic",
     "Step",
     "Stylizer",
@@ -90,12 +103,16 @@ __all__ = [
     "gram_matrix",
     "load_image",
     "load_picture",
+    "load_sound",
+    "plan_sound",
     "read_metadata",
     "recipe_settings",
     "recolor",
     "reconstruct",
     "save_image",
+    "save_sound",
     "stylize",
+    "stylize_sound",
     "texture",
 ]
 

@@ -2,6 +2,7 @@
 
 ImpastoError
 ├── ImageError          a picture cannot be read, written, or used as it is
+├── SoundError          a sound cannot be read, written, or used as it is
 ├── SettingsError       an option has a value that it may not have   (also a ValueError)
 ├── ShapeError          an array or tensor has the wrong shape       (also a ValueError)
 ├── WeightsError        a network's weights are missing, damaged, or not what they claim to be
@@ -29,6 +30,7 @@ __all__ = [
     "MemoryLimitError",
     "SettingsError",
     "ShapeError",
+    "SoundError",
     "VideoError",
     "WeightsError",
     "check_pairs",
@@ -43,6 +45,10 @@ class ImpastoError(Exception):
 
 class ImageError(ImpastoError):
     """A picture cannot be read, written, or used as it is."""
+
+
+class SoundError(ImpastoError):
+    """A sound cannot be read, written, or used as it is."""
 
 
 class SettingsError(ImpastoError, ValueError):

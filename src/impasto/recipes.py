@@ -18,7 +18,7 @@ from typing import Any
 
 from impasto.errors import SettingsError, nearest_match
 from impasto.layers import relu_names
-from impasto.settings import Settings, known_options
+from impasto.settings import Settings
 
 __all__ = ["RECIPES", "Recipe", "read_settings_file", "recipe_settings", "settings_file"]
 
@@ -295,7 +295,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not a TOML file: {error}") from error
     try:
-        return known_options(values)
+        return Settings.known(values)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from error
 

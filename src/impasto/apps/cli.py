@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from impasto.apps.audio import audio_command
 from impasto.apps.blend import blend_command
 from impasto.apps.flags import (
     Bits,
@@ -202,6 +203,9 @@ app.command("reconstruct", cls=GroupedCommand, options_metavar="IMAGE -o OUT [OP
     reconstruct_command
 )
 app.command("dream", cls=GroupedCommand, options_metavar="IMAGE -o OUT [OPTIONS]")(dream_command)
+app.command("audio", cls=GroupedCommand, options_metavar="CONTENT STYLE -o OUT.wav [OPTIONS]")(
+    audio_command
+)
 app.command("redo", cls=GroupedCommand, options_metavar="PICTURE [-o NEW] [OPTIONS]")(redo_command)
 
 

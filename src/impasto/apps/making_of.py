@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from impasto.optimize import Step
 
-__all__ = ["MakingOf", "plot_losses"]
+__all__ = ["MakingOf", "plot_library", "plot_losses"]
 
 _EVERY = 10
 _PLOTS = (".png", ".svg", ".pdf")
@@ -72,7 +72,7 @@ class MakingOf:
         if self.plot is not None:
             if self.plot.suffix.lower() not in _PLOTS:
                 raise ImageError(f"{self.plot}: curves are drawn as {', '.join(_PLOTS)}")
-            _plot_library()
+            plot_library()
         for path in self.files:
             check_target(path, overwrite=overwrite)
         if self.frames is not None:
@@ -147,7 +147,8 @@ def remove_frames(folder: Path) -> None:
             raise ImageError(f"{path} cannot be replaced: {error.strerror}") from error
 
 
-def _plot_library() -> Any:
+def plot_library() -> Any:
+    """Return matplotlib's figures, or raise a SettingsError that says how to get them."""
     try:
         from matplotlib import figure
     except ModuleNotFoundError as error:
@@ -164,7 +165,7 @@ def plot_losses(history: Sequence[Mapping[str, Any]], suffix: str = ".png") -> b
 
     Raises: SettingsError: matplotlib is not installed.
     """
-    figure = _plot_library().Figure(figsize=(9, 8), dpi=120, layout="constrained")
+    figure = plot_library().Figure(figsize=(9, 8), dpi=120, layout="constrained")
     above, below = figure.subplots(2, sharex=True)
     terms = [{name: loss for name, loss in row.items() if name not in _NO_TERMS} for row in history]
     _draw(above, terms, history)

@@ -17,8 +17,9 @@ from typer.core import TyperCommand
 
 from impasto.errors import SettingsError, check_pairs
 from impasto.layers import CONVOLUTIONS, layer_names
+from impasto.options import Options, PerStyle, option_types
 from impasto.recipes import read_settings_file, recipe_settings
-from impasto.settings import TYPES, PerStyle, Settings
+from impasto.settings import Settings
 
 __all__ = [
     "GroupedCommand",
@@ -26,6 +27,7 @@ __all__ = [
     "flag",
     "gather_settings",
     "memory_limit",
+    "options_of",
     "pair_with_styles",
     "parse_duration",
     "show_value",
@@ -85,31 +87,36 @@ def with_settings(
     names: Sequence[str] | None = None,
     defaults: Mapping[str, Any] | None = None,
     helps: Mapping[str, str] | None = None,
+    *,
+    kinds: Sequence[type[Options]] = (Settings,),
 ) -> Callable[..., Any]:
-    """Add a flag per field of `Settings` to a command.
+    """Add a flag per field of `Settings` to a command, or of other sets of options.
 
     Args:
         names: the fields that the command looks at; None: all.
         defaults: those that are others than in `Settings`, by field name, for the help.
         helps: what a field means to this command, where it is something else.
+        kinds: the sets of options, listed in this order; no name is in two of them.
 
-    The command's last parameter, `options`, receives those that were given, by field name. Only
-    the common ones show in `--help`; `--help-all`, added too, shows them all.
+    The command's last parameter, `options`, receives those that were given, by field name; see
+    `options_of`. Only the common ones show in `--help`; `--help-all`, added too, shows them all.
     """
     signature = inspect.signature(command, eval_str=True)
     own = [each for name, each in signature.parameters.items() if name != "options"]
-    fields = [each for each in dataclasses.fields(Settings) if names is None or each.name in names]
+    types = {name: kind for each in kinds for name, kind in option_types(each).items()}
+    fields = [each for kind in kinds for each in dataclasses.fields(kind)
+              if names is None or each.name in names]  # fmt: skip
     # In the help a picture's size and steps come before what it aims at.
-    own_defaults, own_helps = defaults or {}, helps or {}
-    flags = [flag(option, own_defaults, own_helps) for half in ("schedule", "objective")
-             for option in fields if option.metadata["half"] == half]  # fmt: skip
+    order = {"schedule": 1, "objective": 2}
+    fields.sort(key=lambda option: order.get(option.metadata["half"], 0))
+    flags = [flag(option, types[option.name], defaults or {}, helps or {}) for option in fields]
     known = {each.name for each in flags}
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> Any:
         given.pop("help_all")
         options = {
-            name: _parse(name, value)
+            name: _parse(name, types[name], value)
             for name, value in given.items()
             if name in known and value is not None and value != []
         }
@@ -123,14 +130,20 @@ def with_settings(
     return wrapper
 
 
+def options_of(kind: type[Options], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the options that belong to a set."""
+    return {name: value for name, value in options.items() if name in option_types(kind)}
+
+
 def flag(
     option: dataclasses.Field[Any],
+    kind: Any,
     defaults: Mapping[str, Any] = MappingProxyType({}),
     helps: Mapping[str, str] = MappingProxyType({}),
 ) -> inspect.Parameter:
-    """Make the parameter that Typer turns into the flag of a field."""
+    """Make the parameter that Typer turns into the flag of a field of this type."""
     default = show_value(defaults.get(option.name, option.default), option.metadata["unit"])
-    kind, facts = TYPES[option.name], option.metadata
+    facts = option.metadata
     name = "--" + option.name.replace("_", "-")
     extra: dict[str, Any] = {}
     if kind is bool:
@@ -182,9 +195,8 @@ def show_value(value: Any, unit: str = "") -> str:
     return f"{value} {unit}".strip()
 
 
-def _parse(name: str, text: Any) -> Any:
-    """Turn what was typed into what the field wants; its range is checked by `Settings`."""
-    kind = TYPES[name]
+def _parse(name: str, kind: Any, text: Any) -> Any:
+    """Turn what was typed into what a field of this type wants; its range is checked later."""
     if kind == PerStyle:
         return tuple(None if each == "none" else _number(name, each) for each in text)
     if typing.get_origin(kind) is not tuple:
@@ -193,7 +205,7 @@ def _parse(name: str, text: Any) -> Any:
     if typing.get_args(kind)[0] is str:
         return tuple(items)
     try:
-        return tuple(float(item) for item in items)
+        return tuple(typing.get_args(kind)[0](item) for item in items)
     except ValueError as error:
         raise SettingsError(f"{name}: {text!r} is not a list of numbers, like 1,0.5,2") from error
 
@@ -230,7 +242,7 @@ def pair_with_styles(
     """
     paired = dict(options)
     for name, numbers in options.items():
-        if TYPES[name] != PerStyle:
+        if option_types(Settings)[name] != PerStyle:
             continue
         shown = ["none" if each is None else f"{each:g}" for each in numbers]
         check_pairs(f"--{name.replace('_', '-')}", shown, [each.name for each in styles])

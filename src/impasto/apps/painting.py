@@ -87,6 +87,7 @@ class Job:
     making: MakingOf = field(default_factory=MakingOf)
     print_size: tuple[float, float] | None = None
     dpi: float | None = None
+    makes: str = "picture"
 
     def note(self, text: str) -> None:
         """Say something on stderr, where everything but results goes, unless quiet."""
@@ -171,7 +172,7 @@ def interruptible(job: Job) -> Iterator[None]:
         load_libraries()
         yield
     except KeyboardInterrupt:
-        job.note("Interrupted: no picture written.")
+        job.note(f"Interrupted: no {job.makes} written.")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -303,8 +304,11 @@ def follow(
     job: Job,
     *,
     watch: Callable[[Step], None] = lambda step: None,
+    label: str | None = None,
 ) -> Ending:
     """Run the steps and show how it goes; keep the best image where they end before the last.
+
+    Args: label: what to call the work, instead of its level and size.
 
     Raises: KeyboardInterrupt: before the first step.
     """
@@ -316,7 +320,7 @@ def follow(
     history: list[Mapping[str, Any]] = []
     best: Step | None = None
     try:
-        with reporting(levels, Console(stderr=True), quiet=job.quiet) as report:
+        with reporting(levels, Console(stderr=True), quiet=job.quiet, label=label) as report:
             for step in steps:
                 best = _better(best, step)
                 history.append(record(step))
@@ -326,13 +330,16 @@ def follow(
     except KeyboardInterrupt:
         if best is None:
             raise
-        note = f"Interrupted at step {len(history)} of {best.count}; wrote the best image so far,"
+        note = (
+            f"Interrupted at step {len(history)} of {best.count}; "
+            f"wrote the best {job.makes} so far,"
+        )
         return Ending(best.image, history, record(best), note, INTERRUPTED)
     except DivergenceError as error:
         if not history:  # nothing was good: nothing is worth writing
             raise
         typer.echo(f"Error: {error}", err=True)
-        return Ending(error.image, history, history[-1], "Wrote the last good image,", 1)
+        return Ending(error.image, history, history[-1], f"Wrote the last good {job.makes},", 1)
 
 
 def _better(best: Step | None, step: Step) -> Step:

@@ -23,19 +23,25 @@ _LINE_EVERY = 5.0
 
 
 @contextmanager
-def reporting(levels: Sequence[Level], console: Console, *, quiet: bool) -> Iterator[Reporter]:
-    """Give a function that shows a step."""
+def reporting(
+    levels: Sequence[Level], console: Console, *, quiet: bool, label: str | None = None
+) -> Iterator[Reporter]:
+    """Give a function that shows a step.
+
+    Args: label: what the work is called; None: by its level and size.
+    """
+    titles = [label or _level_text(levels, number) for number in range(1, len(levels) + 1)]
     if quiet:
         yield lambda step: None
     elif console.file.isatty() and not console.is_dumb_terminal:  # FORCE_COLOR makes no terminal
-        with _bar(levels, console) as report:
+        with _bar(levels, titles, console) as report:
             yield report
     else:
-        yield _line_reporter(levels, console)
+        yield _line_reporter(levels, titles, console)
 
 
 @contextmanager
-def _bar(levels: Sequence[Level], console: Console) -> Iterator[Reporter]:
+def _bar(levels: Sequence[Level], titles: Sequence[str], console: Console) -> Iterator[Reporter]:
     """Show two lines, which together fit 80 columns: how far, and the losses."""
     work = _Work(levels)
     progress = Progress(
@@ -47,9 +53,7 @@ def _bar(levels: Sequence[Level], console: Console) -> Iterator[Reporter]:
         console=console,
         expand=True,
     )
-    task = progress.add_task(
-        _level_text(levels, 1), total=1.0, step="…", elapsed=clock(0), left="…"
-    )
+    task = progress.add_task(titles[0], total=1.0, step="…", elapsed=clock(0), left="…")
 
     def show(losses: str) -> Group:
         line = Text(losses, style="dim", overflow="ellipsis", no_wrap=True)
@@ -61,7 +65,7 @@ def _bar(levels: Sequence[Level], console: Console) -> Iterator[Reporter]:
             progress.update(
                 task,
                 completed=work.done(step),
-                description=_level_text(levels, step.level),
+                description=titles[step.level - 1],
                 step=f"{step.index}/{step.count}",
                 elapsed=clock(step.seconds),
                 left=clock(work.remaining(step)),
@@ -71,7 +75,7 @@ def _bar(levels: Sequence[Level], console: Console) -> Iterator[Reporter]:
         yield report
 
 
-def _line_reporter(levels: Sequence[Level], console: Console) -> Reporter:
+def _line_reporter(levels: Sequence[Level], titles: Sequence[str], console: Console) -> Reporter:
     work = _Work(levels)
     last = [-1.0, 0]  # when the last line was printed, and of which level
 
@@ -82,7 +86,7 @@ def _line_reporter(levels: Sequence[Level], console: Console) -> Reporter:
             return
         last[:] = [now, step.level]
         line = (
-            f"{_level_text(levels, step.level)}  step {step.index}/{step.count}  {_losses(step)}"
+            f"{titles[step.level - 1]}  step {step.index}/{step.count}  {_losses(step)}"
             f"  {clock(step.seconds)} elapsed  {clock(work.remaining(step))} left"
         )
         console.print(Text(line), soft_wrap=True)
