@@ -55,6 +55,7 @@ from impasto.apps.printing import for_print
 from impasto.apps.recipes_command import add_recipes_command
 from impasto.apps.recolor import recolor_command
 from impasto.apps.redo import redo_command
+from impasto.apps.studio.command import studio_command
 from impasto.apps.variations import dream_command, reconstruct_command, texture_command
 from impasto.errors import ImageError, ImpastoError
 from impasto.layers import CONVOLUTIONS, layer_names, minimum_side
@@ -207,6 +208,8 @@ app.command("audio", cls=GroupedCommand, options_metavar="CONTENT STYLE -o OUT.w
     audio_command
 )
 app.command("redo", cls=GroupedCommand, options_metavar="PICTURE [-o NEW] [OPTIONS]")(redo_command)
+
+app.command("studio", cls=GroupedCommand, options_metavar="[OPTIONS]")(studio_command)
 
 
 def _print_version(value: bool) -> None:

@@ -1,0 +1,404 @@
+"""What a browser or a program may do in the studio: the one door to store and worker.
+
+Everything the page and the HTTP API offer is a method of `Jobs`; neither touches the store itself.
+Methods are quick (but `upload` and `estimate`, which may take seconds), safe to call from any thread,
+and raise an ImpastoError whose message can be shown as it is. Whoever knows a job's id may see it
+and command it; ids cannot be guessed, and only a session's own are listed to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impasto.apps.studio import pictures, reproduce
+from impasto.apps.studio.kinds import Request, check_request
+from impasto.apps.studio.limits import Limits, NoSuchThing, QueueFull, StudioError
+from impasto.apps.studio.store import ALIVE, ENDED, State, Store, StoredJob, StoredPicture
+
+__all__ = ["RESULTS", "Estimate", "Job", "Jobs", "Upload"]
+
+# Forms of a result: suffix → its media type. TIFF has 16 bits a channel.
+RESULTS = {".png": "image/png", ".jpg": "image/jpeg", ".tiff": "image/tiff"}
+_CURVE = 200  # points are enough for a small one
+_PATIENCE = 30.0  # seconds to wait for an estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A picture that was uploaded: what a request names by its id."""
+
+    id: str
+    name: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a job would take.
+
+    Attributes:
+        seconds: of painting, without waiting.
+        memory: bytes, at most.
+        width, height: of the result, in px.
+        levels: per size its width, height, steps, tiles and seconds.
+        measured: whether the time was measured with these settings on this machine; else it is
+            that of the default recipe, scaled.
+    """
+
+    seconds: float
+    memory: float
+    width: int
+    height: int
+    levels: list[dict[str, Any]]
+    measured: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as it is shown.
+
+    Attributes:
+        id: its name; whoever knows it may see it.
+        kind: see `kinds.KINDS`.
+        state: queued, running, paused; or at its end done, stopped (kept as far as it was), failed
+            or cancelled.
+        position: place in the queue, from 1; None: it does not wait.
+        created, started, ended: seconds since 1970; None: not yet.
+        error: why it failed or was stopped, in words; "" otherwise.
+        step, count: the last step, and how many there will be.
+        level, levels: the size that is painted, and how many there are.
+        width, height: of the last preview; 0: there is none yet.
+        losses: of the last step: content, style, tv.
+        seconds: of painting so far, without pauses. Tick on from `reported` for a clock.
+        remaining: seconds that are left, estimated; None: unknown.
+        reported: when the worker last said something, seconds since 1970.
+        previews: how many previews there have been: a new number is a new picture.
+        request: what was asked for, complete; settings as last changed.
+        continued: notes of interruptions and changes, each a dictionary with its step.
+        has_result: whether there is a picture to download.
+    """
+
+    id: str
+    kind: str
+    state: State
+    position: int | None
+    created: float
+    started: float | None
+    ended: float | None
+    error: str
+    step: int
+    count: int
+    level: int
+    levels: int
+    width: int
+    height: int
+    losses: dict[str, float]
+    seconds: float
+    remaining: float | None
+    reported: float | None
+    previews: int
+    request: dict[str, Any]
+    continued: list[dict[str, Any]]
+    has_result: bool
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether there is nothing left to wait for, and a picture to show."""
+        return self.state in ENDED and self.has_result
+
+
+class Jobs:
+    """The studio's jobs.
+
+    Args:
+        store: where they are kept; a worker that looks into the same one paints them.
+        limits: what is allowed.
+    """
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self.store = store
+        self.limits = limits
+        self._seen: dict[str, float] = {}  # when a page last asked for a job
+        self._decoding = threading.Semaphore(2)  # large pictures at once, for memory's sake
+        self._estimates: dict[str, Estimate] = {}
+
+    # ---- pictures -------------------------------------------------------------------------------
+
+    def upload(self, data: bytes, name: str, owner: str) -> Upload:
+        """Keep a picture (a file's bytes), re-encoded and without its EXIF.
+
+        Raises: TooLarge, ImageError.
+        """
+        with self._decoding:
+            return _upload(pictures.add_upload(self.store, data, name, owner, self.limits))
+
+    def example(self, name: str, owner: str) -> Upload:
+        """Keep a bundled picture as if it had been uploaded; see `examples`."""
+        with self._decoding:
+            return _upload(pictures.add_example(self.store, name, owner, self.limits))
+
+    def examples(self) -> list[str]:
+        """List the names of the bundled pictures."""
+        return pictures.example_names()
+
+    def picture(self, picture: str) -> Path:
+        """Return the (re-encoded) PNG file of an upload. Raises: NoSuchThing."""
+        path = self.store.picture_file(self.store.picture(picture))
+        if not path.is_file():
+            raise NoSuchThing("there is no such picture; it may have been cleaned up")
+        return path
+
+    # ---- making jobs ----------------------------------------------------------------------------
+
+    def create(self, request: Request, owner: str, *, watched: bool = False) -> Job:
+        """Queue a job.
+
+        Args:
+            request: what is asked for; see `kinds.Request` and `kinds.describe_settings`.
+            owner: the session it is listed to.
+            watched: stop it when nobody has called `touch` for the grace time: for pages, which
+                may be closed.
+
+        Raises: SettingsError, TooLarge, NoSuchThing (a picture), QueueFull.
+        """
+        checked = check_request(request, self.limits)
+        for each in checked.ids:
+            self.picture(each)
+        job = self.store.add_job(
+            owner, checked.kind, checked.to_dict(), watched=watched, most=self.limits.queue
+        )
+        if job is None:
+            raise _full(self.limits)
+        self.touch(job.id)
+        return self._shown(job)
+
+    def check_queue(self) -> None:
+        """Raise a QueueFull if no job can be taken on now: before pictures are decoded for it."""
+        if self.store.count("queued") >= self.limits.queue:
+            raise _full(self.limits)
+
+    def estimate(self, request: Request) -> Estimate:
+        """Tell what a job would take: its time on this machine, memory, sizes.
+
+        Raises: as `create`; MemoryLimitError: it does not fit; StudioError: no answer in time.
+        """
+        checked = check_request(request, self.limits)
+        sizes = [(row.width, row.height) for row in map(self.store.picture, checked.ids)]
+        known = {**checked.to_dict(), "pictures": None, "changes": None, "recipe": None}
+        key = json.dumps([known, sizes, [*checked.pictures]], sort_keys=True)
+        if key not in self._estimates:
+            answer = self._ask(checked.to_dict())
+            estimate = Estimate(**answer)
+            if not estimate.measured:
+                return estimate
+            if len(self._estimates) > 500:
+                self._estimates.clear()
+            self._estimates[key] = estimate
+        return self._estimates[key]
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        question, end = self.store.ask(request), time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            answer = self.store.take_answer(question)
+            if answer is not None:
+                if "error" in answer:
+                    raise StudioError(answer["error"])
+                return answer
+            time.sleep(0.05)
+        self.store.drop_question(question)
+        raise StudioError("no estimate in time: the worker is busy; try again in a while")
+
+    # ---- looking --------------------------------------------------------------------------------
+
+    def job(self, job: str) -> Job:
+        """Return a job as it is now. Raises: NoSuchThing."""
+        return self._shown(self.store.job(job))
+
+    def history(self, owner: str) -> list[Job]:
+        """List a session's jobs, the newest first."""
+        return [self._shown(each) for each in reversed(self.store.jobs(owner=owner))]
+
+    def touch(self, job: str) -> None:
+        """Tell that somebody looks at a job, so that it does not stop for want of a page."""
+        self._seen[job] = time.monotonic()
+
+    def losses(self, job: str) -> list[dict[str, Any]]:
+        """Return points for a curve, up to 200: step, level, seconds, content, style, tv, total."""
+        self.store.job(job)
+        steps = self.store.steps(job)
+        every = max(1, len(steps) // _CURVE)
+        return steps[::every] + (steps[-1:] if len(steps) % every != 1 and every > 1 else [])
+
+    def preview(self, job: str) -> Path | None:
+        """Return the file of the last preview, a JPEG; None: there is none yet."""
+        self.store.job(job)
+        path = self.store.job_folder(job) / "preview.jpg"
+        return path if path.is_file() else None
+
+    def result(self, job: str, suffix: str = ".png") -> Path:
+        """Return the file of a result, with its metadata: a suffix of `RESULTS`.
+
+        Raises: NoSuchThing: there is none (yet), or not in this form.
+        """
+        row = self.store.job(job)
+        path = self.store.job_folder(job) / f"result{suffix}"
+        if suffix not in RESULTS or row.state not in ENDED or not path.is_file():
+            raise NoSuchThing(
+                f"there is no result{suffix}: the job is {row.state}"
+                if row.state not in ("done", "stopped")
+                else f"there is no result{suffix}; there are {', '.join(RESULTS)}"
+            )
+        return path
+
+    def timelapse(self, job: str, suffix: str = ".webp") -> Path:
+        """Return a film of a job that has ended: .gif, .webp, or .mp4 with impasto[video].
+
+        It is made when first asked for. Raises: NoSuchThing, ImageError, SettingsError.
+        """
+        from impasto.apps.studio.film import film_of
+
+        row = self.store.job(job)
+        if row.state not in ENDED:
+            raise NoSuchThing(f"there is no time-lapse yet: the job is {row.state}")
+        with self._decoding:
+            return film_of(self.store.job_folder(job), suffix)
+
+    def title(self, job: str) -> str:
+        """Return a name for a job's files, without a suffix: of the photo and the first painting."""
+        row = self.store.job(job)
+        names = self._names(row)
+        parts = [names.get("content"), *names.get("styles", [])[:1]]
+        stems = [each.rpartition(".")[0] or each for each in parts if each]
+        return "-".join(stems if row.kind == "stylize" else [*stems[:1], row.kind])
+
+    def command_line(self, job: str) -> str:
+        """Return the command that makes the same picture from the files that were uploaded."""
+        row = self.store.job(job)
+        return reproduce.command_line(_request(row), self._names(row))
+
+    def python_lines(self, job: str) -> str:
+        """Return the Python program that makes the same picture."""
+        row = self.store.job(job)
+        return reproduce.python_lines(_request(row), self._names(row))
+
+    def queue(self) -> dict[str, int]:
+        """Return how many jobs wait and run, and how many may wait."""
+        return {
+            "waiting": self.store.count("queued"),
+            "running": self.store.count("running"),
+            "paused": self.store.count("paused"),
+            "limit": self.limits.queue,
+        }
+
+    # ---- commands -------------------------------------------------------------------------------
+
+    def pause(self, job: str) -> Job:
+        """Pause a running job; one that waits for another meanwhile goes first."""
+        return self._tell(job, "pause", ("running",))
+
+    def resume(self, job: str) -> Job:
+        """Let a paused job go on."""
+        return self._tell(job, "resume", ("paused",))
+
+    def stop(self, job: str) -> Job:
+        """End a running or paused job and keep the picture as it is."""
+        return self._tell(job, "stop", ("running", "paused"))
+
+    def cancel(self, job: str) -> Job:
+        """End a job and keep nothing."""
+        if self.store.move(job, "cancelled", among=("queued",)):
+            return self.job(job)
+        return self._tell(job, "cancel", ("running", "paused"))
+
+    def change(
+        self, job: str, *, content_weight: float | None = None, style_weight: Any = None
+    ) -> Job:
+        """Go on from the present picture with other weights; style_weight may be one per style.
+
+        Raises: SettingsError: the kind has no such weight, or not this value.
+        """
+        row = self.store.job(job)
+        given = {"content_weight": content_weight, "style_weight": style_weight}
+        given = {name: value for name, value in given.items() if value is not None}
+        request = _request(row)
+        changes = {**request["changes"], **given}
+        before = Request(**{**request, "settings": changes, "changes": {}})
+        check_request(before, self.limits)
+        return self._tell(job, "change", ("running", "paused"), **given)
+
+    def _tell(self, job: str, name: str, among: tuple[State, ...], **details: Any) -> Job:
+        row = self.store.job(job)
+        if row.state not in among:
+            raise StudioError(f"the job is {row.state}; only {' or '.join(among)} jobs can {name}")
+        self.store.tell(job, name, **details)
+        return self._shown(row)
+
+    def delete(self, job: str) -> None:
+        """Delete a job that has ended, with its picture."""
+        row = self.store.job(job)
+        if row.state in ALIVE:
+            raise StudioError(f"the job is {row.state}; cancel it first")
+        self.store.forget(job)
+
+    # ---- housekeeping ---------------------------------------------------------------------------
+
+    def stop_unwatched(self) -> None:
+        """Stop the jobs of closed pages: what is painted is kept, what waits is cancelled."""
+        now = time.monotonic()
+        for row in self.store.jobs(states=ALIVE):
+            seen = self._seen.setdefault(row.id, now)  # after a restart pages get their time, too
+            if not row.watched or now - seen < self.limits.grace:
+                continue
+            if not self.store.move(row.id, "cancelled", among=("queued",), error="its page closed"):
+                self.store.tell(row.id, "stop", reason="its page was closed")
+
+    def _names(self, row: StoredJob) -> dict[str, Any]:
+        def name(picture: str | None) -> str | None:
+            return None if picture is None else self.store.picture(picture).name
+
+        return {
+            role: [name(each) for each in given] if isinstance(given, list) else name(given)
+            for role, given in row.request["pictures"].items()
+        }
+
+    def _shown(self, row: StoredJob) -> Job:
+        facts = row.progress
+        there = row.state in ("done", "stopped")
+        return Job(
+            id=row.id, kind=row.kind, state=row.state, position=self.store.position(row),
+            created=row.created, started=row.started, ended=row.ended, error=row.error,
+            step=facts.get("step", 0), count=facts.get("count", 0), level=facts.get("level", 0),
+            levels=facts.get("levels", 0), width=facts.get("width", 0),
+            height=facts.get("height", 0), losses=facts.get("losses", {}),
+            seconds=facts.get("seconds", 0.0), remaining=facts.get("remaining"),
+            reported=facts.get("reported"), previews=facts.get("previews", 0),
+            request=_request(row), continued=facts.get("continued", []),
+            has_result=there and (self.store.job_folder(row.id) / "result.png").is_file(),
+        )  # fmt: skip
+
+
+def _full(limits: Limits) -> QueueFull:
+    return QueueFull(f"queue full: {limits.queue} jobs wait already; try again in a while")
+
+
+def _request(row: StoredJob) -> dict[str, Any]:
+    """Return what was asked for, with the weights as they were last changed."""
+    changed = row.progress.get("changed", {})
+    return {
+        **row.request,
+        "settings": {**row.request["settings"], **changed},
+        "changes": {**row.request["changes"], **changed},
+    }
+
+
+def _upload(picture: StoredPicture) -> Upload:
+    fields = {each.name for each in dataclasses.fields(Upload)}
+    return Upload(**{name: value for name, value in vars(picture).items() if name in fields})

@@ -1,0 +1,336 @@
+"""What can be asked for: the kinds of jobs, and a request checked before it is queued.
+
+Free of torch, so that the server is. What a kind's settings are follows from `Settings` and from the
+command of the same name; what they mean and allow is written there, once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from impasto.apps.recolor import METHODS
+from impasto.apps.studio.limits import Limits, TooLarge
+from impasto.apps.variations import RECONSTRUCTION, TEXTURE, reconstruct_command, texture_command
+from impasto.errors import SettingsError, nearest_match
+from impasto.layers import check_layer
+from impasto.recipes import RECIPES, recipe_settings
+from impasto.settings import TYPES, PerStyle, Settings
+
+__all__ = ["KINDS", "ROLES", "Kind", "Option", "Request", "check_request", "describe_settings"]
+
+# What a picture is to a job; the plural ones may be several.
+ROLES = ("content", "styles", "masks", "style_masks", "content_mask", "init")
+_MANY = ("styles", "masks", "style_masks")
+_MOST_STYLES = 8
+# Settings that can name files: no path from outside may reach the file system, and nothing is
+# downloaded on anybody's behalf.
+_NAMES_ONLY: Mapping[str, tuple[str, ...]] = {
+    "weights": ("bundled",),
+    "init": ("content", "style", "noise"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """What a kind of job takes besides settings."""
+
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value as it is wanted. Raises: SettingsError."""
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+            raise SettingsError(f"{name}: {value!r} is not {words[kind]}")
+        if self.choices and value not in self.choices:
+            raise SettingsError(
+                f"{name}: {value!r} is not one of {', '.join(self.choices)}"
+                f"{nearest_match(value, self.choices)}"
+            )
+        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
+            raise SettingsError(f"{name}: {value} is not between {self.low:g} and {self.high:g}")
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of job.
+
+    Attributes:
+        purpose: what it makes, in one line.
+        needs: roles that have to be given.
+        takes: roles that may be.
+        settings: the fields of `Settings` that it looks at.
+        defaults: where they are others than a recipe's.
+        options: what it takes besides.
+        recipes: whether it begins with a recipe.
+    """
+
+    purpose: str
+    needs: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
+    recipes: bool = False
+
+
+def _fields_of(command: Callable[..., Any]) -> tuple[str, ...]:
+    names = inspect.signature(command).parameters
+    return tuple(each.name for each in dataclasses.fields(Settings) if each.name in names)
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType({
+    "stylize": Kind(
+        purpose="Paint the content in the style of one painting or several.",
+        needs=("content", "styles"),
+        takes=("masks", "style_masks", "content_mask", "init"),
+        settings=tuple(each.name for each in dataclasses.fields(Settings)),
+        recipes=True,
+    ),
+    "texture": Kind(
+        purpose="Paint nothing but the style of one painting or several, in any size.",
+        needs=("styles",),
+        settings=_fields_of(texture_command),
+        defaults=TEXTURE,
+        options={
+            "width": Option(default=512, help="Width of the texture, in px.", low=16, high=16384),
+            "height": Option(default=512, help="Height of the texture, in px.", low=16, high=16384),
+            "seamless": Option(default=False, help="Let copies of it join without a seam."),
+        },
+    ),
+    "recolor": Kind(
+        purpose="Give the content the colors of a painting, and nothing else of it.",
+        needs=("content", "styles"),
+        options={
+            "method": Option(default=METHODS[0], help="What is matched.", choices=METHODS),
+            "strength": Option(
+                default=1.0, help="From 0, the photo's colors, to 1.", low=0, high=1
+            ),
+        },
+    ),
+    "reconstruct": Kind(
+        purpose="Paint, from noise, what a layer of the network knows of a picture.",
+        needs=("content",),
+        settings=_fields_of(reconstruct_command),
+        defaults=RECONSTRUCTION,
+        options={
+            "layer": Option(default="relu4_2", help="What is seen."),
+            "of": Option(
+                default="content", help="What is where, or how it is painted up to that layer.",
+                choices=("content", "style"),
+            ),
+        },
+    ),
+})  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked for. Plain values only: it is kept as JSON.
+
+    Attributes:
+        kind: a name in `KINDS`.
+        pictures: ids of uploads by role, see `ROLES`: one, or a list of them for those that may
+            be several; None in a list of masks: everywhere.
+        recipe: settings to begin with.
+        settings: changes to the recipe; once checked, all of them.
+        options: what the kind takes besides, see `Kind.options`; once checked, all of them.
+        changes: once checked: the settings that were given.
+    """
+
+    kind: str = "stylize"
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str = "default"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all its pictures."""
+        many = [each if isinstance(each, list) else [each] for each in self.pictures.values()]
+        return [each for group in many for each in group if each is not None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return dataclasses.asdict(self)
+
+    def with_pictures(self, pictures: Mapping[str, Any]) -> Request:
+        """Return the same request for other pictures."""
+        return dataclasses.replace(self, pictures=pictures)
+
+
+def check_request(request: Request, limits: Limits) -> Request:
+    """Return the request complete: all settings and options with their values.
+
+    Raises:
+        SettingsError: what is asked for does not exist, or has a value that it may not have.
+        TooLarge: the result would be larger than the studio allows.
+    """
+    if request.kind not in KINDS:
+        raise SettingsError(
+            f"kind: {request.kind!r} is not one of {', '.join(KINDS)}"
+            f"{nearest_match(request.kind, KINDS)}"
+        )
+    kind = KINDS[request.kind]
+    pictures = _checked_roles(request, kind)
+    options = _checked_options(request, kind)
+    changes = dict(request.settings)
+    for name in changes:
+        if name not in kind.settings:
+            hint = nearest_match(name, kind.settings)
+            raise SettingsError(f"{name}: no such setting of the kind {request.kind}{hint}")
+        if name in _NAMES_ONLY and changes[name] not in _NAMES_ONLY[name]:
+            raise SettingsError(
+                f"{name}: {changes[name]!r} is not one of {', '.join(_NAMES_ONLY[name])}; the "
+                "studio opens no files and downloads nothing"
+            )
+    if not kind.recipes and request.recipe != "default":
+        raise SettingsError(f"recipe: the kind {request.kind} has none but default")
+    if request.recipe not in RECIPES:
+        raise SettingsError(
+            f"recipe: {request.recipe!r} is not one of {', '.join(RECIPES)}"
+            f"{nearest_match(request.recipe, RECIPES)}"
+        )
+    settings = recipe_settings(request.recipe, **{**kind.defaults, **changes})
+    for name in ("style_weight", "style_scale"):
+        settings.per_style(name, len(pictures.get("styles", ())) or 1)
+    if "layer" in options:
+        check_layer(options["layer"], settings.network)
+    _check_size(request.kind, settings, options, limits)
+    return Request(
+        kind=request.kind, pictures=pictures, recipe=request.recipe, settings=settings.to_dict(),
+        options=options, changes=changes,
+    )  # fmt: skip
+
+
+def _checked_roles(request: Request, kind: Kind) -> dict[str, Any]:
+    pictures: dict[str, Any] = {}
+    for role, given in request.pictures.items():
+        if role not in (*kind.needs, *kind.takes):
+            allowed = ", ".join((*kind.needs, *kind.takes))
+            raise SettingsError(
+                f"pictures: the kind {request.kind} takes {allowed}, not {role!r}"
+            )
+        if role in _MANY:
+            many = list(given) if isinstance(given, list | tuple) else [given]
+            if any(each is not None for each in many):
+                pictures[role] = many
+        elif given is not None:
+            pictures[role] = given
+    for role in kind.needs:
+        if role not in pictures:
+            raise SettingsError(f"pictures: the kind {request.kind} needs {role}")
+    styles = pictures.get("styles", [])
+    most = 1 if request.kind == "recolor" else _MOST_STYLES
+    if len(styles) > most:
+        raise SettingsError(f"styles: {len(styles)} are more than {most}")
+    if None in styles:
+        raise SettingsError("styles: none of them may be left out")
+    for role in ("masks", "style_masks"):
+        if role in pictures and len(pictures[role]) != len(styles):
+            raise SettingsError(
+                f"{role}: {len(pictures[role])} for {len(styles)} styles; give one for each, in "
+                "their order, or null"
+            )
+    for each in Request(pictures=pictures).ids:
+        if not isinstance(each, str):
+            raise SettingsError(f"pictures: {each!r} is not the id of a picture")
+    return pictures
+
+
+def _checked_options(request: Request, kind: Kind) -> dict[str, Any]:
+    for name in request.options:
+        if name not in kind.options:
+            raise SettingsError(
+                f"{name}: no such option of the kind {request.kind}"
+                f"{nearest_match(name, kind.options)}"
+            )
+    return {
+        name: option.check(name, request.options.get(name, option.default))
+        for name, option in kind.options.items()
+    }
+
+
+def _check_size(
+    kind: str, settings: Settings, options: Mapping[str, Any], limits: Limits
+) -> None:
+    """Refuse results that are too large whatever the photo's shape is; the rest is known later."""
+    if kind == "recolor":
+        return
+    if kind == "texture":
+        pixels = options["width"] * options["height"]
+    else:
+        pixels = settings.long_side  # of a photo that is one px high
+    if pixels > limits.max_pixels:
+        raise TooLarge(f"{pixels} px are more than the {limits.max_pixels} that the studio allows")
+
+
+# ---- forms --------------------------------------------------------------------------------------
+
+
+def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[dict[str, Any]]:
+    """Describe the settings and options of a kind, as forms are made of.
+
+    Returns: a dictionary for each: name, of ("settings" or "options"), type ("choice", "boolean",
+        "integer", "number", "text", "numbers", "names", or "number per style"), default, help,
+        unit, low and high (None: no bound), choices, half, common.
+    """
+    known = KINDS[kind]
+    base = recipe_settings(recipe, **known.defaults).to_dict()
+    rows = [
+        _describe_option(name, option) for name, option in known.options.items()
+    ]
+    for each in dataclasses.fields(Settings):
+        if each.name in known.settings:
+            rows.append(_describe_field(each, base[each.name]))
+    return rows
+
+
+def _describe_field(option: dataclasses.Field[Any], default: Any) -> dict[str, Any]:
+    facts, kind = option.metadata, TYPES[option.name]
+    choices: Sequence[str] = _NAMES_ONLY.get(option.name, ())
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+    plain = {bool: "boolean", int: "integer", float: "number", str: "text"}
+    if choices:
+        name = "choice"
+    elif kind == PerStyle:
+        name = "number per style"
+    elif typing.get_origin(kind) is tuple:
+        name = "names" if typing.get_args(kind)[0] is str else "numbers"
+    else:
+        name = plain[kind]
+    return {
+        "name": option.name, "of": "settings", "type": name, "default": default,
+        "help": facts["help"], "unit": facts["unit"], "low": _finite(facts["low"]),
+        "high": _finite(facts["high"]), "choices": list(choices), "half": facts["half"],
+        "common": facts["common"],
+    }  # fmt: skip
+
+
+def _describe_option(name: str, option: Option) -> dict[str, Any]:
+    plain = {bool: "boolean", int: "integer", float: "number", str: "text"}
+    return {
+        "name": name, "of": "options",
+        "type": "choice" if option.choices else plain[type(option.default)],
+        "default": option.default, "help": option.help, "unit": "", "low": option.low,
+        "high": option.high, "choices": list(option.choices), "half": "", "common": True,
+    }  # fmt: skip
+
+
+def _finite(number: float) -> float | None:
+    return number if abs(number) < float("inf") else None

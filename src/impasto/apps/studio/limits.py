@@ -1,0 +1,73 @@
+"""What a studio allows, and what may go wrong besides what the library reports."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from impasto.errors import ImpastoError
+
+__all__ = ["Limits", "NoSuchThing", "QueueFull", "StudioError", "TooLarge", "data_folder"]
+
+
+class StudioError(ImpastoError):
+    """Something that was asked of the studio cannot be done; the message says why."""
+
+    status = 409
+
+
+class NoSuchThing(StudioError):
+    """No job, picture or file has this name, or it was cleaned up."""
+
+    status = 404
+
+
+class TooLarge(StudioError):
+    """What was uploaded or asked for is larger than the studio allows."""
+
+    status = 413
+
+
+class QueueFull(StudioError):
+    """As many jobs wait as may: the documented answer under load. Try again later."""
+
+    status = 429
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much the studio takes on.
+
+    Attributes:
+        queue: jobs that may wait, besides the one that is painted.
+        max_bytes: of an uploaded file.
+        max_pixels: of an uploaded picture, and of a result.
+        max_time: seconds that one job may paint; then it is stopped and what is there is kept.
+        grace: seconds after which a job stops whose page was closed.
+        keep: bytes of results and uploads that are kept; the oldest go first.
+        keep_days: days after which they go in any case.
+    """
+
+    queue: int = 20
+    max_bytes: int = 50_000_000
+    max_pixels: int = 40_000_000
+    max_time: float = 4 * 3600.0
+    grace: float = 120.0
+    keep: int = 5_000_000_000
+    keep_days: float = 30.0
+
+
+def data_folder() -> Path:
+    """Return where this platform keeps a program's data: the folder impasto in there."""
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        # The XDG specification: a path that is not absolute is to be ignored.
+        given = Path(os.environ.get("XDG_DATA_HOME") or "")
+        base = given if given.is_absolute() else home / ".local" / "share"
+    return base / "impasto"

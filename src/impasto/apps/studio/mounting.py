@@ -1,0 +1,42 @@
+"""Gradio, put to what this product wants of it: below our guard, and deaf to the world outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio import processing_utils
+
+from impasto.apps.studio.limits import StudioError
+from impasto.apps.studio.page import build_page
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from impasto.apps.studio.jobs import Jobs
+
+__all__ = ["mount_page"]
+
+
+def mount_page(app: FastAPI, jobs: Jobs) -> None:
+    """Put the page at the root of the app, behind the routes that it has already."""
+    _fetch_nothing()
+    gr.mount_gradio_app(
+        app, build_page(jobs), path="/", footer_links=[], run_history=False, ssr_mode=False,
+        pwa=False, mcp_server=False, enable_monitoring=False, max_file_size=jobs.limits.max_bytes,
+        blocked_paths=[str(jobs.store.folder)],
+    )  # fmt: skip
+
+
+def _fetch_nothing() -> None:
+    """Refuse what Gradio would do for a browser that names a URL in the place of a file."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise StudioError("the studio fetches nothing from elsewhere")
+
+    for name in (
+        "save_url_to_cache", "ssrf_protected_download", "async_ssrf_protected_download",
+        "async_ssrf_protected_get", "unsafe_download",
+    ):  # fmt: skip
+        if hasattr(processing_utils, name):
+            setattr(processing_utils, name, refuse)
