@@ -14,7 +14,7 @@ from rich.text import Text
 from impasto.optimize import Step
 from impasto.pyramid import Level
 
-__all__ = ["Reporter", "clock", "reporting"]
+__all__ = ["Reporter", "Work", "clock", "reporting"]
 
 Reporter = Callable[[Step], None]
 
@@ -43,7 +43,7 @@ def reporting(
 @contextmanager
 def _bar(levels: Sequence[Level], titles: Sequence[str], console: Console) -> Iterator[Reporter]:
     """Show two lines, which together fit 80 columns: how far, and the losses."""
-    work = _Work(levels)
+    work = Work(levels)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -76,7 +76,7 @@ def _bar(levels: Sequence[Level], titles: Sequence[str], console: Console) -> It
 
 
 def _line_reporter(levels: Sequence[Level], titles: Sequence[str], console: Console) -> Reporter:
-    work = _Work(levels)
+    work = Work(levels)
     last = [-1.0, 0]  # when the last line was printed, and of which level
 
     def report(step: Step) -> None:
@@ -94,7 +94,7 @@ def _line_reporter(levels: Sequence[Level], titles: Sequence[str], console: Cons
     return report
 
 
-class _Work:
+class Work:
     """How much of a run is done, counting a step by its pixels."""
 
     def __init__(self, levels: Sequence[Level]) -> None:

@@ -21,7 +21,7 @@ from impasto import __version__
 from impasto.apps.studio import kinds
 from impasto.apps.studio.guard import session_in
 from impasto.apps.studio.jobs import RESULTS, Estimate, Job, Jobs, Upload
-from impasto.apps.studio.limits import NoSuchThing, QueueFull
+from impasto.apps.studio.limits import Busy, NoSuchThing
 from impasto.apps.studio.reference import reference_page
 from impasto.errors import ImpastoError, SettingsError
 from impasto.recipes import RECIPES, recipe_settings
@@ -125,7 +125,7 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
     409: {"model": Failure, "description": "Not in the state that the job is in"},
     413: {"model": Failure, "description": "Too large"},
     422: {"model": Failure, "description": "Not of the form that is documented here"},
-    429: {"model": Failure, "description": "queue full: try again later"},
+    429: {"model": Failure, "description": "queue full, or busy: try again later"},
 }
 
 
@@ -380,7 +380,7 @@ def _download(path: Any, title: str, media: str) -> FileResponse:
 
 async def _explain(_: Request, error: Exception) -> JSONResponse:
     status = getattr(error, "status", 400)
-    headers = {"retry-after": "10"} if isinstance(error, QueueFull) else None
+    headers = {"retry-after": "10"} if isinstance(error, Busy) else None
     return JSONResponse({"error": _plain(str(error))}, status_code=status, headers=headers)
 
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from impasto.apps.studio import pictures, reproduce
-from impasto.apps.studio.kinds import Request, check_request
-from impasto.apps.studio.limits import Limits, NoSuchThing, QueueFull, StudioError
+from impasto.apps.studio.kinds import Request, check_request, check_size
+from impasto.apps.studio.limits import Busy, Limits, NoSuchThing, QueueFull, StudioError
 from impasto.apps.studio.store import ALIVE, ENDED, State, Store, StoredJob, StoredPicture
+from impasto.settings import Settings
 
 __all__ = ["RESULTS", "Estimate", "Job", "Jobs", "Upload"]
 
@@ -169,9 +170,7 @@ class Jobs:
 
         Raises: SettingsError, TooLarge, NoSuchThing (a picture), QueueFull.
         """
-        checked = check_request(request, self.limits)
-        for each in checked.ids:
-            self.picture(each)
+        checked = self._checked(request)
         job = self.store.add_job(
             owner, checked.kind, checked.to_dict(), watched=watched, most=self.limits.queue
         )
@@ -188,9 +187,9 @@ class Jobs:
     def estimate(self, request: Request) -> Estimate:
         """Tell what a job would take: its time on this machine, memory, sizes.
 
-        Raises: as `create`; MemoryLimitError: it does not fit; StudioError: no answer in time.
+        Raises: as `create`; MemoryLimitError: it does not fit; Busy: no answer in time.
         """
-        checked = check_request(request, self.limits)
+        checked = self._checked(request)
         sizes = [(row.width, row.height) for row in map(self.store.picture, checked.ids)]
         known = {**checked.to_dict(), "pictures": None, "changes": None, "recipe": None}
         key = json.dumps([known, sizes, [*checked.pictures]], sort_keys=True)
@@ -204,6 +203,17 @@ class Jobs:
             self._estimates[key] = estimate
         return self._estimates[key]
 
+    def _checked(self, request: Request) -> Request:
+        checked = check_request(request, self.limits)
+        for each in checked.ids:
+            self.picture(each)
+        if "content" in checked.pictures:
+            photo = self.store.picture(checked.pictures["content"])
+            settings = Settings.from_dict(checked.settings)
+            size = (photo.width, photo.height)
+            check_size(checked.kind, settings, checked.options, self.limits, size)
+        return checked
+
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         question, end = self.store.ask(request), time.monotonic() + _PATIENCE
         while time.monotonic() < end:
@@ -214,7 +224,7 @@ class Jobs:
                 return answer
             time.sleep(0.05)
         self.store.drop_question(question)
-        raise StudioError("no estimate in time: the worker is busy; try again in a while")
+        raise Busy("no estimate in time: the worker is busy; try again in a while")
 
     # ---- looking --------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from impasto.layers import check_layer
 from impasto.recipes import RECIPES, recipe_settings
 from impasto.settings import TYPES, PerStyle, Settings
 
-__all__ = ["KINDS", "ROLES", "Kind", "Option", "Request", "check_request", "describe_settings"]
+__all__ = ["KINDS", "ROLES", "Kind", "Option", "Request", "check_request", "check_size", "describe_settings"]
 
 # What a picture is to a job; the plural ones may be several.
 ROLES = ("content", "styles", "masks", "style_masks", "content_mask", "init")
@@ -210,7 +210,7 @@ def check_request(request: Request, limits: Limits) -> Request:
         settings.per_style(name, len(pictures.get("styles", ())) or 1)
     if "layer" in options:
         check_layer(options["layer"], settings.network)
-    _check_size(request.kind, settings, options, limits)
+    check_size(request.kind, settings, options, limits, None)
     return Request(
         kind=request.kind, pictures=pictures, recipe=request.recipe, settings=settings.to_dict(),
         options=options, changes=changes,
@@ -265,18 +265,27 @@ def _checked_options(request: Request, kind: Kind) -> dict[str, Any]:
     }
 
 
-def _check_size(
-    kind: str, settings: Settings, options: Mapping[str, Any], limits: Limits
+def check_size(
+    kind: str,
+    settings: Settings,
+    options: Mapping[str, Any],
+    limits: Limits,
+    photo: tuple[int, int] | None,
 ) -> None:
-    """Refuse results that are too large whatever the photo's shape is; the rest is known later."""
-    if kind == "recolor":
-        return
+    """Raise a TooLarge for a result of more pixels than allowed.
+
+    Args: photo: width and height of the content; None: not known yet.
+    """
+    pixels = 0
     if kind == "texture":
         pixels = options["width"] * options["height"]
-    else:
-        pixels = settings.long_side  # of a photo that is one px high
+    elif photo is not None and kind != "recolor":  # which keeps the photo's size
+        pixels = round(settings.long_side**2 * min(photo) / max(photo))
     if pixels > limits.max_pixels:
-        raise TooLarge(f"{pixels} px are more than the {limits.max_pixels} that the studio allows")
+        raise TooLarge(
+            f"a result of {pixels / 1e6:.1f} megapixels is more than the "
+            f"{limits.max_pixels / 1e6:g} that the studio allows"
+        )
 
 
 # ---- forms --------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from impasto.errors import ImpastoError
 
-__all__ = ["Limits", "NoSuchThing", "QueueFull", "StudioError", "TooLarge", "data_folder"]
+__all__ = ["Busy", "Limits", "NoSuchThing", "QueueFull", "StudioError", "TooLarge", "data_folder"]
 
 
 class StudioError(ImpastoError):
@@ -30,10 +30,14 @@ class TooLarge(StudioError):
     status = 413
 
 
-class QueueFull(StudioError):
-    """As many jobs wait as may: the documented answer under load. Try again later."""
+class Busy(StudioError):
+    """Not now: try again later."""
 
     status = 429
+
+
+class QueueFull(Busy):
+    """As many jobs wait as may: the documented answer under load."""
 
 
 @dataclass(frozen=True, kw_only=True)

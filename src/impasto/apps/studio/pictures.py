@@ -80,7 +80,10 @@ def _keep(store: Store, picture: Picture, owner: str) -> StoredPicture:
 
 def _depth(picture: Picture) -> tuple[int, bool]:
     """Return the bits a channel that hold a picture, and whether they do so without a loss."""
-    planes = [each for each in (picture.image, picture.alpha) if each is not None]
+    planes = [picture.image]
+    if picture.alpha is not None:
+        # What is hidden is made up whenever a picture is read, from what is visible.
+        planes = [picture.image * (picture.alpha > 0), picture.alpha]
     for bits, tolerance in ((8, 1e-3), (16, 0.05)):
         scaled = [plane * (2**bits - 1) for plane in planes]
         if all(bool(((each - each.round()).abs() < tolerance).all()) for each in scaled):

@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, owner TEXT NOT NULL, kind TEXT NOT NULL, request TEXT NOT NULL,
     state TEXT NOT NULL, created REAL NOT NULL, started REAL, ended REAL,
     progress TEXT NOT NULL DEFAULT '{}', error TEXT NOT NULL DEFAULT '',
-    attempts INTEGER NOT NULL DEFAULT 0, watched INTEGER NOT NULL DEFAULT 0
+    deaths INTEGER NOT NULL DEFAULT 0, watched INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, created);
 CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, created);
@@ -86,7 +86,7 @@ class StoredJob:
         created, started, ended: seconds since 1970; None: not yet.
         progress: what the worker last said: step, count, losses, preview …
         error: why it failed, or was stopped; "" otherwise.
-        attempts: how often a worker has begun it.
+        deaths: how many workers died while they painted it.
         watched: whether it stops when its page is closed.
     """
 
@@ -100,7 +100,7 @@ class StoredJob:
     ended: float | None
     progress: dict[str, Any]
     error: str
-    attempts: int
+    deaths: int
     watched: bool
 
 
@@ -201,8 +201,7 @@ class Store:
     def take(self) -> StoredJob | None:
         """Begin the oldest waiting job; None: nobody waits."""
         row = self._run(
-            "UPDATE jobs SET state = 'running', attempts = attempts + 1, "
-            "started = coalesce(started, ?) WHERE id = "
+            "UPDATE jobs SET state = 'running', started = coalesce(started, ?) WHERE id = "
             "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY created, rowid LIMIT 1) "
             "RETURNING *",
             time.time(),
@@ -219,7 +218,13 @@ class Store:
             f"UPDATE jobs SET state = ?, ended = ?, error = ? WHERE id = ? AND state IN ({marks})",
             state, ended, error, job, *among,
         )  # fmt: skip
+        if done.rowcount and state in ENDED:
+            self._run("DELETE FROM commands WHERE job = ?", job)
         return bool(done.rowcount)
+
+    def blame(self, job: str) -> None:
+        """Count that a worker died while it painted a job."""
+        self._run("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", job)
 
     def report(
         self, job: str, progress: Mapping[str, Any], steps: Iterable[Mapping[str, Any]] = ()
@@ -259,11 +264,21 @@ class Store:
             job, name, json.dumps(details),
         )  # fmt: skip
 
-    def commands(self, job: str) -> list[tuple[str, dict[str, Any]]]:
-        """Take the commands for a job, the oldest first."""
-        rows = self._run("DELETE FROM commands WHERE job = ? RETURNING *", job).fetchall()
-        rows.sort(key=lambda row: row["number"])
-        return [(row["name"], json.loads(row["details"])) for row in rows]
+    def take_command(self, job: str) -> tuple[str, dict[str, Any]] | None:
+        """Take the oldest command for a job; None: there is none."""
+        if not self.waiting_commands(job):  # reading disturbs nobody, deleting waits for others
+            return None
+        row = self._run(
+            "DELETE FROM commands WHERE number = "
+            "(SELECT min(number) FROM commands WHERE job = ?) RETURNING *",
+            job,
+        ).fetchone()
+        return None if row is None else (row["name"], json.loads(row["details"]))
+
+    def waiting_commands(self, job: str) -> list[str]:
+        """Return the names of the commands for a job that were not taken yet."""
+        rows = self._run("SELECT name FROM commands WHERE job = ? ORDER BY number", job)
+        return [row[0] for row in rows]
 
     # ---- pictures -------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from impasto.apps.studio.store import ENDED, StoredJob
 
 __all__ = ["Supervisor", "recover", "tidy"]
 
-_ATTEMPTS = 3  # at a job that takes the worker with it; a memory limit would strike again
+_DEATHS = 3  # of workers by one job; what struck them down would strike again
 _BEAT = 0.25  # seconds
 _HOUSEKEEPING = 5.0
 _UPLOADS = 24 * 3600.0  # seconds for which an upload waits to be used
@@ -73,7 +73,7 @@ class Supervisor:
             if code is not None:
                 died += 1
                 how = f"signal {-code}" if code < 0 else f"code {code}"
-                recover(self.jobs, f"the worker ended unexpectedly ({how})")
+                recover(self.jobs, f"the worker ended unexpectedly ({how})", blame=True)
                 self._ending.wait(min(0.25 * died, 5.0))
                 if not self._ending.is_set():
                     self._begin()
@@ -84,16 +84,19 @@ class Supervisor:
         self.jobs.store.close()
 
 
-def recover(jobs: Jobs, reason: str) -> None:
-    """Queue what nobody paints any more, to go on from its last preview; give up what failed often."""
+def recover(jobs: Jobs, reason: str, *, blame: bool = False) -> None:
+    """Queue what nobody paints any more, to go on from its last preview.
+
+    Args: blame: whether it may be the job's own fault; after three times, it is given up.
+    """
     store = jobs.store
     for row in store.jobs(states=("running",)):
-        if row.attempts >= _ATTEMPTS + row.progress.get("checkpoints_used", 0):
-            store.move(
-                row.id, "failed", error=f"{reason} while it painted this, {row.attempts} times over"
-            )
-        else:
-            store.move(row.id, "queued", among=("running",))
+        if blame:
+            store.blame(row.id)
+            if row.deaths + 1 >= _DEATHS:
+                store.move(row.id, "failed", error=f"{reason}, {_DEATHS} times while it painted this")
+                continue
+        store.move(row.id, "queued", among=("running",))
 
 
 def tidy(jobs: Jobs) -> None:

@@ -1,0 +1,184 @@
+"""What the studio's tests share: small pictures, a worker in this process, a real server."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import impasto
+from impasto.apps.studio.jobs import Jobs
+from impasto.apps.studio.kinds import Request
+from impasto.apps.studio.limits import Limits
+from impasto.apps.studio.store import Store
+
+SMALL = {"long_side": 32, "steps": 4, "coarsest": 0}
+# Processes may be starved on a busy machine: nothing is concluded from times, but for this long.
+PATIENCE = 600.0
+
+
+def picture_bytes(seed: int = 0, size: tuple[int, int] = (40, 32), **options: Any) -> bytes:
+    """A PNG file of colored noise, (W, H)."""
+    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, options.pop("format", "png"), **options)
+    return buffer.getvalue()
+
+
+def make_jobs(folder: Path, **limits: Any) -> Jobs:
+    return Jobs(Store(folder), Limits(**limits))
+
+
+def small_request(jobs: Jobs, owner: str = "me", **settings: Any) -> Request:
+    """A request for a tiny picture, its pictures uploaded."""
+    photo = jobs.upload(picture_bytes(1), "photo.png", owner).id
+    painting = jobs.upload(picture_bytes(2, (36, 34)), "painting.png", owner).id
+    return Request(
+        pictures={"content": photo, "styles": [painting]}, settings={**SMALL, **settings}
+    )
+
+
+@contextmanager
+def working(jobs: Jobs, **limits: Any) -> Iterator[threading.Event]:
+    """A worker in a thread of this process."""
+    from impasto.apps.studio.worker import work
+
+    going = threading.Event()
+    settings = {"max_pixels": jobs.limits.max_pixels, "max_time": jobs.limits.max_time, **limits}
+
+    def run() -> None:
+        store = Store(jobs.store.folder)
+        try:
+            work(store, going, **settings)
+        finally:
+            store.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield going
+    finally:
+        going.set()
+        thread.join()
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    """Return what a condition gives once it gives something."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"in vain: {what}")
+
+
+def wait_for_state(jobs: Jobs, job: str, *states: str) -> Any:
+    def reached() -> Any:
+        found = jobs.job(job)
+        return found if found.state in states else None
+
+    return wait_until(reached, f"{' or '.join(states)}; it is {jobs.job(job)}")
+
+
+def wait_for_step(jobs: Jobs, job: str, step: int = 1) -> Any:
+    def reached() -> Any:
+        found = jobs.job(job)
+        return found if found.step >= step else None
+
+    return wait_until(reached, f"step {step}")
+
+
+class Server:
+    """`impasto studio` as a process of its own."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        source = Path(impasto.__file__).parent.parent
+        environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "impasto", "studio", "--port", "0", "--data", str(folder),
+             *options],
+            stderr=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+        self.said: list[str] = []
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line.rstrip())
+            if "http://" in line:
+                self.address = line.split()[-1].rstrip("/")
+                return
+        raise AssertionError(f"it did not start: {self.said}")
+
+    def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Send JSON (or bytes) and return status and answer, JSON where it is."""
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        sent = {"content-type": "application/json", **(headers or {})}
+        request = urllib.request.Request(self.address + path, data, sent, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return answer.status, _parsed(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _parsed(error)
+
+    def get(self, path: str) -> Any:
+        status, answer = self.call("GET", path)
+        assert status == 200, (status, answer)
+        return answer
+
+    def create(self, **settings: Any) -> str:
+        body = {
+            "content": "example:neuschwanstein.jpg",
+            "styles": ["example:church_at_auvers_van_gogh.jpg"],
+            "settings": {"long_side": 64, "steps": 4, "coarsest": 0, **settings},
+        }
+        status, job = self.call("POST", "/api/jobs", body)
+        assert status == 201, job
+        return str(job["id"])
+
+    def wait(self, job: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        def reached() -> Any:
+            found = self.get(f"/api/jobs/{job}")
+            return found if condition(found) else None
+
+        return wait_until(reached, f"job {job}")
+
+    def worker_id(self) -> int:
+        """The process id of its worker."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = [int(each) for task in children.parent.parent.iterdir()
+                 for each in (task / "children").read_text().split()]  # fmt: skip
+        return found[0]
+
+    def end(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(PATIENCE)
+        assert self.process.stderr is not None
+        self.said += self.process.stderr.read().splitlines()
+        self.process.stderr.close()
+        return code
+
+
+def _parsed(answer: Any) -> Any:
+    body = answer.read()
+    return json.loads(body) if "json" in answer.headers.get("content-type", "") else body
+
+
+def ended(job: dict[str, Any]) -> bool:
+    return job["state"] not in ("queued", "running", "paused")
