@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,14 @@ def wait_for_step(jobs: Jobs, job: str, step: int = 1) -> Any:
     return wait_until(reached, f"step {step}")
 
 
+def installed(name: str, version: str) -> bool:
+    """Whether a package is there in a version that begins so; it is not imported for that."""
+    try:
+        return metadata.version(name).startswith(version)
+    except metadata.PackageNotFoundError:
+        return False
+
+
 class Server:
     """`impasto studio` as a process of its own."""
 
@@ -164,7 +173,7 @@ class Server:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         found = [int(each) for task in children.parent.parent.iterdir()
                  for each in (task / "children").read_text().split()]  # fmt: skip
-        return found[0]
+        return found[0] if found else 0
 
     def end(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)

@@ -1,4 +1,4 @@
-"""Jobs as they are painted: every kind, commands, interruptions, estimates; the worker in a thread."""
+"""Jobs as they are painted: every kind, commands, interruptions, estimates."""
 
 from __future__ import annotations
 
@@ -97,8 +97,7 @@ def test_the_command_and_the_python_lines_make_the_same_picture(
     assert outcome.code == 0, outcome.err
     made = Path(words[words.index("-o") + 1])
     assert bool((load_image(made) == result).all())
-    noted = {key: value for key, value in read_metadata(jobs.result(job)).items()}
-    assert noted == read_metadata(made)
+    assert read_metadata(jobs.result(job)) == read_metadata(made)
     made.unlink()
     exec(compile(jobs.python_lines(job), "lines", "exec"), {})
     assert bool((load_image(made) == result).all())

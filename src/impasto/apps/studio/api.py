@@ -6,13 +6,12 @@ import base64
 import binascii
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
 import anyio
-from fastapi import Depends, FastAPI, File, Form, Header, Query, Request, UploadFile
+from fastapi import Depends, FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
@@ -31,9 +30,9 @@ __all__ = ["build_api"]
 T = TypeVar("T")
 
 _ABOUT = """\
-Paint pictures in the style of others. A picture is uploaded, a job is made of pictures and settings,
-and asked about until it has ended; then its result is there. What is wrong with a request is said
-in the field `error` of a 4xx answer, in one sentence."""
+Paint pictures in the style of others. A picture is uploaded, a job is made of pictures and
+settings, and asked about until it has ended; then its result is there. What is wrong with a request
+is said in the field `error` of a 4xx answer, in one sentence."""
 
 Picture = Annotated[
     str,
@@ -47,7 +46,7 @@ PerStyleNumber = float | list[float]
 
 def _settings_schema(kind: str) -> dict[str, Any]:
     """Write a kind's settings as a JSON schema, from what forms are made of."""
-    plain = {
+    plain: dict[str, dict[str, Any]] = {
         "boolean": {"type": "boolean"}, "integer": {"type": "integer"},
         "number": {"type": "number"}, "text": {"type": "string"}, "choice": {"type": "string"},
         "numbers": {"type": "array", "items": {"type": "number"}},
@@ -191,9 +190,7 @@ def _add_jobs(app: FastAPI, jobs: Jobs) -> None:
     @app.post("/api/jobs", status_code=201, tags=["jobs"])
     async def create_job(body: NewJob, owner: Owner) -> Job:
         """Queue a job made of uploads, pictures in the request itself, or bundled ones."""
-        return await _apart(
-            decoders, lambda: jobs.create(_request(body, jobs, owner), owner)
-        )
+        return await _apart(decoders, lambda: jobs.create(_request(body, jobs, owner), owner))
 
     @app.post("/api/jobs/form", status_code=201, tags=["jobs"])
     async def create_job_from_files(
@@ -319,9 +316,7 @@ def _add_facts(app: FastAPI, jobs: Jobs) -> None:
         }
 
     @app.get("/api/settings", tags=["studio"])
-    def describe_settings(
-        kind: str = "stylize", recipe: str = "default"
-    ) -> list[dict[str, Any]]:
+    def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[dict[str, Any]]:
         """Describe all settings and options of a kind of job: type, range, default, help."""
         return kinds.describe_settings(kind, recipe)
 
@@ -369,7 +364,7 @@ def _parse_settings(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"settings are not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise SettingsError("settings are to be a JSON object, like {\"long_side\": 512}")
+        raise SettingsError('settings are to be a JSON object, like {"long_side": 512}')
     return values
 
 

@@ -33,7 +33,9 @@ def studio_command(
             help="Where uploads, jobs and results are kept. [default: the user's data folder]",
         ),
     ] = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser.")
+    ] = False,
     auth: Annotated[
         str | None,
         typer.Option(metavar="USER:PASSWORD", help="What visitors have to know."),

@@ -1,4 +1,4 @@
-"""What is put down of a job while it is painted: previews, checkpoints, frames, numbers, results."""
+"""What is put down of a job that is painted: previews, checkpoints, frames, numbers, results."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class Easel:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Put a file in the place of another at once; unlike a result, it may be lost with the power."""
+    """Put a file in the place of another at once; unlike a result, a power cut may lose it."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_bytes(data)
     temporary.replace(path)

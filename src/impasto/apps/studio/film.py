@@ -23,7 +23,9 @@ def film_of(folder: Path, suffix: str) -> Path:
     check_film(suffix, "the time-lapse")
     path = folder / f"timelapse{suffix}"
     if not path.is_file():
-        frames = [np.asarray(PIL.Image.open(each)) for each in sorted((folder / "frames").glob("*.jpg"))]
+        frames = [
+            np.asarray(PIL.Image.open(each)) for each in sorted((folder / "frames").glob("*.jpg"))
+        ]
         if not frames:
             raise NoSuchThing("there is no time-lapse: no picture was kept on the way")
         write_file(path, film(frames, suffix))

@@ -24,7 +24,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 SESSION = "impasto_session"  # the cookie that tells one browser from another
-_TOKEN = "impasto_token"  # noqa: S105  (the cookie's name)
+_TOKEN = "impasto_token"  # a cookie, too
 _SAFE = ("GET", "HEAD", "OPTIONS")
 # Bytes of a request beside the file in it: a form's other fields, a mask, JSON around base64.
 _BESIDE = 4_000_000
@@ -89,7 +89,9 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             await _answer(scope, send, *refusal)
@@ -122,7 +124,7 @@ class Guard:
         if any(part in scope["path"] for part in _FETCHING):
             return 403, "the studio fetches nothing from elsewhere", ""
         if not self._may_enter(scope, headers):
-            challenge = "Basic realm=\"impasto\", charset=\"UTF-8\"" if self.keys.login else "Bearer"
+            challenge = 'Basic realm="impasto", charset="UTF-8"' if self.keys.login else "Bearer"
             return 401, "this studio wants its --auth user and password, or its --token", challenge
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.most:
@@ -163,7 +165,7 @@ class Guard:
 
 
 def session_in(headers: Any) -> str:
-    """Return the session of a request by its headers: the guard has seen to it that there is one."""
+    """Return the session of a request by its headers; the guard has made sure that it has one."""
     return _cookies({"cookie": headers.get("cookie", "")}).get(SESSION, "")
 
 

@@ -1,9 +1,9 @@
 """What a browser or a program may do in the studio: the one door to store and worker.
 
 Everything the page and the HTTP API offer is a method of `Jobs`; neither touches the store itself.
-Methods are quick (but `upload` and `estimate`, which may take seconds), safe to call from any thread,
-and raise an ImpastoError whose message can be shown as it is. Whoever knows a job's id may see it
-and command it; ids cannot be guessed, and only a session's own are listed to it.
+Methods are quick (but `upload` and `estimate`, which may take seconds), safe to call from any
+thread, and raise an ImpastoError whose message can be shown as it is. Whoever knows a job's id may
+see and command it; ids cannot be guessed, and only a session's own are listed to it.
 """
 
 from __future__ import annotations
@@ -282,7 +282,7 @@ class Jobs:
             return film_of(self.store.job_folder(job), suffix)
 
     def title(self, job: str) -> str:
-        """Return a name for a job's files, without a suffix: of the photo and the first painting."""
+        """Return a name for a job's files, without a suffix, of its photo and first painting."""
         row = self.store.job(job)
         names = self._names(row)
         parts = [names.get("content"), *names.get("styles", [])[:1]]

@@ -1,7 +1,7 @@
 """What can be asked for: the kinds of jobs, and a request checked before it is queued.
 
-Free of torch, so that the server is. What a kind's settings are follows from `Settings` and from the
-command of the same name; what they mean and allow is written there, once.
+Free of torch, so that the server is. What a kind's settings are follows from `Settings` and from
+the command of the same name; what they mean and allow is written there, once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ from impasto.layers import check_layer
 from impasto.recipes import RECIPES, recipe_settings
 from impasto.settings import TYPES, PerStyle, Settings
 
-__all__ = ["KINDS", "ROLES", "Kind", "Option", "Request", "check_request", "check_size", "describe_settings"]
+__all__ = [
+    "KINDS",
+    "ROLES",
+    "Kind",
+    "Option",
+    "Request",
+    "check_request",
+    "check_size",
+    "describe_settings",
+]
 
 # What a picture is to a job; the plural ones may be several.
 ROLES = ("content", "styles", "masks", "style_masks", "content_mask", "init")
@@ -180,12 +189,7 @@ def check_request(request: Request, limits: Limits) -> Request:
         SettingsError: what is asked for does not exist, or has a value that it may not have.
         TooLarge: the result would be larger than the studio allows.
     """
-    if request.kind not in KINDS:
-        raise SettingsError(
-            f"kind: {request.kind!r} is not one of {', '.join(KINDS)}"
-            f"{nearest_match(request.kind, KINDS)}"
-        )
-    kind = KINDS[request.kind]
+    kind = _kind(request.kind)
     pictures = _checked_roles(request, kind)
     options = _checked_options(request, kind)
     changes = dict(request.settings)
@@ -200,11 +204,7 @@ def check_request(request: Request, limits: Limits) -> Request:
             )
     if not kind.recipes and request.recipe != "default":
         raise SettingsError(f"recipe: the kind {request.kind} has none but default")
-    if request.recipe not in RECIPES:
-        raise SettingsError(
-            f"recipe: {request.recipe!r} is not one of {', '.join(RECIPES)}"
-            f"{nearest_match(request.recipe, RECIPES)}"
-        )
+    _check_recipe(request.recipe)
     settings = recipe_settings(request.recipe, **{**kind.defaults, **changes})
     for name in ("style_weight", "style_scale"):
         settings.per_style(name, len(pictures.get("styles", ())) or 1)
@@ -217,14 +217,28 @@ def check_request(request: Request, limits: Limits) -> Request:
     )  # fmt: skip
 
 
+def _kind(name: str) -> Kind:
+    if name not in KINDS:
+        raise SettingsError(
+            f"kind: {name!r} is not one of {', '.join(KINDS)}{nearest_match(name, KINDS)}"
+        )
+    return KINDS[name]
+
+
+def _check_recipe(name: str) -> None:
+    """Raise a SettingsError for what is no recipe's name; a file's is for the command line."""
+    if name not in RECIPES:
+        raise SettingsError(
+            f"recipe: {name!r} is not one of {', '.join(RECIPES)}{nearest_match(name, RECIPES)}"
+        )
+
+
 def _checked_roles(request: Request, kind: Kind) -> dict[str, Any]:
     pictures: dict[str, Any] = {}
     for role, given in request.pictures.items():
         if role not in (*kind.needs, *kind.takes):
             allowed = ", ".join((*kind.needs, *kind.takes))
-            raise SettingsError(
-                f"pictures: the kind {request.kind} takes {allowed}, not {role!r}"
-            )
+            raise SettingsError(f"pictures: the kind {request.kind} takes {allowed}, not {role!r}")
         if role in _MANY:
             many = list(given) if isinstance(given, list | tuple) else [given]
             if any(each is not None for each in many):
@@ -298,11 +312,10 @@ def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[di
         "integer", "number", "text", "numbers", "names", or "number per style"), default, help,
         unit, low and high (None: no bound), choices, half, common.
     """
-    known = KINDS[kind]
+    known = _kind(kind)
+    _check_recipe(recipe)
     base = recipe_settings(recipe, **known.defaults).to_dict()
-    rows = [
-        _describe_option(name, option) for name, option in known.options.items()
-    ]
+    rows = [_describe_option(name, option) for name, option in known.options.items()]
     for each in dataclasses.fields(Settings):
         if each.name in known.settings:
             rows.append(_describe_field(each, base[each.name]))

@@ -18,19 +18,19 @@ class StudioError(ImpastoError):
     status = 409
 
 
-class NoSuchThing(StudioError):
+class NoSuchThing(StudioError):  # noqa: N818  (the name says what happened)
     """No job, picture or file has this name, or it was cleaned up."""
 
     status = 404
 
 
-class TooLarge(StudioError):
+class TooLarge(StudioError):  # noqa: N818
     """What was uploaded or asked for is larger than the studio allows."""
 
     status = 413
 
 
-class Busy(StudioError):
+class Busy(StudioError):  # noqa: N818
     """Not now: try again later."""
 
     status = 429

@@ -21,6 +21,7 @@ def session_of(request: gr.Request) -> str:
 
 def build_page(jobs: Jobs) -> gr.Blocks:
     """Lay out the page."""
+    page: gr.Blocks
     with gr.Blocks(title="impasto", analytics_enabled=False) as page:
         gr.Markdown("# impasto")
         queue = jobs.queue()

@@ -117,5 +117,7 @@ def example_names() -> list[str]:
 def add_example(store: Store, name: str, owner: str, limits: Limits) -> StoredPicture:
     """Keep a bundled picture as if it had been uploaded. Raises: NoSuchThing."""
     if name not in example_names():
-        raise NoSuchThing(f"{name!r} is not one of the bundled pictures: {', '.join(example_names())}")
+        raise NoSuchThing(
+            f"{name!r} is not one of the bundled pictures: {', '.join(example_names())}"
+        )
     return add_upload(store, (_EXAMPLES / name).read_bytes(), name, owner, limits)

@@ -1,4 +1,4 @@
-"""The page /docs: the API's OpenAPI description as plain HTML, since nothing is loaded from elsewhere."""
+"""The page /docs: the API's OpenAPI description as plain HTML, which loads nothing."""
 
 from __future__ import annotations
 

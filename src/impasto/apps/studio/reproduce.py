@@ -58,7 +58,11 @@ def python_lines(request: Mapping[str, Any], names: Mapping[str, Any]) -> str:
         return f'import impasto\n\nimage = {call}\nimpasto.save_image(image, "{_output(kind)}")\n'
     changed = {**KINDS[kind].defaults, **_changes(request)}
     given = "".join(f", {name}={_tuple(value)!r}" for name, value in changed.items())
-    lines = ["import impasto", "", f"settings = impasto.recipe_settings({request['recipe']!r}{given})"]
+    lines = [
+        "import impasto",
+        "",
+        f"settings = impasto.recipe_settings({request['recipe']!r}{given})",
+    ]
     extra = ["settings"]
     if kind == "stylize":
         guides = [

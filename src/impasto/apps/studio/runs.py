@@ -1,8 +1,8 @@
 """A job as a run that can be begun, left and gone on with: the core's own generators of steps.
 
-Whatever the kind, a run goes coarse to fine through levels. To go on from a picture (after a crash, a
-change of weights, or a pause in which another job was painted) is to paint the levels that are left,
-the first of them with the steps that are left, from that picture.
+Whatever the kind, a run goes coarse to fine through levels. To go on from a picture (after a crash,
+a change of weights, or a pause in which another job was painted) is to paint the levels that are
+left, the first of them with the steps that are left, from that picture.
 """
 
 from __future__ import annotations
@@ -158,9 +158,7 @@ def _stylizing(inputs: Inputs, settings: Settings) -> Run:
 
     def steps(start: Start | None) -> Iterator[Step]:
         done, rest = left_of(levels, start)
-        works = [
-            replace(work, level=level) for work, level in zip(plan[done:], rest, strict=True)
-        ]
+        works = [replace(work, level=level) for work, level in zip(plan[done:], rest, strict=True)]
         begun = inputs if start is None else replace(inputs, init=Picture(start.image))
         return _renumbered(stylizer.paint(begun, works), levels, start)
 

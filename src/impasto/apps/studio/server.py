@@ -116,7 +116,9 @@ def _listening(host: str, port: int) -> socket.socket:
                 f"port {port} of {host} is taken; choose another with --port, or 0 for any free one"
             ) from error
         reason = error.strerror or error
-        raise SettingsError(f"--host {host} --port {port}: cannot listen there: {reason}") from error
+        raise SettingsError(
+            f"--host {host} --port {port}: cannot listen there: {reason}"
+        ) from error
     except (UnicodeError, OverflowError) as error:
         raise SettingsError(f"--host {host} --port {port}: no such address") from error
 

@@ -127,7 +127,9 @@ class Store:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise StudioError(f"{folder}: the studio cannot keep its data there: {error}") from error
+            raise StudioError(
+                f"{folder}: the studio cannot keep its data there: {error}"
+            ) from error
 
     def _connection(self) -> sqlite3.Connection:
         """Return this thread's own connection, as SQLite wants it."""

@@ -94,7 +94,9 @@ def recover(jobs: Jobs, reason: str, *, blame: bool = False) -> None:
         if blame:
             store.blame(row.id)
             if row.deaths + 1 >= _DEATHS:
-                store.move(row.id, "failed", error=f"{reason}, {_DEATHS} times while it painted this")
+                store.move(
+                    row.id, "failed", error=f"{reason}, {_DEATHS} times while it painted this"
+                )
                 continue
         store.move(row.id, "queued", among=("running",))
 

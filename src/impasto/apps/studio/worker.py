@@ -1,8 +1,8 @@
 """The worker: a process of its own that paints one job after the other.
 
-`python -m impasto.apps.studio.worker FOLDER MAX_PIXELS MAX_TIME`, with its standard input open for as
-long as the server lives. It takes jobs and commands from the store, and puts down there what it does;
-whatever happens to it, the server answers on.
+`python -m impasto.apps.studio.worker FOLDER MAX_PIXELS MAX_TIME`, with its standard input open for
+as long as the server lives. It takes jobs and commands from the store, and puts down there what it
+does; whatever happens to it, the server answers on.
 """
 
 from __future__ import annotations
@@ -119,9 +119,7 @@ def paint_job(
         store.move(row.id, "failed", error=words)
 
 
-def _paint(
-    store: Store, row: StoredJob, easel: Easel, run: Run, manners: _Manners
-) -> None:
+def _paint(store: Store, row: StoredJob, easel: Easel, run: Run, manners: _Manners) -> None:
     if easel.last is not None:
         easel.note("an interruption")
         run_from = easel.last
@@ -171,9 +169,7 @@ def _changed(easel: Easel, run: Run, details: Mapping[str, Any]) -> Run:
 class _Manners:
     """How a run is interrupted: by commands, the time limit, a pause, or the server's end."""
 
-    def __init__(
-        self, store: Store, job: str, going: threading.Event, max_time: float
-    ) -> None:
+    def __init__(self, store: Store, job: str, going: threading.Event, max_time: float) -> None:
         self.store = store
         self.job = job
         self.going = going

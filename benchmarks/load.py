@@ -1,0 +1,151 @@
+"""Load on a studio: 50 clients that poll for 60 s and 20 queued jobs, on this machine only.
+
+Starts a studio of its own, and says how long answers took. It fails where an accepted job does not
+end done or failed exactly once, or where there is an error but "queue full".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from typing import Any
+
+JOBS, CLIENTS, SECONDS, EVERY = 20, 50, 60.0, 0.5
+
+
+def main() -> None:
+    """Run it and print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--clients", type=int, default=CLIENTS)
+    parser.add_argument("--jobs", type=int, default=JOBS)
+    parser.add_argument("--steps", type=int, default=12)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.monotonic()
+        # A queue shorter than the jobs, so that "queue full" is met, too.
+        process, address = start(folder, queue=max(1, arguments.jobs - 5))
+        usable = time.monotonic() - begin
+        try:
+            figures = load(address, arguments)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+    print(json.dumps({"seconds until usable": round(usable, 1), **figures}, indent=2))
+    if figures["errors"] or figures["ended otherwise"]:
+        sys.exit("not as it should be")
+
+
+def start(folder: str, queue: int) -> tuple[subprocess.Popen[str], str]:
+    """Start a studio; return its process and address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", "studio", "--port", "0", "--data", folder,
+         "--queue", str(queue)],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    return process, line.split()[-1].rstrip("/")
+
+
+def call(address: str, path: str, body: Any = None) -> tuple[int, Any, float]:
+    """Ask; return status, answer and how long it took."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"})
+    begin = time.monotonic()
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.loads(answer.read()), time.monotonic() - begin
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read()), time.monotonic() - begin
+
+
+def load(address: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Queue the jobs, poll them from all clients, and wait until the last has ended."""
+    made: list[str] = []
+    seen: dict[str, list[str]] = {}
+    times: list[float] = []
+    statuses: Counter[int] = Counter()
+    lock, end = threading.Lock(), time.monotonic() + arguments.seconds
+
+    def poll(number: int) -> None:
+        time.sleep(EVERY * number / arguments.clients)
+        while time.monotonic() < end:
+            if not made:
+                time.sleep(0.05)
+                continue
+            job = made[number % len(made)]
+            status, found, took = call(address, f"/api/jobs/{job}")
+            with lock:
+                statuses[status] += 1
+                times.append(took)
+                note(job, found.get("state", "?"))
+            time.sleep(EVERY)
+
+    def note(job: str, state: str) -> None:
+        states = seen.setdefault(job, [])
+        if not states or states[-1] != state:
+            states.append(state)
+
+    clients = [threading.Thread(target=poll, args=(each,)) for each in range(arguments.clients)]
+    for each in clients:
+        each.start()
+    body = {
+        "content": "example:neuschwanstein.jpg",
+        "styles": ["example:church_at_auvers_van_gogh.jpg"],
+        "settings": {"long_side": 256, "steps": arguments.steps, "coarsest": 0},
+    }
+    full, creating = 0, []
+    while len(made) < arguments.jobs:
+        status, answer, took = call(address, "/api/jobs", body)
+        if status == 201:
+            made.append(answer["id"])
+            creating.append(took)
+        elif status == 429:
+            full += 1
+            time.sleep(1)
+        else:
+            statuses[status] += 1
+            break
+    for each in clients:
+        each.join()
+    waiting = set(made)
+    while waiting:
+        for job in list(waiting):
+            status, found, _ = call(address, f"/api/jobs/{job}")
+            note(job, found["state"])
+            if status != 200 or found["ended"]:
+                waiting.discard(job)
+        time.sleep(0.5)
+    ends = [
+        [state for state in states if state not in ("queued", "running")]
+        for states in seen.values()
+    ]
+    times.sort()
+    return {
+        "jobs": len(made),
+        "done": sum(each == ["done"] for each in ends),
+        "ended otherwise": [each for each in ends if each not in (["done"], ["failed"])],
+        "status requests": len(times),
+        "errors": {code: count for code, count in statuses.items() if code != 200},
+        "queue full": full,
+        "median ms": round(times[len(times) // 2] * 1000, 1),
+        "p95 ms": round(times[int(len(times) * 0.95)] * 1000, 1),
+        "longest ms": round(times[-1] * 1000, 1),
+        "creating a job, median ms": round(sorted(creating)[len(creating) // 2] * 1000, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
