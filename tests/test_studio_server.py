@@ -60,6 +60,11 @@ def server(tmp_path):
         server.end()
 
 
+def went_on(job: dict) -> bool:
+    """Whether a job was taken up again, and is further than it was."""
+    return job["continued"] and job["step"] > job["continued"][-1]["step"]
+
+
 def is_gone(process: int) -> bool:
     try:
         return "State:\tZ" in Path(f"/proc/{process}/status").read_text()
@@ -141,7 +146,7 @@ def test_a_killed_workers_job_goes_on_and_the_next_is_painted(server):
     before = server.wait(job, lambda found: found["step"] >= 3)
     worker = server.worker_id()
     os.kill(worker, signal.SIGKILL)
-    after = server.wait(job, lambda found: found["continued"] and found["step"] > before["step"])
+    after = server.wait(job, went_on)
     assert after["state"] == "running"
     assert after["continued"][0]["step"] >= before["step"]
     assert server.worker_id() != worker
@@ -184,8 +189,8 @@ def test_a_killed_server_is_begun_again(tmp_path):
         assert again.get(f"/api/jobs/{finished}")["has_result"]
         assert again.call("GET", f"/api/jobs/{finished}/result")[0] == 200
         assert again.call("GET", "/api/jobs", headers={"cookie": cookie})[0] == 200
-        after = again.wait(running, lambda found: found["step"] > before["step"])
-        assert after["continued"][0]["after"] == "an interruption"
+        after = again.wait(running, went_on)
+        assert after["continued"][0]["step"] >= before["step"]
         again.call("POST", f"/api/jobs/{running}/stop")
         assert again.wait(running, ended)["state"] == "stopped"
         assert again.wait(waiting, ended)["state"] == "done"
