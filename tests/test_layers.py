@@ -56,7 +56,9 @@ RESERVED = {
     **dict.fromkeys(("pyvips", "pillow_heif"), PICTURES),
     "cv2": ("video",),
     **dict.fromkeys(("soundfile", "soxr"), ("sounds",)),
-    **dict.fromkeys(("urllib", "http", "socket", "requests"), ("weights",)),
+    # weights asks, and the studio in apps answers.
+    **dict.fromkeys(("urllib", "http", "socket", "requests"), ("weights", "apps")),
+    "uvicorn": ("apps",),
     **dict.fromkeys(("impasto._codecs", "impasto._deep_color"), PICTURES),
 }
 # Read by `--help`, so that it answers at once.

@@ -14,18 +14,14 @@ def film_of(folder: Path, suffix: str) -> Path:
 
     Raises: NoSuchThing: no picture was kept; ImageError, SettingsError: as `films.check_film`.
     """
-    import numpy as np
-    import PIL.Image
-
-    from impasto.films import check_film, film
-    from impasto.images import write_file
+    from impasto.films import as_frame, check_film, film
+    from impasto.images import load_image, write_file
 
     check_film(suffix, "the time-lapse")
     path = folder / f"timelapse{suffix}"
     if not path.is_file():
-        frames = [
-            np.asarray(PIL.Image.open(each)) for each in sorted((folder / "frames").glob("*.jpg"))
-        ]
+        kept = sorted((folder / "frames").glob("*.jpg"))
+        frames = [as_frame(load_image(each)) for each in kept]
         if not frames:
             raise NoSuchThing("there is no time-lapse: no picture was kept on the way")
         write_file(path, film(frames, suffix))
