@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import impasto
 from impasto.images import read_metadata
 from studio import Server, ended, installed, picture_bytes, wait_until
 
@@ -110,9 +111,7 @@ def test_page_and_api_are_used_and_no_request_leaves(tmp_path, monkeypatch):
 
 def sources(site: Path) -> Path:
     """A folder with sitecustomize and the package, as the parent of a file in the package."""
-    import impasto.apps
-
-    package = Path(impasto.apps.__file__).parent.parent
+    package = Path(impasto.__file__).parent
     (site / "impasto").symlink_to(package)
     return site / "impasto" / "__init__.py"
 
@@ -229,3 +228,51 @@ def test_another_host_wants_a_key(command, tmp_path):
     outcome = command("studio", "--host", "not a host", "--token", "x" * 16)
     assert outcome.code == 1
     assert "Error: --host not a host" in outcome.err
+
+
+@pytest.mark.slow
+def test_the_page_opens_no_file_and_no_address_for_anybody(tmp_path):
+    """A page of ours with a file in it, in a process of its own: Gradio looks at its environment."""
+    (tmp_path / "secret").write_text("a secret")
+    code = SECRETS.format(folder=str(tmp_path))
+    source = str(Path(impasto.__file__).parent.parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, str(ROOT / "tests")])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "a secret" not in done.stdout
+    assert done.stdout.splitlines()[-1] == "uploads are read: yes"
+
+
+SECRETS = """
+from pathlib import Path
+import gradio as gr
+from fastapi.testclient import TestClient
+from impasto.apps.studio import server
+from impasto.apps.studio.guard import Keys
+from studio import make_jobs
+def build(jobs):
+    with gr.Blocks() as page:
+        file, text = gr.File(), gr.Textbox()
+        gr.Button().click(lambda path: Path(path).read_text(), file, text, api_name="show")
+    return page
+folder = Path({folder!r})
+jobs = make_jobs(folder / "data")
+import impasto.apps.studio.page as page_module
+page_module.build_page = build
+app = server.build_app(jobs, Keys())
+with TestClient(app, base_url="http://127.0.0.1:7860") as client:
+    def show(path):
+        data = {{"path": path, "meta": {{"_type": "gradio.FileData"}}}}
+        answer = client.post("/gradio_api/run/show", json={{"data": [data]}})
+        print(answer.status_code, answer.text[:300])
+        return answer
+    sent = client.post("/gradio_api/upload", files={{"files": ("x.txt", b"mine")}})
+    own = sent.json()[0]
+    assert own.startswith(str(folder / "data" / "gradio")), own
+    for name in (folder / "secret", folder / "data" / "studio.db", "/etc/passwd",
+                 "http://127.0.0.1:9/x", "file:///etc/passwd"):
+        assert show(str(name)).status_code != 200
+    print("uploads are read:", "yes" if "mine" in show(own).text else "no")
+"""

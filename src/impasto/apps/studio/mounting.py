@@ -18,14 +18,22 @@ if TYPE_CHECKING:
 __all__ = ["mount_page"]
 
 
+# Seconds between two clean-ups of what browsers have sent to Gradio, and for which it is kept.
+_CLEANED, _KEPT = 600, 86400
+
+
 def mount_page(app: FastAPI, jobs: Jobs) -> None:
     """Put the page at the root of the app, behind the routes that it has already."""
     _fetch_nothing()
+    page = build_page(jobs)
+    page.delete_cache = (_CLEANED, _KEPT)
     gr.mount_gradio_app(
-        app, build_page(jobs), path="/", footer_links=[], run_history=False, ssr_mode=False,
-        pwa=False, mcp_server=False, enable_monitoring=False, max_file_size=jobs.limits.max_bytes,
-        blocked_paths=[str(jobs.store.folder)],
+        app, page, path="/", footer_links=[], run_history=False, ssr_mode=False, pwa=False,
+        mcp_server=False, enable_monitoring=False, max_file_size=jobs.limits.max_bytes,
     )  # fmt: skip
+    # Gradio checks that a file that a browser names was uploaded by it, but only in a page that it
+    # has launched itself; without this, any file of this machine could be named.
+    page.has_launched = True
 
 
 def _fetch_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import threading
 import time
@@ -72,6 +73,10 @@ def build_app(jobs: Jobs, keys: Keys, *, host: str = "127.0.0.1", page: bool = T
     Args: page: whether there is one: the API does without Gradio.
     """
     os.environ.update(_QUIET)
+    # What browsers send to Gradio is for nobody else on this machine either, and gone with the server.
+    temporary = jobs.store.folder / "gradio"
+    shutil.rmtree(temporary, ignore_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = str(temporary)
     try:
         from impasto.apps.studio.api import build_api
 
