@@ -232,7 +232,7 @@ def test_another_host_wants_a_key(command, tmp_path):
 
 @pytest.mark.slow
 def test_the_page_opens_no_file_and_no_address_for_anybody(tmp_path):
-    """A page of ours with a file in it, in a process of its own: Gradio looks at its environment."""
+    """A page with a file in it, in a process of its own: Gradio looks at its environment."""
     (tmp_path / "secret").write_text("a secret")
     code = SECRETS.format(folder=str(tmp_path))
     source = str(Path(impasto.__file__).parent.parent)

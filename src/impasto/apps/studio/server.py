@@ -34,6 +34,9 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
 }
 
+# Seconds for which what is loaded ahead waits for a browser that loads the page.
+_PAGE_FIRST = 2.0
+
 
 def serve(
     folder: Path,
@@ -73,7 +76,7 @@ def build_app(jobs: Jobs, keys: Keys, *, host: str = "127.0.0.1", page: bool = T
     Args: page: whether there is one: the API does without Gradio.
     """
     os.environ.update(_QUIET)
-    # What browsers send to Gradio is for nobody else on this machine either, and gone with the server.
+    # What browsers send to Gradio is for nobody else on this machine, and goes with the server.
     temporary = jobs.store.folder / "gradio"
     shutil.rmtree(temporary, ignore_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = str(temporary)
@@ -176,6 +179,8 @@ def _run(
         if open_page:
             query = f"?token={keys.token}" if keys.token else ""
             webbrowser.open(address + query)
+        time.sleep(_PAGE_FIRST)
+        import impasto.images  # noqa: F401  (so that the first upload need not wait for torch)
 
     threading.Thread(target=announce, daemon=True).start()
     try:

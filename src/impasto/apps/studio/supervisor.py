@@ -17,6 +17,7 @@ __all__ = ["Supervisor", "recover", "tidy"]
 _DEATHS = 3  # of workers by one job; what struck them down would strike again
 _BEAT = 0.25  # seconds
 _HOUSEKEEPING = 5.0
+_TIDYING = 60.0  # looks at every file
 _UPLOADS = 24 * 3600.0  # seconds for which an upload waits to be used
 _FAREWELL = 10.0  # seconds in which the worker may finish its step
 
@@ -67,7 +68,7 @@ class Supervisor:
             )  # fmt: skip
 
     def _watch(self) -> None:
-        kept_house, died = 0.0, 0
+        kept_house, tidied, died = 0.0, 0.0, 0
         while not self._ending.wait(_BEAT):
             code = None if self.worker is None else self.worker.poll()
             if code is not None:
@@ -79,8 +80,10 @@ class Supervisor:
                     self._begin()
             if time.monotonic() - kept_house > _HOUSEKEEPING:
                 self.jobs.stop_unwatched()
-                tidy(self.jobs)
                 kept_house, died = time.monotonic(), 0
+            if time.monotonic() - tidied > _TIDYING:
+                tidy(self.jobs)
+                tidied = time.monotonic()
         self.jobs.store.close()
 
 
