@@ -86,8 +86,10 @@ def _add_pictures(app: FastAPI, jobs: Jobs) -> None:
     @app.post("/api/pictures", status_code=201, tags=["pictures"])
     async def upload_picture(file: Annotated[UploadFile, File()], owner: Owner) -> Upload:
         """Upload a picture file. Only its pixels are kept: no EXIF, no place."""
-        data = await file.read()
-        return await _apart(decoders, lambda: jobs.upload(data, file.filename or "", owner))
+        # Read there, so that not many large files are in memory at once.
+        return await _apart(
+            decoders, lambda: jobs.upload(file.file.read(), file.filename or "", owner)
+        )
 
     @app.get("/api/pictures/{picture}", tags=["pictures"], response_class=FileResponse)
     def get_picture(picture: str) -> Response:
@@ -117,12 +119,14 @@ def _add_jobs(app: FastAPI, jobs: Jobs) -> None:
         settings: Annotated[str, Form(description="Changes to the recipe, as JSON.")] = "{}",
     ) -> Job:
         """Upload a photo and paintings and queue a job of the kind stylize, in one request."""
-        given = [(each.filename or "", await each.read()) for each in (content, *styles)]
 
         def create() -> Job:
             changes = _parse_settings(settings)
             jobs.check_queue()
-            photo, *paintings = [jobs.upload(data, name, owner).id for name, data in given]
+            photo, *paintings = [
+                jobs.upload(each.file.read(), each.filename or "", owner).id
+                for each in (content, *styles)
+            ]
             pictures = {"content": photo, "styles": paintings}
             request = kinds.Request(pictures=pictures, recipe=recipe, settings=changes)
             return jobs.create(request, owner)
