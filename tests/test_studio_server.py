@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -136,6 +137,19 @@ def test_the_client_and_the_curl_line(server, tmp_path, monkeypatch):
     words = [each.replace("http://127.0.0.1:7860", server.address) for each in curl_line()]
     done = subprocess.run([*words, "--silent"], capture_output=True, text=True, check=True)
     assert '"state":"queued"' in done.stdout or '"state":"running"' in done.stdout, done.stdout
+
+
+@pytest.mark.slow
+def test_under_a_little_load():
+    source = str(Path(impasto.__file__).parent.parent)
+    options = ["--seconds", "3", "--clients", "5", "--jobs", "7", "--steps", "2"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "load.py", *options],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": source},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert (figures["jobs"], figures["done"], figures["errors"]) == (7, 7, {})
 
 
 @pytest.mark.slow
