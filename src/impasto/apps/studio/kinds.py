@@ -19,8 +19,9 @@ from impasto.apps.studio.limits import Limits, TooLarge
 from impasto.apps.variations import RECONSTRUCTION, TEXTURE, reconstruct_command, texture_command
 from impasto.errors import SettingsError, nearest_match
 from impasto.layers import check_layer
+from impasto.options import PerStyle, option_types
 from impasto.recipes import RECIPES, recipe_settings
-from impasto.settings import TYPES, PerStyle, Settings
+from impasto.settings import Settings
 
 __all__ = [
     "KINDS",
@@ -323,7 +324,7 @@ def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[di
 
 
 def _describe_field(option: dataclasses.Field[Any], default: Any) -> dict[str, Any]:
-    facts, kind = option.metadata, TYPES[option.name]
+    facts, kind = option.metadata, option_types(Settings)[option.name]
     choices: Sequence[str] = _NAMES_ONLY.get(option.name, ())
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
