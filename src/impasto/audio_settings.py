@@ -24,7 +24,7 @@ class AudioSettings(Options):
     """
 
     content_weight: float = option(
-        0.02,
+        0.25,
         "How much the content counts, of a style that counts 1.",
         half="objective",
         low=0,
