@@ -53,6 +53,7 @@ PICTURES = ("images", "_codecs", "_deep_color")
 RESERVED = {
     **dict.fromkeys(("typer", "click", "rich", "tqdm", "gradio", "fastapi", "ray"), ("apps",)),
     "PIL": (*PICTURES, "films"),
+    "av": ("films", "video"),
     **dict.fromkeys(("pyvips", "pillow_heif"), PICTURES),
     "cv2": ("video",),
     **dict.fromkeys(("soundfile", "soxr"), ("sounds",)),

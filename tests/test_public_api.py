@@ -38,6 +38,8 @@ PUBLIC = [
     "Statistic",
     "Step",
     "Stylizer",
+    "TruncatedClip",
+    "VideoError",
     "WeightsError",
     "__version__",
     "dream",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         SettingsError,
         ShapeError,
         SoundError,
+        TruncatedClip,
+        VideoError,
         WeightsError,
     )
     from impasto.guidance import Guidance
@@ -57,6 +59,8 @@ _HOMES = {
         "SettingsError",
         "ShapeError",
         "SoundError",
+        "TruncatedClip",
+        "VideoError",
         "WeightsError",
     ),
     "guidance": ("Guidance",),
@@ -97,6 +101,8 @@ __all__ = [
     "Statistic",
     "Step",
     "Stylizer",
+    "TruncatedClip",
+    "VideoError",
     "WeightsError",
     "__version__",
     "dream",

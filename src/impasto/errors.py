@@ -6,7 +6,8 @@ ImpastoError
 ├── SettingsError       an option has a value that it may not have   (also a ValueError)
 ├── ShapeError          an array or tensor has the wrong shape       (also a ValueError)
 ├── WeightsError        a network's weights are missing, damaged, or not what they claim to be
-├── VideoError          a clip cannot be read, written, or followed
+├── VideoError          a clip, or a folder of frames, cannot be read, written, or used as it is
+│   └── TruncatedClip   a clip ends early; carries how many frames were read
 ├── MemoryLimitError    a picture does not fit; names the size that does
 └── DivergenceError     the optimisation left the finite numbers; carries the last good image
 
@@ -31,6 +32,7 @@ __all__ = [
     "SettingsError",
     "ShapeError",
     "SoundError",
+    "TruncatedClip",
     "VideoError",
     "WeightsError",
     "check_pairs",
@@ -64,7 +66,19 @@ class WeightsError(ImpastoError):
 
 
 class VideoError(ImpastoError):
-    """A clip cannot be read, written, or followed from frame to frame."""
+    """A clip, or a folder of frames, cannot be read, written, or used as it is."""
+
+
+class TruncatedClip(VideoError):  # noqa: N818  (it is a clip, of which a part is good)
+    """A clip ends early, or is damaged: what could be read has been, and may be used.
+
+    Attributes:
+        frames: how many frames were read.
+    """
+
+    def __init__(self, message: str, frames: int) -> None:
+        super().__init__(message)
+        self.frames = frames
 
 
 class MemoryLimitError(ImpastoError):

@@ -16,7 +16,7 @@ from torch import Tensor
 from impasto.errors import ImageError, SettingsError, ShapeError
 from impasto.images import to_pillow
 
-__all__ = ["FILMS", "as_frame", "check_film", "film", "sheet"]
+__all__ = ["FILMS", "as_frame", "check_film", "film", "sheet", "video_library"]
 
 FILMS = (".gif", ".webp", ".mp4")
 
@@ -34,10 +34,14 @@ def check_film(suffix: str, label: str) -> None:
     if suffix.lower() not in FILMS:
         raise ImageError(f"{label}: films are written as {', '.join(FILMS)}")
     if suffix.lower() == ".mp4":
-        _video_library()
+        video_library()
 
 
-def _video_library() -> Any:
+def video_library() -> Any:
+    """Return PyAV, FFmpeg's libraries in Python.
+
+    Raises: SettingsError: it is not installed.
+    """
     try:
         import av
     except ModuleNotFoundError as error:
@@ -78,7 +82,7 @@ def film(frames: Sequence[Frame], suffix: str) -> bytes:
 
 
 def _mp4(frames: Sequence[Frame]) -> bytes:
-    av = _video_library()
+    av = video_library()
     height, width = frames[0].shape[:2]
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
