@@ -95,16 +95,23 @@ class Layout:
         return None if bool((union == 1).all()) else union
 
 
-def shares(masks: Sequence[Tensor | None]) -> list[float]:
+def shares(masks: Sequence[Tensor | None], present: Sequence[float] | None = None) -> list[float]:
     """Tell how much of the picture each part paints: 1 in all, if every pixel is painted.
 
     A term is a mean over its part, so it weighs by the part's share, or else the style would be
     the stronger the smaller the part is. Parts that overlap share what they have in common.
+
+    Args: present: how much of each part there is, ≥ 0, as if its mask were so much darker; None:
+        all.
     """
     known = next((mask for mask in masks if mask is not None), None)
+    there = [1.0] * len(masks) if present is None else list(present)
     if known is None:
-        return [1 / len(masks)] * len(masks)
-    full = [torch.ones_like(known) if mask is None else mask for mask in masks]
+        return [each / max(sum(there), 1.0) for each in there]
+    full = [
+        (torch.ones_like(known) if mask is None else mask) * each
+        for mask, each in zip(masks, there, strict=True)
+    ]
     total = torch.stack(full).sum(0).clamp(min=1)
     return [float((mask / total).mean()) for mask in full]
 
@@ -112,8 +119,16 @@ def shares(masks: Sequence[Tensor | None]) -> list[float]:
 # ---- from pictures to masks ---------------------------------------------------------------------
 
 
-def lay_out(guidance: Guidance | None, photo: Picture, paintings: Sequence[Picture]) -> Layout:
+def lay_out(
+    guidance: Guidance | None,
+    photo: Picture,
+    paintings: Sequence[Picture],
+    *,
+    may_be_empty: bool = False,
+) -> Layout:
     """Read and check masks and maps.
+
+    Args: may_be_empty: whether a mask of the photo may be black all over, as that of a frame may.
 
     Raises:
         SettingsError: not as many as there are paintings, or maps and masks together.
@@ -125,12 +140,16 @@ def lay_out(guidance: Guidance | None, photo: Picture, paintings: Sequence[Pictu
     inputs: dict[str, Any] = {}
     content_mask = None
     if guidance.content_mask is not None:
-        content_mask, noted = load_mask(guidance.content_mask, photo, "content mask")
+        content_mask, noted = load_mask(
+            guidance.content_mask, photo, "content mask", may_be_empty=may_be_empty
+        )
         inputs["content_mask"] = noted
     if guidance.regions is not None or _as_list(guidance.style_regions):
         parts = _parts_by_color(guidance, photo, paintings, inputs)
         return Layout(parts, content_mask, inputs)
-    masks = _per_style("mask", guidance.masks, [photo] * len(paintings), paintings, inputs)
+    masks = _per_style(
+        "mask", guidance.masks, [photo] * len(paintings), paintings, inputs, may_be_empty
+    )
     style_masks = _per_style("style mask", guidance.style_masks, paintings, paintings, inputs)
     parts = tuple(
         Part(number, *both) for number, both in enumerate(zip(masks, style_masks, strict=True))
@@ -144,6 +163,7 @@ def _per_style(
     of: Sequence[Picture],
     paintings: Sequence[Picture],
     inputs: dict[str, Any],
+    may_be_empty: bool = False,
 ) -> list[Tensor | None]:
     """Read one mask per painting; none given: everywhere."""
     sources = _as_list(given)
@@ -152,7 +172,9 @@ def _per_style(
     check_pairs(kind, [_label(each) for each in sources], [_name(each) for each in paintings])
     masks, identities = [], []
     for source, picture in zip(sources, of, strict=True):
-        mask, noted = (None, None) if source is None else load_mask(source, picture, kind)
+        mask, noted = (None, None)
+        if source is not None:
+            mask, noted = load_mask(source, picture, kind, may_be_empty=may_be_empty)
         masks.append(mask)
         identities.append(noted)
     inputs[kind.replace(" ", "_") + "s"] = identities
@@ -176,7 +198,9 @@ def _name(picture: Picture) -> str:
     return picture.name or "a picture"
 
 
-def load_mask(source: Source, of: Picture, kind: str) -> tuple[Tensor, dict[str, Any]]:
+def load_mask(
+    source: Source, of: Picture, kind: str, *, may_be_empty: bool = False
+) -> tuple[Tensor, dict[str, Any]]:
     """Read a mask of a picture: its grey, times its alpha; of a colored cut-out, its alpha.
 
     Returns: (1, 1, h, w) in [0, 1], not all 0, of the picture's shape but maybe not its size;
@@ -206,7 +230,7 @@ def load_mask(source: Source, of: Picture, kind: str) -> tuple[Tensor, dict[str,
     mask = 1 - mask if inverted else mask
     # What JPEG leaves of black and white.
     mask = torch.where(mask < _NEARLY, 0.0, torch.where(mask > 1 - _NEARLY, 1.0, mask))
-    if not bool(mask.any()):
+    if not may_be_empty and not bool(mask.any()):
         white = "is white all over, which inverted is black" if inverted else "is black all over"
         raise ImageError(f"{name} {white}: it picks nothing; what is white is picked")
     return mask, identity(picture) | ({"inverted": True} if inverted else {})

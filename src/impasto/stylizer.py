@@ -13,7 +13,7 @@ from torch import Tensor
 from impasto.color import content_in_color, style_in_color
 from impasto.encoder import Encoder
 from impasto.errors import DivergenceError, SettingsError
-from impasto.guidance import Guidance, fitted, layer_guides, layer_masks, shares
+from impasto.guidance import Guidance, fitted, layer_masks
 from impasto.images import Picture, Source, fit, resize
 from impasto.inputs import (
     Inputs,
@@ -26,13 +26,14 @@ from impasto.inputs import (
 from impasto.losses import TERMS, Objective, seen_layers
 from impasto.machine import choose_device, free_memory
 from impasto.optimize import Step, Terms, optimize
+from impasto.palette import Description, Palette, style_guides
 from impasto.pastiche import Pastiche, finish, record
 from impasto.planning import Pace, Workload, unusual, workloads
 from impasto.pyramid import Level, pyramid, steps_within
 from impasto.settings import Settings
 from impasto.statistics import chosen_statistic
 from impasto.surface import Surface
-from impasto.targets import StyleTarget, Targets, measure_style
+from impasto.targets import Targets
 from impasto.tiled_targets import describe, measure_content_in_tiles
 from impasto.tiles import TiledObjective, obstacle
 
@@ -118,10 +119,17 @@ class Stylizer:
         inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
         return self.paint(inputs)
 
-    def paint(self, inputs: Inputs, plan: Sequence[Workload] | None = None) -> Iterator[Step]:
+    def paint(
+        self,
+        inputs: Inputs,
+        plan: Sequence[Workload] | None = None,
+        blend: Sequence[float] | None = None,
+    ) -> Iterator[Step]:
         """Paint what was read already; see `steps`.
 
-        Args: plan: how each level is computed; None: see `plan`.
+        Args:
+            plan: how each level is computed; None: see `plan`.
+            blend: how much of each painting there is; see `Palette.targets`.
         """
         plan = plan or self.plan(inputs.photo, inputs.paintings)
         self._check_masks(inputs, plan[-1].level)
@@ -130,9 +138,9 @@ class Stylizer:
         least: int | None = None  # tiles that memory sufficed for, where it was less than planned
         for number, work in enumerate(plan, 1):
             level, tile = work.level, _smaller(work.tile, least)
-            objective = self.objective(inputs, replace(work, tile=tile))
+            objective = self.objective(inputs, replace(work, tile=tile), blend=blend)
             start = enlarge(pastiche.cpu(), inputs.photo, level.size)
-            for step in self._paint_level(start, objective.by_layer, work, inputs):
+            for step in self.paint_level(start, objective.by_layer, work, inputs):
                 yield replace(
                     step,
                     losses={**dict.fromkeys(TERMS, 0.0), **step.losses},  # also where a weight is 0
@@ -176,9 +184,23 @@ class Stylizer:
             budget=budget, tile=self.tile, files=files, whole=whole,
         )  # fmt: skip
 
-    def objective(self, inputs: Inputs, work: Workload) -> TiledObjective:
-        """Measure what a level aims at."""
-        targets = self.measure(inputs, work.level, tile=work.tile, half=work.half)
+    def objective(
+        self,
+        inputs: Inputs,
+        work: Workload,
+        palette: Palette | None = None,
+        blend: Sequence[float] | None = None,
+    ) -> TiledObjective:
+        """Measure what a level aims at.
+
+        Args:
+            palette: the paintings, measured already; None: not yet.
+            blend: how much of each painting there is; see `Palette.targets`.
+        """
+        palette = palette or self.palette(inputs, work.level, tile=work.tile)
+        targets = self.targets(
+            inputs, work.level, palette, tile=work.tile, half=work.half, blend=blend
+        )
         return TiledObjective(self.encoder, targets, self.settings, tile=work.tile)
 
     def measure(
@@ -187,6 +209,36 @@ class Stylizer:
         """Measure what to aim at, at the size of a level.
 
         Args: tile, half: see `Workload`.
+        """
+        palette = self.palette(inputs, level, tile=tile)
+        return self.targets(inputs, level, palette, tile=tile, half=half)
+
+    def palette(self, inputs: Inputs, level: Level, *, tile: int | None = None) -> Palette:
+        """Measure the paintings, at the size of a level.
+
+        Of the photo only its colors are looked at, and only where `settings.color` gives them to
+        the paintings: one palette serves for many photos.
+        """
+        content = resize(inputs.photo.image, level.size)
+        return Palette(
+            self.settings, self.device, partial(self._describe, inputs, level, content, tile)
+        )
+
+    def targets(
+        self,
+        inputs: Inputs,
+        level: Level,
+        palette: Palette,
+        *,
+        tile: int | None = None,
+        half: bool = False,
+        blend: Sequence[float] | None = None,
+    ) -> Targets:
+        """Measure the photo, and choose from a palette.
+
+        Args:
+            tile, half: see `Workload`.
+            blend: see `Palette.targets`.
         """
         settings = self.settings
         content = resize(inputs.photo.image, level.size)
@@ -198,43 +250,24 @@ class Stylizer:
                 tile=tile,
                 half=half,
             ),
-            style=self._measure_styles(inputs, level, content, tile),
+            style=palette.targets(inputs.layout, level, blend),
             content_counts=self._content_counts(inputs, level),
         )
 
-    def _measure_styles(
-        self, inputs: Inputs, level: Level, content: Tensor, tile: int | None
-    ) -> tuple[StyleTarget, ...]:
-        """Measure one target for all styles that go everywhere, and one for each that does not."""
-        settings, layout = self.settings, inputs.layout
-        masks = layout.masks(level.size, level.scaled(settings.feather, settings.long_side))
-        weights = settings.per_style("style_weight", len(inputs.paintings))
-        weighed = [
-            (part, mask, share * weights[part.style])
-            for part, mask, share in zip(layout.parts, masks, shares(masks), strict=True)
-            if share * weights[part.style] > 0
-        ]
-        together = [each for each in weighed if each[1] is None]
-        groups = [together] if together else []
-        groups += [[each] for each in weighed if each[1] is not None]
-        targets = []
-        for group in groups:
-            parts, (mask, *_), blend = zip(*group, strict=True)
-            images = [self._scaled(inputs, part.style, level, content) for part in parts]
-            measured = measure_style(
-                self.encoder,
-                [image.to(self.device) for image in images],
-                layers=seen_layers(settings, "style"),
-                statistic=chosen_statistic(settings),
-                blend=blend,
-                guides=[
-                    self._guides(part.style_mask, (image.shape[-2], image.shape[-1]))
-                    for part, image in zip(parts, images, strict=True)
-                ],
-                describe=partial(describe, tile=tile),
-            )
-            targets.append(StyleTarget(measured, sum(blend), self._guides(mask, level.size)))
-        return tuple(targets)
+    def _describe(
+        self, inputs: Inputs, level: Level, content: Tensor, tile: int | None, number: int
+    ) -> Description:
+        """Measure the painting of one part of the layout, or what its mask picks of it."""
+        settings, part = self.settings, inputs.layout.parts[number]
+        image = self._scaled(inputs, part.style, level, content)
+        return describe(
+            self.encoder,
+            image.to(self.device),
+            seen_layers(settings, "style"),
+            chosen_statistic(settings),
+            self._guides(part.style_mask, (image.shape[-2], image.shape[-1])),
+            tile=tile,
+        )
 
     def _check_masks(self, inputs: Inputs, level: Level) -> None:
         """Raise a SettingsError for a mask in which no layer has a position left."""
@@ -247,7 +280,7 @@ class Stylizer:
                 (part.mask, level.size),
                 (part.style_mask, fit(painting.size, side)),
             ):
-                if self._guides(mask, size) == {}:
+                if mask is not None and bool(mask.any()) and not self._guides(mask, size):
                     raise SettingsError(
                         f"guidance {self.settings.guidance}: what a mask of style "
                         f"{part.style + 1} picks is too small for the style layers to see; try "
@@ -270,17 +303,7 @@ class Stylizer:
         return style_in_color(image, content, self.settings.color)
 
     def _guides(self, mask: Tensor | None, size: tuple[int, int]) -> dict[str, Tensor] | None:
-        """Bring a mask to the size (H, W) of its image, and to the grids of the style layers."""
-        if mask is None:
-            return None
-        settings = self.settings
-        guides = layer_guides(
-            fitted(mask, size),
-            seen_layers(settings, "style"),
-            network=settings.network,
-            form=settings.guidance,
-        )
-        return {name: guide.to(self.device) for name, guide in guides.items()}
+        return style_guides(mask, size, self.settings, self.device)
 
     def _content_counts(self, inputs: Inputs, level: Level) -> dict[str, Tensor]:
         """Return how much each position of the content layers counts: 1, more in the mask."""
@@ -292,7 +315,7 @@ class Stylizer:
         more = settings.content_mask_weight - 1
         return {name: (1 + more * each).to(self.device) for name, each in masks.items()}
 
-    def _paint_level(
+    def paint_level(
         self, image: Tensor, objective: Terms, work: Workload, inputs: Inputs
     ) -> Iterator[Step]:
         """Optimise what of the picture is painted, where the photo's pixels or colors are kept."""

@@ -12,7 +12,14 @@ from impasto.encoder import Encoder
 from impasto.errors import ShapeError
 from impasto.statistics import Statistic
 
-__all__ = ["StyleTarget", "Targets", "describe", "measure_content", "measure_style"]
+__all__ = [
+    "StyleTarget",
+    "Targets",
+    "blend_styles",
+    "describe",
+    "measure_content",
+    "measure_style",
+]
 
 
 @dataclass(frozen=True)
@@ -115,9 +122,24 @@ def measure_style(
     weights = [1.0] * len(styles) if blend is None else list(blend)
     if not styles or len(weights) != len(styles) or sum(weights) <= 0:
         raise ShapeError(f"{len(styles)} styles with {len(weights)} blend weights: {weights}")
+    described = [
+        describe(encoder, image, layers, statistic, guide)
+        for image, guide in zip(styles, guides or [None] * len(styles), strict=True)
+    ]
+    return blend_styles(statistic, described, weights)
+
+
+@torch.no_grad()
+def blend_styles(
+    statistic: Statistic, described: Sequence[Mapping[str, Tensor]], weights: Sequence[float]
+) -> dict[str, Tensor]:
+    """Return what the descriptions of several paintings blend to, layer by layer.
+
+    Args: weights: one for each, ≥ 0; in a layer, of any sum among those that have it.
+    """
     measured: dict[str, list[tuple[Tensor, float]]] = {}
-    for image, weight, guide in zip(styles, weights, guides or [None] * len(styles), strict=True):
-        for name, target in describe(encoder, image, layers, statistic, guide).items():
+    for layers, weight in zip(described, weights, strict=True):
+        for name, target in layers.items():
             measured.setdefault(name, []).append((target, weight))
     return {name: _blended(statistic, pairs) for name, pairs in measured.items()}
 
