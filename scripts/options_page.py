@@ -22,6 +22,7 @@ from impasto.audio_settings import AudioSettings  # noqa: E402
 from impasto.options import Options, PerStyle, option_types  # noqa: E402
 from impasto.recipes import RECIPES, recipe_settings  # noqa: E402
 from impasto.settings import Settings  # noqa: E402
+from impasto.video.settings import VideoSettings  # noqa: E402
 
 PAGE = ROOT / "docs" / "options.md"
 INTRODUCTION = """\
@@ -34,7 +35,9 @@ Every setting is a field of `impasto.Settings`, a flag of `impasto stylize` (`st
 file, and part of the metadata in every picture. Lists are typed with commas:
 `--style-layers relu1_1,relu2_1`. Defaults are those of the recipe `default`.
 
-Those of sounds are fields of `impasto.AudioSettings` and flags of `impasto audio`.
+Those that tie the frames of a clip together are fields of `impasto.VideoSettings` and flags of
+`impasto video`, which has all the others, too. Those of sounds are fields of
+`impasto.AudioSettings` and flags of `impasto audio`.
 
 Which wins: flags, then `--settings FILE.toml`, then `--recipe`.
 """
@@ -42,6 +45,7 @@ Which wins: flags, then `--settings FILE.toml`, then `--recipe`.
 SECTIONS: tuple[tuple[str, type[Options], str], ...] = (
     ("Objective: what is aimed at", Settings, "objective"),
     ("Schedule: from which picture, at which sizes, by which steps", Settings, "schedule"),
+    ("Video: what ties the frames of a clip together", VideoSettings, "video"),
     ("Sound: what is aimed at", AudioSettings, "objective"),
     ("Sound: how it is reached", AudioSettings, "schedule"),
 )

@@ -367,7 +367,9 @@ def completions(*words: str) -> list[str]:
 def test_completion():
     commands = completions("")
     assert {"stylize", "demo", "examples", "layers"} <= set(commands)
-    assert {"recolor", "recipes", "texture", "reconstruct", "dream", "redo"} <= set(commands)
+    assert {"recolor", "recipes", "texture", "reconstruct", "dream", "redo", "video"} <= set(
+        commands
+    )
     assert completions("stylize", "--network", "") == ["vgg19", "vgg16"]
     assert completions("stylize", "--recipe", "neu") == ["neural-style"]
     assert completions("stylize", "--style-layers", "relu1_1,pool") == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -28,13 +29,16 @@ def readme_commands() -> list[str]:
 
 @pytest.fixture
 def pictures(tmp_path, monkeypatch, photo_file, painting_file):
-    """A folder to work in, with the README's PHOTO and PAINTING and the bundled pictures."""
+    """A folder to work in, with the README's PHOTO, PAINTING and CLIP, and the bundled pictures."""
     monkeypatch.chdir(tmp_path)
     for name, source in [
         ("PHOTO", photo_file), ("PAINTING", painting_file), ("PAINTING2", painting_file)
     ]:  # fmt: skip
         (tmp_path / name).write_bytes(source.read_bytes())
     PillowImage.linear_gradient("L").resize((40, 32)).save(tmp_path / "MASK", "png")
+    (tmp_path / "CLIP").mkdir()
+    for number in range(2):
+        shutil.copy(photo_file, tmp_path / "CLIP" / f"{number}.png")
     return tmp_path
 
 
@@ -51,6 +55,7 @@ QUICK = {
     "reconstruct": ["--threads", "1", "--long-side", "32", "--steps", "2"],
     "dream": ["--threads", "1", "--long-side", "32", "--steps", "2"],
     "redo": ["--threads", "1"],
+    "video": ["--threads", "1", "--long-side", "32", "--steps", "2", "--frame-steps", "1"],
 }
 
 

@@ -13,6 +13,7 @@ from impasto.apps.options import show_value
 from impasto.audio_settings import AudioSettings
 from impasto.recipes import RECIPES
 from impasto.settings import Settings
+from impasto.video.settings import VideoSettings
 
 ROOT = Path(__file__).parent.parent
 FIELDS = dataclasses.fields(Settings)
@@ -61,21 +62,30 @@ def test_help_has_the_common_ones_only(command):
         assert (said is not None) is option.metadata["common"], option.name
 
 
+@pytest.mark.parametrize("kind", [Settings, VideoSettings])
+def test_the_command_video_has_both_sets_of_options(kind, command):
+    common, whole = command("video", "--help").out, command("video", "--help-all").out
+    for option in dataclasses.fields(kind):
+        flag = "--" + option.name.replace("_", "-")
+        assert squeezed(option.metadata["help"]) in (entry(whole, flag) or ""), option.name
+        assert (entry(common, flag) is not None) is option.metadata["common"], option.name
+
+
 def test_entry_notices_what_is_missing():
     text = "Options:\n  --steps-x N  Other.\n  -o, --out X  Where\n      to. [default: 3]\nMore:\n"
     assert entry(text, "--steps") is None
     assert entry(text, "--out") == "X Where to. [default: 3]"
 
 
-SOUNDS = dataclasses.fields(AudioSettings)
+OTHERS = [*dataclasses.fields(AudioSettings), *dataclasses.fields(VideoSettings)]
 
 
-@pytest.mark.parametrize("option", [*FIELDS, *SOUNDS], ids=lambda option: option.name)
+@pytest.mark.parametrize("option", [*FIELDS, *OTHERS], ids=lambda option: option.name)
 def test_every_setting_says_what_it_is(option):
     facts = option.metadata
     assert facts["help"][0].isupper()
     assert facts["help"].endswith(".")
-    assert facts["half"] in ("objective", "schedule")
+    assert facts["half"] in ("objective", "schedule", "video")
     assert facts["low"] < facts["high"]
 
 
@@ -85,7 +95,7 @@ def test_the_page_is_up_to_date(options_page):
 
 def test_the_page_has_every_setting_with_its_default():
     text = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
-    for option in (*FIELDS, *SOUNDS):
+    for option in (*FIELDS, *OTHERS):
         default = show_value(option.default, option.metadata["unit"])
         assert f"| `{option.name}` | `{default}` |" in text, GENERATE
     for recipe in RECIPES:

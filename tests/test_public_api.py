@@ -40,6 +40,7 @@ PUBLIC = [
     "Stylizer",
     "TruncatedClip",
     "VideoError",
+    "VideoSettings",
     "WeightsError",
     "__version__",
     "dream",
@@ -48,6 +49,7 @@ PUBLIC = [
     "load_picture",
     "load_sound",
     "plan_sound",
+    "plan_video",
     "read_metadata",
     "recipe_settings",
     "recolor",
@@ -56,6 +58,7 @@ PUBLIC = [
     "save_sound",
     "stylize",
     "stylize_sound",
+    "stylize_video",
     "texture",
 ]
 SOURCES = sorted(Path(impasto.__file__).parent.rglob("*.py"))

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from impasto.statistics import STATISTICS, Statistic, gram_matrix
     from impasto.stylizer import Stylizer, stylize
     from impasto.variations import reconstruct, texture
+    from impasto.video.settings import VideoSettings
+    from impasto.video.stylize_video import plan_video, stylize_video
 
 __version__ = "0.1.0"
 
@@ -74,6 +76,8 @@ _HOMES = {
     "pastiche": ("Pastiche",),
     "stylizer": ("Stylizer", "stylize"),
     "variations": ("reconstruct", "texture"),
+    "video.settings": ("VideoSettings",),
+    "video.stylize_video": ("plan_video", "stylize_video"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -103,6 +107,7 @@ __all__ = [
     "Stylizer",
     "TruncatedClip",
     "VideoError",
+    "VideoSettings",
     "WeightsError",
     "__version__",
     "dream",
@@ -111,6 +116,7 @@ __all__ = [
     "load_picture",
     "load_sound",
     "plan_sound",
+    "plan_video",
     "read_metadata",
     "recipe_settings",
     "recolor",
@@ -119,6 +125,7 @@ __all__ = [
     "save_sound",
     "stylize",
     "stylize_sound",
+    "stylize_video",
     "texture",
 ]
 

@@ -57,6 +57,7 @@ from impasto.apps.recolor import recolor_command
 from impasto.apps.redo import redo_command
 from impasto.apps.studio.command import studio_command
 from impasto.apps.variations import dream_command, reconstruct_command, texture_command
+from impasto.apps.video import VideoCommand, video_command
 from impasto.errors import ImageError, ImpastoError
 from impasto.layers import CONVOLUTIONS, layer_names, minimum_side
 from impasto.settings import Settings
@@ -204,6 +205,9 @@ app.command("reconstruct", cls=GroupedCommand, options_metavar="IMAGE -o OUT [OP
     reconstruct_command
 )
 app.command("dream", cls=GroupedCommand, options_metavar="IMAGE -o OUT [OPTIONS]")(dream_command)
+app.command("video", cls=VideoCommand, options_metavar="CLIP STYLE... -o OUT [OPTIONS]")(
+    video_command
+)
 app.command("audio", cls=GroupedCommand, options_metavar="CONTENT STYLE -o OUT.wav [OPTIONS]")(
     audio_command
 )

@@ -259,15 +259,17 @@ _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m(?:in)?)?(?:{_NUMBER}(?:s(?:ec)?)?)?")
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, *, zero: bool = False) -> float:
     """Return the seconds of "90", "90s", "2m", "1m30s", "1.5h" and the like.
+
+    Args: zero: whether 0 is a time, too, as that of a clip is.
 
     Raises: SettingsError: anything else, or 0.
     """
     match = _DURATION.fullmatch(re.sub(r"\s", "", text))
     hours, minutes, seconds = map(float, match.groups("0")) if match else (0.0, 0.0, 0.0)
     total = hours * 3600 + minutes * 60 + seconds
-    if not total > 0:
+    if not total > 0 and not (zero and match and match[0]):
         raise SettingsError(f"{text!r} is not a time, like 90s, 2m, 1m30s or 1h")
     return total
 

@@ -1,0 +1,121 @@
+"""One frame painted: a scene's first from coarse to fine, others from what was carried there."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from impasto.images import Image
+from impasto.inputs import Inputs
+from impasto.optimize import Step
+from impasto.palette import Palette
+from impasto.pastiche import finish
+from impasto.pyramid import Level
+from impasto.stylizer import Stylizer
+from impasto.surface import Surface
+from impasto.video.carrying import with_temporal
+from impasto.video.frames import Frame
+from impasto.video.styling import Styling
+
+__all__ = ["FramePainter", "Painting"]
+
+# Yields the steps of a frame, and returns its pastiche.
+Painting = Generator[Step, None, Image]
+
+
+class FramePainter:
+    """Paints the frames of one clip with one encoder; the paintings are measured once.
+
+    Args:
+        stylizer: at what settings.
+        styling: which paintings, and where.
+        size: (H, W) of the frames.
+        steps: the most evaluations of a frame that is not a scene's first.
+    """
+
+    def __init__(
+        self, stylizer: Stylizer, styling: Styling, size: tuple[int, int], steps: int = 1
+    ) -> None:
+        self.stylizer = stylizer
+        self.styling = styling
+        files = sum(each.size[0] * each.size[1] for each in styling.paintings)
+        side = stylizer.settings.long_side
+        (self.work,) = stylizer.allot([Level(size, side, steps)], files=files)
+        self._scene: Frame | None = None
+        self._palette: Palette | None = None
+
+    def begin_scene(self, frame: Frame) -> None:
+        """Note a scene's first frame: its colors are what paintings are given, if any are."""
+        self._scene = frame
+        if self.stylizer.settings.color != "style":
+            self._palette = None
+
+    def first(self, frame: Frame) -> Painting:
+        """Paint a frame of which nothing is known, by the whole schedule.
+
+        Raises: as `Stylizer.steps`.
+        """
+        inputs = self.styling.inputs(frame.image, frame.index)
+        if not self._is_painted(inputs):
+            return frame.image
+        plan = self.stylizer.plan(inputs.photo, inputs.paintings)
+        image = frame.image
+        for step in self.stylizer.paint(inputs, plan, self.styling.blend(frame.time)):
+            image = step.image
+            yield step
+        return self._finished(image, inputs)
+
+    def onward(
+        self, frame: Frame, start: Image, target: Image, trust: Image, weight: float, steps: int
+    ) -> Painting:
+        """Paint a frame at full size, from a start and towards a target.
+
+        Args:
+            start: (1, 3, H, W).
+            target: what it is to look like, (1, 3, H, W),
+            trust: and how far, (1, 1, H, W) in [0, 1].
+            weight: of that term.
+            steps: evaluations; 0: the start is the result.
+
+        Raises: DivergenceError: the optimisation failed.
+        """
+        inputs = self.styling.inputs(frame.image, frame.index)
+        if not self._is_painted(inputs):
+            return frame.image
+        image = start
+        if steps:
+            level = replace(self.work.level, steps=steps)
+            work = replace(self.work, level=level)
+            objective = self.stylizer.objective(
+                inputs, work, self._measured(frame), self.styling.blend(frame.time)
+            )
+            seen = self._seen(target, frame.image)
+            terms = with_temporal(objective.by_layer, seen, trust, weight)
+            for step in self.stylizer.paint_level(start, terms, work, inputs):
+                image = step.image
+                yield step
+        return self._finished(image, inputs)
+
+    def _measured(self, frame: Frame) -> Palette:
+        """Return the paintings, measured with the colors of the frame's scene."""
+        if self._palette is None:
+            scene = self._scene or frame
+            inputs = self.styling.inputs(scene.image, scene.index)
+            self._palette = self.stylizer.palette(inputs, self.work.level, tile=self.work.tile)
+        return self._palette
+
+    def _seen(self, target: Image, photo: Image) -> Image:
+        """Return a target as the objective sees pictures: grey, where only luminance is painted."""
+        settings = self.stylizer.settings
+        if settings.color != "luminance":
+            return target
+        surface = Surface(photo, None, settings, self.stylizer.device)
+        return surface.seen(surface.start(target.to(self.stylizer.device)))
+
+    def _is_painted(self, inputs: Inputs) -> bool:
+        """Tell whether a frame's masks leave anything to paint."""
+        painted = inputs.layout.painted(self.work.level.size, self.stylizer.settings.feather)
+        return painted is None or bool(painted.any())
+
+    def _finished(self, image: Image, inputs: Inputs) -> Image:
+        return finish(image, inputs, self.stylizer.settings, ()).image

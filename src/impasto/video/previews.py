@@ -1,0 +1,72 @@
+"""A look at a clip before the long run: some of its frames, painted small and each by itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from impasto.films import sheet
+from impasto.guidance import Guidance
+from impasto.images import Image, Picture, Source, fit
+from impasto.settings import Settings
+from impasto.stylizer import Stylizer
+from impasto.video.frame_painter import FramePainter
+from impasto.video.frames import Clip, Frame, open_clip, read_frames
+from impasto.video.styling import read_styling
+
+__all__ = ["contact_sheet", "preview_frames"]
+
+_EVERY = 10
+_LONG_SIDE = 192  # px; below, brush strokes are no longer recognised
+_STEPS = 60
+_MOST = 60  # pictures, which is what a sheet holds
+_COLUMNS = 5
+
+
+def preview_frames(
+    clip: str | os.PathLike[str] | Clip,
+    styles: Source | Sequence[Source],
+    settings: Settings | None = None,
+    *,
+    guidance: Guidance | None = None,
+    style_times: Sequence[float] | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    rate: float | None = None,
+    device: str | torch.device | None = None,
+    memory: float | None = None,
+) -> Iterator[tuple[Frame, Image]]:
+    """Paint every 10th frame at a low size; of long clips, 60 frames.
+
+    Args: as for `stylize_video`.
+    Returns: pairs of photo and pastiche, one by one.
+    """
+    source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
+    settings = settings or Settings()
+    side = min(settings.long_side, _LONG_SIDE)
+    small = settings.replace(long_side=side, steps=min(settings.steps, _STEPS))
+    first = next(read_frames(source, start=start, end=end, long_side=side)).image
+    styling, _ = read_styling(
+        Picture(first, name=source.path.name), styles, small, guidance=guidance, times=style_times
+    )
+    stylizer = Stylizer(small, device=device, memory=memory)
+    painter = FramePainter(stylizer, styling, fit(source.size, side))
+    every = max(_EVERY, -(-(source.frames or 0) // _MOST))
+    for frame in read_frames(source, start=start, end=end, long_side=side, every=every):
+        painting = painter.first(frame)
+        while True:
+            try:
+                next(painting)
+            except StopIteration as ending:
+                yield frame, ending.value
+                break
+
+
+def contact_sheet(frames: Sequence[tuple[Frame, Image]]) -> Image:
+    """Lay out painted frames with their times, (1, 3, H, W)."""
+    cells = [(f"{float(frame.time):.2f} s", image) for frame, image in frames]
+    columns = min(_COLUMNS, len(cells))
+    return sheet([cells[at : at + columns] for at in range(0, len(cells), columns)])
