@@ -6,8 +6,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -205,8 +204,8 @@ def _run(
 ) -> None:
     """Preview, paint, encode, and say what was done."""
     start = time.perf_counter()
-    with interruptible(job), memory_errors(settings.long_side), _part(task.part) as part:
-        _begin(job)
+    with interruptible(job), memory_errors(settings.long_side):
+        part = _begin(job, task)
         from impasto.video.stylize_video import plan_video
 
         plan = None
@@ -223,24 +222,19 @@ def _run(
     _conclude(job, film, time.perf_counter() - start)
 
 
-@contextmanager
-def _part(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Turn what was typed into arguments of `plan_video`: masks into a guidance."""
-    from impasto.guidance import Guidance
-
-    masks = given["masks"]
-    guidance = Guidance(**masks) if any(masks.values()) else None
-    yield {name: value for name, value in given.items() if name != "masks"} | {"guidance": guidance}
-
-
-def _begin(job: Job) -> None:
+def _begin(job: Job, task: _Task) -> dict[str, Any]:
+    """Set the threads, and turn what was typed into arguments of `plan_video`."""
     import torch
 
+    from impasto.guidance import Guidance
     from impasto.machine import keep_freed_memory
 
     if job.threads:
         torch.set_num_threads(job.threads)
     keep_freed_memory()
+    part = dict(task.part)
+    masks = part.pop("masks")
+    return part | {"guidance": Guidance(**masks) if any(masks.values()) else None}
 
 
 def _preview(
