@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image as PillowImage
 
 import impasto
+from impasto.sounds import Sound, save_sound
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,7 +31,7 @@ def readme_commands() -> list[str]:
 
 @pytest.fixture
 def pictures(tmp_path, monkeypatch, photo_file, painting_file):
-    """A folder to work in, with the README's PHOTO, PAINTING and CLIP, and the bundled pictures."""
+    """A folder to work in, with all that the README names, and the bundled pictures."""
     monkeypatch.chdir(tmp_path)
     for name, source in [
         ("PHOTO", photo_file), ("PAINTING", painting_file), ("PAINTING2", painting_file)
@@ -39,6 +41,10 @@ def pictures(tmp_path, monkeypatch, photo_file, painting_file):
     (tmp_path / "CLIP").mkdir()
     for number in range(2):
         shutil.copy(photo_file, tmp_path / "CLIP" / f"{number}.png")
+    for name, pitch in [("SOUND", 220), ("SOUND2", 450)]:
+        waves = torch.sin(pitch * 2 * torch.pi * torch.arange(11025) / 11025)
+        save_sound(Sound(waves[None] / 2, 11025), tmp_path / "drawn.wav")
+        (tmp_path / "drawn.wav").rename(tmp_path / name)
     return tmp_path
 
 
@@ -55,11 +61,16 @@ QUICK = {
     "reconstruct": ["--threads", "1", "--long-side", "32", "--steps", "2"],
     "dream": ["--threads", "1", "--long-side", "32", "--steps", "2"],
     "redo": ["--threads", "1"],
+    "audio": ["--threads", "1", "--steps", "2"],
     "video": ["--threads", "1", "--long-side", "32", "--steps", "2", "--frame-steps", "1"],
 }
 
 
-@pytest.mark.parametrize("line", [c for c in readme_commands() if "examples" not in c])
+# The studio does not end by itself: tests/test_studio_server.py runs it.
+_ENDING = [c for c in readme_commands() if not re.search(r"\b(examples|studio)\b", c)]
+
+
+@pytest.mark.parametrize("line", _ENDING)
 def test_readme_commands_run(line, command, pictures):
     assert command("examples", "pictures").code == 0
     words = shlex.split(line)[1:]

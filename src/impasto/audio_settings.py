@@ -33,7 +33,7 @@ class AudioSettings(Options):
     filters: int = option(
         0,
         "Random filters that listen, 4096 in the paper; 0: infinitely many, in closed form, which "
-        "is better and thirty times as fast.",
+        "is better and much faster.",
         half="objective",
         low=0,
         high=65536,
