@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Run impasto beside other programs: how soon its picture is as good as theirs.
 
-    python benchmarks/side_by_side.py [--no-peers] [--schedule fast] [--runs 3] [--report]
+    python benchmarks/side_by_side.py [--no-peers] [--schedule fast] [--runs 3]
+        [--kinds race longer default] [--report]
 
 Other programs run once and are kept (see peers.py). impasto runs as a user would run it, as a
 command of its own on the same files, and saves a picture every 5 steps. Every picture, 8-bit as
@@ -53,6 +54,7 @@ KEPT = RESULTS / "side_by_side.json"
 PICTURE = IMAGES / "side_by_side.png"
 EVERY = 5
 EVALUATIONS = (200, 500)
+KINDS = ("race", "longer", "default")
 # The default aims at something else; how long a whole picture takes is told once per large case.
 WHOLE_FROM = 512
 # What another program's own loss becomes beyond what pixels can show takes more steps than `fast`
@@ -116,15 +118,18 @@ def measure(pair: str, side: int, build: Path, *options: str, framed: bool) -> R
 
 
 def run_case(pair: str, side: int, arguments: argparse.Namespace) -> list[Run]:
-    """Run impasto as often as asked for on one pair, and once by its default."""
+    """Run impasto as often as asked for on one pair, once for longer, and once by its default."""
     options = ["--recipe", "neural-style", "--schedule", arguments.schedule, *arguments.more]
-    runs = [measure(pair, side, arguments.build, *options, framed=True) | {"kind": "race"}
-            for _ in range(arguments.runs)]  # fmt: skip
-    further = measure(pair, side, arguments.build, *options, *LONGER, framed=True)
-    runs.append(further | {"kind": "longer"})
-    if side >= WHOLE_FROM:
-        whole = measure(pair, side, arguments.build, "--recipe", "default", framed=False)
-        runs.append(whole | {"kind": "default"})
+    runs = []
+    for kind in arguments.kinds:
+        if kind == "race":
+            ways = [options] * arguments.runs
+        elif kind == "longer":
+            ways = [[*options, *LONGER]]
+        else:
+            ways = [["--recipe", "default"]] if side >= WHOLE_FROM else []
+        runs += [measure(pair, side, arguments.build, *way, framed=kind != "default")
+                 | {"kind": kind} for way in ways]  # fmt: skip
     for run in runs:
         print(f"impasto {run['options']}, {pair} {side} px: {run['seconds']:.1f} s, "
               f"{run['trace'][-1]}", flush=True)  # fmt: skip
@@ -323,6 +328,8 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="*", type=int, default=[256, 512])
     parser.add_argument("--schedule", default="fast", help="of impasto; its recipe's name")
     parser.add_argument("--runs", type=int, default=3, help="of impasto, per case")
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS,
+                        help="of runs of impasto; what is kept of others stays")  # fmt: skip
     parser.add_argument("--keep", action="store_true", help="not again what is kept of impasto")
     parser.add_argument("--report", action="store_true", help="run nothing")
     arguments, arguments.more = parser.parse_known_args()
@@ -333,7 +340,8 @@ def main() -> None:
     theirs = read_results(peers.KEPT) if fixed else peers.run_missing(arguments.build, cases)
     kept = read_results(KEPT)
     for pair, side in [] if arguments.report else cases:
-        known = _of_case(kept["runs"], pair, side)
+        known = [run for run in _of_case(kept["runs"], pair, side)
+                 if run["kind"] in arguments.kinds]  # fmt: skip
         if known and arguments.keep:
             continue
         runs = run_case(pair, side, arguments)
