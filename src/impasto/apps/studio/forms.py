@@ -10,7 +10,6 @@ import gradio as gr
 from impasto.apps.studio import parts
 from impasto.apps.studio.kinds import describe_settings
 from impasto.errors import SettingsError
-from impasto.recipes import recipe_settings
 
 __all__ = ["Form"]
 
@@ -23,12 +22,15 @@ _SLIDERS: Mapping[str, tuple[float, float, float]] = {
     "strength": (0, 1, 0.05),
 }
 # What matters comes first, in this order.
-_FIRST = ("long_side", "steps", "style_weight", "content_weight", "style_scale", "color")
+_FIRST = (
+    "long_side", "steps", "style_weight", "content_weight", "style_scale", "color", "statistic",
+    "feather",
+)  # fmt: skip
 # Drawn in the page instead, or needless in it.
 _LEFT_OUT = ("weights", "weights_convention")
 _TITLES = {"objective": "What is aimed at", "schedule": "How it is reached"}
-_SPOKEN = {"tv_weight": "Calm", "style_scale": "Stroke size", "init": "Start from",
-           "color": "Colors", "long_side": "Size"}  # fmt: skip
+_SPOKEN = {"tv_weight": "Calm", "statistic": "Manner", "feather": "Soft edge of masks", "style_scale": "Stroke size", "init": "Start from",
+           "color": "Colors", "long_side": "Size", "of": "Look for", "layer": "Layer"}  # fmt: skip
 
 
 class Form:
@@ -52,7 +54,7 @@ class Form:
         with gr.Group(elem_classes="settings"):
             self._lay_out(first)
         if rest:
-            with gr.Accordion("More", open=False, elem_classes="more"):
+            with gr.Accordion("More settings", open=False, elem_classes="more"):
                 for half, title in _TITLES.items():
                     group = [row for row in rest if row["half"] == half]
                     if group:
@@ -78,28 +80,24 @@ class Form:
         base = {row["name"]: row["default"] for row in describe_settings(self.kind, recipe)}
         settings, options = {}, {}
         for row, value in zip(self.rows, values, strict=True):
-            parsed = _parsed(row, value, base[row["name"]])
+            default = base[row["name"]]
+            untouched = value == _shown(row, default)
+            parsed = default if untouched else _parsed(row, value, default)
             if row["of"] == "options":
                 options[row["name"]] = parsed
-            elif parsed != base[row["name"]]:
+            elif parsed != default:
                 settings[row["name"]] = parsed
         return settings, options
-
-
-def style_weight(recipe: str, settings: Mapping[str, Any]) -> float:
-    """Return the one style weight that a form shows."""
-    value = settings.get("style_weight", recipe_settings(recipe).style_weight)
-    return float(max(value)) if isinstance(value, list | tuple) else float(value)
 
 
 def _place(row: Mapping[str, Any]) -> int:
     if row["of"] == "options":
         return -1
-    return _FIRST.index(row["name"]) if row["name"] in _FIRST else len(_FIRST)
+    return _FIRST.index(row["name"])
 
 
 def _is_first(row: Mapping[str, Any]) -> bool:
-    return bool(row["common"])
+    return row["of"] == "options" or row["name"] in _FIRST
 
 
 def _label(row: Mapping[str, Any]) -> str:
@@ -132,7 +130,8 @@ def _shown(row: Mapping[str, Any], value: Any) -> Any:
         return ", ".join(map(str, value))
     if row["type"] == "number per style" and isinstance(value, list | tuple):
         return max(value)
-    return value
+    # Not 1.4142135623730951; what was not touched is read as the default that it stands for.
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _parsed(row: Mapping[str, Any], value: Any, base: Any) -> Any:

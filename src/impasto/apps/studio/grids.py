@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -44,9 +45,11 @@ class Grid:
             these = gr.Textbox("5, 20, 80", label="with these values", elem_id="grid-these")
             down = gr.Dropdown(names, value="statistic", label="Down", elem_id="grid-down")
             those = gr.Textbox("moments, gram", label="with these values", elem_id="grid-those")
-        parts.html('<p class="message" id="message-grid" role="alert"></p>')
-        start = gr.Button("Paint the grid", variant="primary", elem_id="start-grid",
-                          elem_classes="start")  # fmt: skip
+        with gr.Column(elem_classes="launch"):
+            parts.html('<p class="message" id="message-grid" role="alert"></p>')
+            start = gr.Button(
+                "Paint the grid", variant="primary", elem_id="start-grid", elem_classes="start"
+            )
         sent = gr.Textbox(visible="hidden", label="sent")
 
         def begin(
@@ -64,10 +67,8 @@ class Grid:
                         "give fewer values"
                     )
                 asked = make_request(painting, json.loads(text), values)
-                cells = [
-                    [self._begin(jobs, asked, {first: x, second: y}, session_of(request))
-                     for x in columns] for y in lines
-                ]  # fmt: skip
+                changes = [[{first: x, second: y} for x in columns] for y in lines]
+                cells = _begin(jobs, asked, changes, session_of(request))
             except ImpastoError as error:
                 return json.dumps({"error": " ".join(str(error).split())})
             return json.dumps({
@@ -81,12 +82,22 @@ class Grid:
             show_progress="hidden", api_visibility="private", queue=False,
         ).then(None, sent, js="(text) => impasto.grid(text)", queue=False)  # fmt: skip
 
-    def _begin(self, jobs: Jobs, asked: Request, changes: dict[str, Any], owner: str) -> str:
-        changed = Request(
-            kind=asked.kind, pictures=asked.pictures, recipe=asked.recipe,
-            settings={**asked.settings, **changes},
-        )  # fmt: skip
-        return jobs.create(changed, owner, watched=True).id
+
+def _begin(
+    jobs: Jobs, asked: Request, grid: list[list[dict[str, Any]]], owner: str
+) -> list[list[str]]:
+    """Queue all pictures of a grid, or none."""
+    begun: list[str] = []
+    try:
+        for changes in (each for row in grid for each in row):
+            changed = replace(asked, settings={**asked.settings, **changes})
+            begun.append(jobs.create(changed, owner, watched=True).id)
+    except ImpastoError:
+        for each in begun:
+            jobs.cancel(each)
+        raise
+    width = len(grid[0])
+    return [begun[at : at + width] for at in range(0, len(begun), width)]
 
 
 def values_of(row: dict[str, Any], text: str) -> list[Any]:

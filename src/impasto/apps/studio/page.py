@@ -63,11 +63,11 @@ def _lay_out_kind(kind: str, jobs: Jobs) -> Form:
     if KINDS[kind].recipes:
         parts.html(parts.recipes(), elem_id="recipes")
     form = Form(kind)
-    parts.html(parts.estimate(kind))
-    start = gr.Button(
-        {"stylize": "Paint"}.get(kind, _TABS[kind]), variant="primary", elem_id=f"start-{kind}",
-        elem_classes="start",
-    )  # fmt: skip
+    with gr.Column(elem_classes="launch"):
+        parts.html(parts.estimate(kind))
+        start = gr.Button(
+            _TABS[kind], variant="primary", elem_id=f"start-{kind}", elem_classes="start"
+        )
     sent = gr.Textbox(visible="hidden", elem_id=f"sent-{kind}", label="sent")
     asks = gr.Button(visible="hidden", elem_id=f"estimate-{kind}")
     sets = gr.Button(visible="hidden", elem_id=f"set-{kind}")

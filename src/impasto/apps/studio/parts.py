@@ -108,6 +108,8 @@ DIALOGS = """
   <div class="tools">
     <fieldset class="swatches"><legend>Brush</legend></fieldset>
     <label>Width <input type="range" id="brush-width" min="2" max="40" value="10"></label>
+    <label>Soft edge <input type="range" id="feather" min="0" max="60" value="0">
+      <output></output></label>
     <button type="button" data-mask="undo">Undo</button>
     <button type="button" data-mask="clear">Clear</button>
     <label class="button">Upload<input type="file" accept="image/*" data-mask-file></label>

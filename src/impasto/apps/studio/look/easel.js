@@ -55,7 +55,7 @@
     job = { ...found, received: performance.now() };
     if (before && /does not answer/.test($("#easel .message").textContent)) message("");
     if (!cells) show(before);
-    if (before && before.state !== job.state) history();
+    if (before && (before.state !== job.state || !before.previews !== !job.previews)) history();
   }
 
   function show(before) {

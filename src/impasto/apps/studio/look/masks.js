@@ -46,11 +46,29 @@
         input.onchange = () => { chosen = at; };
         const dot = impasto.element("i");
         dot.style.background = color || "none";
-        return impasto.element("label", { className: color ? "" : "eraser" }, input, dot, name);
+        return impasto.element("label", { className: color ? "" : "eraser" }, input, dot,
+          impasto.element("span", { textContent: name.replace(/\.\w+$/, ""), title: name }));
       }));
     chosen = 0;
+    $("#feather", dialog).value = feather().value || 0;
+    $("#feather", dialog).nextElementSibling.textContent = `${feather().value || 0} px`;
+    $("#feather", dialog).parentElement.hidden = of !== "content";
     dialog.showModal();
   };
+
+  // The setting's own box in the form; the dialog's slider only moves it.
+  const feather = () => $("#stylize-feather input");
+
+  document.addEventListener("input", (event) => {
+    if (event.target.id === "feather") event.target.nextElementSibling.textContent = `${event.target.value} px`;
+  });
+
+  function set_feather() {
+    if (+feather().value === +$("#feather").value) return;
+    feather().value = $("#feather").value;
+    feather().dispatchEvent(new Event("input", { bubbles: true }));
+    feather().dispatchEvent(new Event("change", { bubbles: true }));
+  }
 
   // ---- brushing ------------------------------------------------------------------------------
 
@@ -150,6 +168,7 @@
     if (role === "styles") {
       styles[number].style_mask = await send((at) => found[at] === 0, `style-mask-${number + 1}.png`);
     } else {
+      set_feather();
       const used = styles.map((_, index) => found.includes(index));
       for (const [index, style] of styles.entries()) {
         style.mask = await send((at) => found[at] === index || (found[at] < 0 && !used[index]),

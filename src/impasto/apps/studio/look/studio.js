@@ -232,7 +232,9 @@ impasto.begun = (kind, text) => {
   impasto.say(kind, answer.error ?? "");
   if (answer.job) {
     impasto.watch(answer.job);
-    if (matchMedia("(max-width: 820px)").matches) $("#wall").scrollIntoView({ behavior: "smooth" });
+    if ($("#easel").getBoundingClientRect().top < 0 || matchMedia("(max-width: 820px)").matches) {
+      $("#wall").scrollIntoView({ behavior: "smooth" });
+    }
   }
 };
 
@@ -284,8 +286,22 @@ let wanted = {};
 impasto.wanted = (kind) => [JSON.stringify(wanted[kind] ?? { recipe: "default" })];
 function fill(kind, what) {
   wanted[kind] = what;
-  $(`#set-${kind}`)?.click();
+  const button = $(`#set-${kind}`);
+  if (button) button.click();
+  else setTimeout(() => wanted[kind] === what && fill(kind, what), 100); // its tab is not drawn yet
 }
+
+document.addEventListener("click", (event) => {
+  const tab = event.target.closest?.("#kinds button[role=tab]");
+  if (!tab) return;
+  const kind = Object.keys(titles).find((each) => titles[each] === tab.textContent.trim());
+  const ask = (left) => {
+    if ($(`#estimate-${kind}`)) askEstimate(kind);
+    else if (left) setTimeout(ask, 100, left - 1);
+  };
+  if (kind) ask(50);
+});
+const titles = { stylize: "Paint", texture: "Texture", recolor: "Recolor", reconstruct: "Reconstruct" };
 
 // "Again with this": the pictures, the recipe and the settings of a job.
 impasto.again = async (job) => {
@@ -306,9 +322,8 @@ impasto.again = async (job) => {
   impasto.recipe = request.recipe;
   const card = $(`input[name=recipe][value="${request.recipe}"]`);
   if (card) card.checked = true;
-  const titles = { stylize: "Paint", texture: "Texture", recolor: "Recolor", reconstruct: "Reconstruct" };
   $$("#kinds button[role=tab]").find((each) => each.textContent.trim() === titles[kind])?.click();
-  setTimeout(() => fill(kind, { recipe: request.recipe, settings: request.changes, options: request.options }), 50);
+  fill(kind, { recipe: request.recipe, settings: request.changes, options: request.options });
   changed();
   $("#work").scrollIntoView({ behavior: "smooth" });
 };
