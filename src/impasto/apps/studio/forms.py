@@ -67,7 +67,9 @@ class Form:
             self.rows.append(row)
             self.components.append(_component(row, f"{self.kind}-{row['name']}"))
 
-    def values(self, recipe: str, settings: Mapping[str, Any], options: Mapping[str, Any]) -> list[Any]:
+    def values(
+        self, recipe: str, settings: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> list[Any]:
         """Return what the components are to show: a recipe's settings, some of them changed."""
         base = {row["name"]: row["default"] for row in describe_settings(self.kind, recipe)}
         return [_shown(row, {**base, **settings, **options}[row["name"]]) for row in self.rows]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from impasto.apps.options import show_value
 from impasto.apps.studio import parts
 from impasto.apps.studio.kinds import Request
 from impasto.errors import ImpastoError, SettingsError
@@ -72,8 +73,8 @@ class Grid:
             except ImpastoError as error:
                 return json.dumps({"error": " ".join(str(error).split())})
             return json.dumps({
-                "across": [f"{first} {each}" for each in columns],
-                "down": [f"{second} {each}" for each in lines], "cells": cells,
+                "across": [_head(first, each) for each in columns],
+                "down": [_head(second, each) for each in lines], "cells": cells,
             })  # fmt: skip
 
         start.click(
@@ -98,6 +99,10 @@ def _begin(
         raise
     width = len(grid[0])
     return [begun[at : at + width] for at in range(0, len(begun), width)]
+
+
+def _head(name: str, value: Any) -> str:
+    return f"{name.replace('_', ' ')} {show_value(value)}"
 
 
 def values_of(row: dict[str, Any], text: str) -> list[Any]:

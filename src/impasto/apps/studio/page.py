@@ -75,23 +75,21 @@ def _lay_out_kind(kind: str, jobs: Jobs) -> Form:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 
     def begin(request: gr.Request, text: str, *values: Any) -> str:
-        return _answered(lambda: {
-            "job": jobs.create(
-                make_request(form, json.loads(text), values), session_of(request), watched=True
-            ).id
-        })
+        return _answered(
+            lambda: {
+                "job": jobs.create(
+                    make_request(form, json.loads(text), values), session_of(request), watched=True
+                ).id
+            }
+        )
 
     def tell(text: str, *values: Any) -> str:
-        return _answered(lambda: vars(
-            jobs.estimate(make_request(form, json.loads(text), values))
-        ))
+        return _answered(lambda: vars(jobs.estimate(make_request(form, json.loads(text), values))))
 
     def fill(text: str) -> list[Any]:
         """Show a recipe's settings, or a job's."""
         given = json.loads(text)
-        return form.values(
-            given["recipe"], given.get("settings", {}), given.get("options", {})
-        )
+        return form.values(given["recipe"], given.get("settings", {}), given.get("options", {}))
 
     begun = f"(text) => impasto.begun('{kind}', text)"
     start.click(begin, [sent, *form.components], sent, js=state, **quiet).then(
@@ -105,9 +103,7 @@ def _lay_out_kind(kind: str, jobs: Jobs) -> Form:
         show_progress="hidden", api_visibility="private", concurrency_limit=4,
         concurrency_id="estimates",
     ).then(None, answer, js=estimated, queue=False)  # fmt: skip
-    sets.click(
-        fill, sent, form.components, js=f"() => impasto.wanted('{kind}')", **quiet
-    )
+    sets.click(fill, sent, form.components, js=f"() => impasto.wanted('{kind}')", **quiet)
     return form
 
 

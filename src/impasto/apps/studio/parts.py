@@ -137,7 +137,7 @@ def pictures(names: Sequence[str]) -> str:
     """The photo and the paintings: to drop, paste, choose, or take."""
     listed = [name for name in names if "_mask" not in name]
     return f"""
-<div class="pickers" data-examples="{escape(' '.join(listed))}">
+<div class="pickers" data-examples="{escape(" ".join(listed))}">
   <section class="picker" data-role="content" aria-labelledby="content-title">
     <h2 id="content-title">Photo</h2>{_drop("content", "the photo")}</section>
   <section class="picker" data-role="styles" aria-labelledby="styles-title">
@@ -163,7 +163,7 @@ def recipes() -> str:
     """The recipes as cards, of which one is chosen."""
     cards = "".join(
         f'<label class="card"><input type="radio" name="recipe" value="{name}"'
-        f'{" checked" if name == "default" else ""}>'
+        f"{' checked' if name == 'default' else ''}>"
         f'<img src="/look/recipes/{name}.jpg" alt="" width="192" height="128" loading="lazy">'
         f"<span><b>{name}</b><small>{escape(each.purpose)}</small></span></label>"
         for name, each in RECIPES.items()
@@ -177,5 +177,3 @@ def estimate(kind: str) -> str:
         f'<p class="estimate" id="shown-estimate-{kind}" role="status"></p>'
         f'<p class="message" id="message-{kind}" role="alert"></p>'
     )
-
-

@@ -201,7 +201,7 @@
   }
 
   function message(text) {
-    $("#easel .message").textContent = text ? text[0].toUpperCase() + text.slice(1) : "";
+    $("#easel .message").textContent = impasto.sentence(text);
   }
 
   function forget() {

@@ -24,9 +24,12 @@ impasto.ask = async (path, options = {}) => {
   return body;
 };
 
+// The library's messages begin small; names of files and settings stay as they are.
+impasto.sentence = (text) => (/^[a-z]+[ ,]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text);
+
 impasto.say = (where, text) => {
   const line = $(`#message-${where}`);
-  if (line) line.textContent = text ? text[0].toUpperCase() + text.slice(1) : "";
+  if (line) line.textContent = impasto.sentence(text ?? "");
 };
 
 impasto.element = (name, properties = {}, ...children) => {
@@ -269,7 +272,7 @@ impasto.estimated = (kind, text) => {
     clearTimeout(impasto.later);
     impasto.later = setTimeout(() => $(`#estimate-${kind}`)?.click(), 15000);
   }
-  line.textContent = answer.error ? answer.error[0].toUpperCase() + answer.error.slice(1)
+  line.textContent = answer.error ? impasto.sentence(answer.error)
     : `${answer.width} × ${answer.height} px · about ${spoken(answer.seconds)}` +
       ` · ${memory(answer.memory)} of memory${answer.measured ? "" : " (roughly)"}`;
 };
