@@ -29,8 +29,10 @@ _FIRST = (
 # Drawn in the page instead, or needless in it.
 _LEFT_OUT = ("weights", "weights_convention")
 _TITLES = {"objective": "What is aimed at", "schedule": "How it is reached"}
-_SPOKEN = {"tv_weight": "Calm", "statistic": "Manner", "feather": "Soft edge of masks", "style_scale": "Stroke size", "init": "Start from",
-           "color": "Colors", "long_side": "Size", "of": "Look for", "layer": "Layer"}  # fmt: skip
+_SPOKEN = {
+    "long_side": "Size", "style_scale": "Stroke size", "color": "Colors", "statistic": "Manner",
+    "feather": "Soft edge of masks", "tv_weight": "Calm", "init": "Start from", "of": "Look for",
+}  # fmt: skip
 
 
 class Form:

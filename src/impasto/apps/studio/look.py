@@ -44,7 +44,6 @@ def theme() -> gr.themes.Base:
         "input_background_fill": ("#ffffff", "#191714"),
         "input_border_color": ("#c9beac", "#4a443b"),
         "input_border_color_focus": ("#2d4a9e", "#9db4ff"),
-        "color_accent": ("#2d4a9e", "#9db4ff"),
         "color_accent_soft": ("#e4e9f7", "#2a3050"),
         "slider_color": ("#2d4a9e", "#9db4ff"),
         "link_text_color": ("#2d4a9e", "#9db4ff"),
@@ -55,12 +54,10 @@ def theme() -> gr.themes.Base:
         "button_secondary_background_fill": ("#ece5d8", "#332f29"),
         "button_secondary_text_color": ("#26221c", "#ebe5da"),
     }
-    given = {"block_border_width": "0px", "block_shadow": "none", "layout_gap": "14px",
-             "input_border_width": "1px", "block_padding": "8px 10px", "panel_border_width": "0px"}  # fmt: skip
+    given = {
+        "block_border_width": "0px", "block_shadow": "none", "block_padding": "8px 10px",
+        "input_border_width": "1px", "panel_border_width": "0px", "layout_gap": "14px",
+    }  # fmt: skip
     for name, (light, dark) in pairs.items():
         given |= {name: light, f"{name}_dark": dark}
-    known = {name: value for name, value in given.items() if not name.endswith("_dark_dark")}
-    import inspect
-
-    taken = inspect.signature(gr.themes.Base.set).parameters
-    return base.set(**{name: value for name, value in known.items() if name in taken})
+    return base.set(**given)

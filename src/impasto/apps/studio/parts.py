@@ -12,7 +12,8 @@ from impasto.apps.studio.kinds import KINDS
 from impasto.recipes import RECIPES
 
 __all__ = [
-    "DIALOGS", "EASEL", "GRID", "HEADER", "HISTORY", "estimate", "html", "pictures", "purpose", "recipes",
+    "DIALOGS", "EASEL", "GRID", "HEADER", "HISTORY", "estimate", "html", "pictures",
+    "purpose", "recipes",
 ]  # fmt: skip
 
 HEADER = """
