@@ -18,6 +18,7 @@ CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",  # a camera
 ]  # fmt: skip
 SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
 MISSING = [
@@ -175,6 +176,62 @@ def test_a_photo_is_painted_watched_downloaded_and_redone(visit, server, tmp_pat
     outcome = command("redo", result, "-o", tmp_path / "redone.png", "--threads", 1, "--quiet")
     assert outcome.code == 0, outcome.err
     assert np.array_equal(Image.open(result), Image.open(tmp_path / "redone.png"))
+
+
+SEND = """([target, kind, role, bytes]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], `${kind}.png`, { type: "image/png" }));
+  const options = { bubbles: true, cancelable: true };
+  document.querySelector(target).dispatchEvent(kind === "drop"
+    ? new DragEvent("drop", { ...options, dataTransfer: data })
+    : new ClipboardEvent("paste", { ...options, clipboardData: data }));
+}"""
+
+
+def test_pictures_are_dropped_pasted_and_taken(visit):
+    page = visit()
+    page.evaluate(SEND, [".picker[data-role=styles]", "drop", "styles", [*picture_bytes(1)]])
+    page.wait_for_selector(".picker[data-role=styles] .name >> text=drop.png")
+    page.evaluate(SEND, ["body", "paste", "", [*picture_bytes(2)]])
+    page.wait_for_selector(".picker[data-role=content] .name >> text=paste.png")
+    page.click("[data-camera=styles]")
+    page.wait_for_function("document.querySelector('#camera video').videoWidth")
+    page.click("[data-snap]")
+    page.wait_for_selector(".picker[data-role=styles] .name >> text=camera.png")
+    page.click("[aria-label='Remove drop.png']")
+    assert page.locator(".tile").count() == 2
+
+
+def test_a_mask_is_uploaded_softened_and_downloaded(visit, server, tmp_path):
+    page = visit()
+    give_both(page)
+    page.click(".picker[data-role=content] .tile .mask")
+    mask = np.zeros((40, 48), np.uint8)
+    mask[:, :24] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, "png")
+    page.set_input_files(
+        "[data-mask-file]",
+        [{"name": "half.png", "mimeType": "image/png", "buffer": buffer.getvalue()}],
+    )
+    page.wait_for_function("""() => {
+      const canvas = document.querySelector("#masks canvas");
+      return canvas.getContext("2d").getImageData(2, 2, 1, 1).data[3] === 255;
+    }""")
+    page.fill("#feather", "3")
+    with page.expect_download() as download:
+        page.click("[data-mask=download]")
+    download.value.save_as(tmp_path / "mask.png")
+    saved = np.asarray(Image.open(tmp_path / "mask.png").convert("L"))
+    assert saved.shape[1] * 40 == saved.shape[0] * 48
+    assert saved[:, : saved.shape[1] // 2 - 20].min() == 255
+    assert saved[:, saved.shape[1] // 2 + 20 :].max() == 0
+    page.click("[data-mask=use]")
+    page.wait_for_selector(".picker[data-role=content] .mask >> text=Mask ✓")
+    job = begin(page, size=32, steps=2)
+    request = server.wait(job, lambda found: found["state"] == "done")["request"]
+    assert request["settings"]["feather"] == 3
+    assert len(request["pictures"]["masks"]) == 1
 
 
 def test_what_is_brushed_white_stays_the_photo(visit, server):

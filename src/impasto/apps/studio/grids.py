@@ -47,7 +47,7 @@ class Grid:
             down = gr.Dropdown(names, value="statistic", label="Down", elem_id="grid-down")
             those = gr.Textbox("moments, gram", label="with these values", elem_id="grid-those")
         with gr.Column(elem_classes="launch"):
-            parts.html('<p class="message" id="message-grid" role="alert"></p>')
+            parts.html(parts.estimate("grid"))
             start = gr.Button(
                 "Paint the grid", variant="primary", elem_id="start-grid", elem_classes="start"
             )

@@ -65,9 +65,8 @@ def _lay_out_kind(kind: str, jobs: Jobs) -> Form:
     form = Form(kind)
     with gr.Column(elem_classes="launch"):
         parts.html(parts.estimate(kind))
-        start = gr.Button(
-            _TABS[kind], variant="primary", elem_id=f"start-{kind}", elem_classes="start"
-        )
+        words = "Paint the texture" if kind == "texture" else _TABS[kind]
+        start = gr.Button(words, variant="primary", elem_id=f"start-{kind}", elem_classes="start")
     sent = gr.Textbox(visible="hidden", elem_id=f"sent-{kind}", label="sent")
     asks = gr.Button(visible="hidden", elem_id=f"estimate-{kind}")
     sets = gr.Button(visible="hidden", elem_id=f"set-{kind}")

@@ -328,5 +328,12 @@
 
   setInterval(() => { if (job && ALIVE.includes(job.state) && !cells) look(); }, 500);
   setInterval(facts, 250);
+  // A page that is open wants all that its session has begun: else the server lets it go after a while.
+  setInterval(async () => {
+    const jobs = await impasto.ask("/api/jobs").catch(() => []);
+    for (const each of jobs) {
+      if (ALIVE.includes(each.state)) impasto.ask(`/api/jobs/${each.id}`).catch(() => null);
+    }
+  }, 15000);
   setInterval(() => { if (cells) gridTick(); else if (id && !job) look(); }, 1000);
 })();

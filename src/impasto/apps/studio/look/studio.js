@@ -297,6 +297,7 @@ function fill(kind, what) {
 document.addEventListener("click", (event) => {
   const tab = event.target.closest?.("#kinds button[role=tab]");
   if (!tab) return;
+  if (tab.textContent.trim() === "Grid") setTimeout(showCost, 100);
   const kind = Object.keys(titles).find((each) => titles[each] === tab.textContent.trim());
   const ask = (left) => {
     if ($(`#estimate-${kind}`)) askEstimate(kind);
@@ -304,6 +305,10 @@ document.addEventListener("click", (event) => {
   };
   if (kind) ask(50);
 });
+function showCost() {
+  const line = $("#shown-estimate-grid"), each = $("#shown-estimate-stylize");
+  if (line && each) line.textContent = /about/.test(each.textContent) ? `Each: ${each.textContent}` : each.textContent;
+}
 const titles = { stylize: "Paint", texture: "Texture", recolor: "Recolor", reconstruct: "Reconstruct" };
 
 // "Again with this": the pictures, the recipe and the settings of a job.
