@@ -65,6 +65,11 @@ class Jobs:
         """List the names of the bundled pictures."""
         return pictures.example_names()
 
+    def known(self, picture: str) -> Upload:
+        """Tell what is known of an upload. Raises: NoSuchThing."""
+        self.picture(picture)
+        return _upload(self.store.picture(picture))
+
     def picture(self, picture: str) -> Path:
         """Return the (re-encoded) PNG file of an upload. Raises: NoSuchThing."""
         path = self.store.picture_file(self.store.picture(picture))

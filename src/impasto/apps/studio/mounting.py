@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from fastapi.staticfiles import StaticFiles
 from gradio import processing_utils
 
 from impasto.apps.studio.limits import StudioError
+from impasto.apps.studio.look import FOLDER, HEAD, theme
 from impasto.apps.studio.page import build_page
+from impasto.apps.studio.pictures import EXAMPLES
+from impasto.apps.studio.views import Upload
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -25,15 +29,28 @@ _CLEANED, _KEPT = 600, 86400
 def mount_page(app: FastAPI, jobs: Jobs) -> None:
     """Put the page at the root of the app, behind the routes that it has already."""
     _fetch_nothing()
+    _add_files(app, jobs)
     page = build_page(jobs)
     page.delete_cache = (_CLEANED, _KEPT)
     gr.mount_gradio_app(
         app, page, path="/", footer_links=[], run_history=False, ssr_mode=False, pwa=False,
         mcp_server=False, enable_monitoring=False, max_file_size=jobs.limits.max_bytes,
+        theme=theme(), head=HEAD, favicon_path=str(FOLDER / "icon.svg"),
     )  # fmt: skip
     # Gradio checks that a file that a browser names was uploaded by it, but only in a page that it
     # has launched itself; without this, any file of this machine could be named.
     page.has_launched = True
+
+
+def _add_files(app: FastAPI, jobs: Jobs) -> None:
+    """Serve what the page is made of, and what its scripts want besides the API."""
+
+    @app.get("/look/pictures/{picture}", include_in_schema=False)
+    def tell_of_picture(picture: str) -> Upload:
+        return jobs.known(picture)
+
+    app.mount("/look/examples", StaticFiles(directory=EXAMPLES))
+    app.mount("/look", StaticFiles(directory=FOLDER))
 
 
 def _fetch_nothing() -> None:

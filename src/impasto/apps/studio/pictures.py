@@ -21,10 +21,12 @@ from impasto.apps.studio.store import Store, StoredPicture, new_id
 if TYPE_CHECKING:
     from impasto.images import Picture
 
-__all__ = ["add_example", "add_upload", "bare_name", "example_names", "read_stored"]
+__all__ = [
+    "EXAMPLES", "add_example", "add_upload", "bare_name", "example_names", "read_stored",
+]  # fmt: skip
 
 _LONGEST_NAME = 80
-_EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
 
 def bare_name(name: str) -> str:
@@ -111,7 +113,7 @@ def read_stored(store: Store, picture: str) -> Picture:
 
 def example_names() -> list[str]:
     """List the bundled pictures."""
-    return sorted(path.name for path in _EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
+    return sorted(path.name for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
 
 
 def add_example(store: Store, name: str, owner: str, limits: Limits) -> StoredPicture:
@@ -120,4 +122,4 @@ def add_example(store: Store, name: str, owner: str, limits: Limits) -> StoredPi
         raise NoSuchThing(
             f"{name!r} is not one of the bundled pictures: {', '.join(example_names())}"
         )
-    return add_upload(store, (_EXAMPLES / name).read_bytes(), name, owner, limits)
+    return add_upload(store, (EXAMPLES / name).read_bytes(), name, owner, limits)

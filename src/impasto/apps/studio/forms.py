@@ -1,0 +1,159 @@
+"""The forms: settings and options of a kind of job as Gradio's components, made from `Settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from impasto.apps.studio import parts
+from impasto.apps.studio.kinds import describe_settings
+from impasto.errors import SettingsError
+
+__all__ = ["Form"]
+
+# Where a slider serves better than a box to type in: from, to, step. What is allowed, and every
+# default, follows from `Settings`.
+_SLIDERS: Mapping[str, tuple[float, float, float]] = {
+    "long_side": (16, 4096, 16),
+    "steps": (1, 2000, 1),
+    "style_scale": (0.1, 4, 0.05),
+    "strength": (0, 1, 0.05),
+}
+# What matters comes first, in this order.
+_FIRST = (
+    "long_side", "steps", "style_weight", "content_weight", "style_scale", "color", "statistic",
+    "feather",
+)  # fmt: skip
+# Drawn in the page instead, or needless in it.
+_LEFT_OUT = ("weights", "weights_convention")
+_TITLES = {"objective": "What is aimed at", "schedule": "How it is reached"}
+_SPOKEN = {
+    "long_side": "Size", "style_scale": "Stroke size", "color": "Colors", "statistic": "Manner",
+    "feather": "Soft edge of masks", "tv_weight": "Calm", "init": "Start from", "of": "Look for",
+}  # fmt: skip
+
+
+class Form:
+    """A component for each setting and option of a kind, laid out where it is made.
+
+    Args: kind: see `kinds.KINDS`.
+
+    Attributes:
+        rows: what `describe_settings` says of each.
+        components: in the same order.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        rows = [row for row in describe_settings(kind) if row["name"] not in _LEFT_OUT]
+        first = [row for row in rows if _is_first(row)]
+        first.sort(key=_place)
+        rest = [row for row in rows if not _is_first(row)]
+        self.rows: list[dict[str, Any]] = []
+        self.components: list[Any] = []
+        with gr.Group(elem_classes="settings"):
+            self._lay_out(first)
+        if rest:
+            with gr.Accordion("More settings", open=False, elem_classes="more"):
+                for half, title in _TITLES.items():
+                    group = [row for row in rest if row["half"] == half]
+                    if group:
+                        parts.html(f"<h3>{title}</h3>")
+                        with gr.Group(elem_classes="settings"):
+                            self._lay_out(group)
+
+    def _lay_out(self, rows: Sequence[dict[str, Any]]) -> None:
+        for row in rows:
+            self.rows.append(row)
+            self.components.append(_component(row, f"{self.kind}-{row['name']}"))
+
+    def values(
+        self, recipe: str, settings: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> list[Any]:
+        """Return what the components are to show: a recipe's settings, some of them changed."""
+        base = {row["name"]: row["default"] for row in describe_settings(self.kind, recipe)}
+        return [_shown(row, {**base, **settings, **options}[row["name"]]) for row in self.rows]
+
+    def read(self, recipe: str, values: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the settings that differ from a recipe's, and the options.
+
+        Raises: SettingsError: a list that is none.
+        """
+        base = {row["name"]: row["default"] for row in describe_settings(self.kind, recipe)}
+        settings, options = {}, {}
+        for row, value in zip(self.rows, values, strict=True):
+            default = base[row["name"]]
+            untouched = value == _shown(row, default)
+            parsed = default if untouched else _parsed(row, value, default)
+            if row["of"] == "options":
+                options[row["name"]] = parsed
+            elif parsed != default:
+                settings[row["name"]] = parsed
+        return settings, options
+
+
+def _place(row: Mapping[str, Any]) -> int:
+    if row["of"] == "options":
+        return -1
+    return _FIRST.index(row["name"])
+
+
+def _is_first(row: Mapping[str, Any]) -> bool:
+    return row["of"] == "options" or row["name"] in _FIRST
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    name = row["name"]
+    return _SPOKEN.get(name) or name.replace("_", " ").capitalize().replace("Tv", "TV")
+
+
+def _component(row: Mapping[str, Any], name: str) -> Any:
+    unit = f" ({row['unit']})" if row["unit"] else ""
+    facts: dict[str, Any] = {
+        "label": f"{_label(row)}{unit}", "info": row["help"], "value": _shown(row, row["default"]),
+        "elem_id": name, "interactive": True, "min_width": 220,
+    }  # fmt: skip
+    kind = row["type"]
+    if row["name"] in _SLIDERS:
+        low, high, step = _SLIDERS[row["name"]]
+        return gr.Slider(low, high, step=step, buttons=[], **facts)
+    if kind == "choice":
+        return gr.Dropdown(row["choices"], filterable=False, **facts)
+    if kind == "boolean":
+        return gr.Checkbox(**facts)
+    if kind in ("integer", "number", "number per style"):
+        precision = 0 if kind == "integer" else None
+        return gr.Number(precision=precision, step=1 if kind == "integer" else 0.1, **facts)
+    return gr.Textbox(max_lines=1, **facts)
+
+
+def _shown(row: Mapping[str, Any], value: Any) -> Any:
+    if row["type"] in ("numbers", "names"):
+        return ", ".join(map(str, value))
+    if row["type"] == "number per style" and isinstance(value, list | tuple):
+        return max(value)
+    # Not 1.4142135623730951; what was not touched is read as the default that it stands for.
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _parsed(row: Mapping[str, Any], value: Any, base: Any) -> Any:
+    kind = row["type"]
+    if value is None:
+        return base
+    if kind in ("numbers", "names"):
+        items = [each.strip() for each in str(value).split(",") if each.strip()]
+        if kind == "names":
+            return items
+        try:
+            return [float(each) for each in items]
+        except ValueError as error:
+            raise SettingsError(
+                f"{row['name']}: {value!r} is not a list of numbers, like 1, 0.5, 2"
+            ) from error
+    if kind == "integer":
+        return int(value)
+    if kind in ("number", "number per style"):
+        return float(value)
+    return value

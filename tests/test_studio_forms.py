@@ -1,0 +1,98 @@
+"""The page's forms: a component for every setting, and nothing lost between form and request."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from impasto.errors import SettingsError
+from impasto.recipes import RECIPES, recipe_settings
+from impasto.settings import Settings
+from studio import installed
+
+if not installed("gradio", "6."):
+    pytest.skip("the page needs Gradio 6 (impasto[studio])", allow_module_level=True)
+
+# What a page can neither show nor take: files of the server's own disk.
+LEFT_OUT = {"weights", "weights_convention"}
+
+
+@pytest.fixture(scope="module")
+def forms():
+    import gradio as gr
+
+    from impasto.apps.studio.forms import Form
+    from impasto.apps.studio.kinds import KINDS
+
+    with gr.Blocks(analytics_enabled=False):
+        return {kind: Form(kind) for kind in KINDS}
+
+
+def test_every_setting_has_a_labelled_component(forms):
+    form = forms["stylize"]
+    names = {row["name"] for row in form.rows}
+    assert names == {each.name for each in dataclasses.fields(Settings)} - LEFT_OUT
+    for row, component in zip(form.rows, form.components, strict=True):
+        assert component.label
+        assert component.info == row["help"]
+
+
+@pytest.mark.parametrize("kind", ["stylize", "texture", "recolor", "reconstruct"])
+def test_what_is_not_touched_is_not_a_change(forms, kind):
+    form = forms[kind]
+    shown = [each.value for each in form.components]
+    settings, options = form.read("default", shown)
+    assert settings == {}
+    assert set(options) == {row["name"] for row in form.rows if row["of"] == "options"}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_shown_is_that_recipe(forms, recipe):
+    form = forms["stylize"]
+    assert form.read(recipe, form.values(recipe, {}, {}))[0] == {}
+    from_default = form.read("default", form.values(recipe, {}, {}))[0]
+    made = recipe_settings("default", **from_default).to_dict()
+    wanted = recipe_settings(recipe).to_dict()
+    assert {name: made[name] for name in wanted if name != "level_ratio"} == {
+        name: wanted[name] for name in wanted if name != "level_ratio"
+    }
+
+
+def test_changes_are_read_as_what_they_are(forms):
+    form = forms["stylize"]
+    shown = form.values("default", {"style_layer_weights": [1, 2, 3, 4], "steps": 7}, {})
+    settings, _ = form.read("default", shown)
+    assert settings == {"style_layer_weights": [1.0, 2.0, 3.0, 4.0], "steps": 7}
+    names = [row["name"] for row in form.rows]
+    shown[names.index("style_layer_weights")] = "1, x"
+    with pytest.raises(SettingsError, match="style_layer_weights: '1, x' is not a list of numbers"):
+        form.read("default", shown)
+
+
+def test_shares_of_the_paintings_multiply_the_style_weight(forms):
+    from impasto.apps.studio.page import make_request
+
+    form = forms["stylize"]
+    given = {
+        "recipe": "default", "shares": [1, 0.5],
+        "pictures": {"content": "a", "styles": ["b", "c"], "masks": None, "style_masks": None},
+    }  # fmt: skip
+    request = make_request(form, given, form.values("default", {}, {}))
+    assert request.settings == {"style_weight": [20.0, 10.0]}
+    assert request.pictures == {"content": "a", "styles": ["b", "c"]}
+    given["shares"] = [1, 1]
+    assert make_request(form, given, form.values("default", {}, {})).settings == {}
+
+
+def test_values_of_a_grid(forms):
+    from impasto.apps.studio.grids import values_of
+
+    rows = {row["name"]: row for row in forms["stylize"].rows}
+    assert values_of(rows["steps"], "5, 10") == [5, 10]
+    assert values_of(rows["clamp"], "on, off") == [True, False]
+    assert values_of(rows["statistic"], "gram") == ["gram"]
+    with pytest.raises(SettingsError, match="steps: '5, x' are not whole numbers"):
+        values_of(rows["steps"], "5, x")
+    with pytest.raises(SettingsError, match="at least one"):
+        values_of(rows["steps"], " , ")

@@ -1,0 +1,466 @@
+"""The page in a real browser: what people see and do, from the drop of a photo to the download."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio import PATIENCE, Server, installed, picture_bytes, wait_until
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",  # a camera
+]  # fmt: skip
+SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
+MISSING = [
+    reason for there, reason in (
+        (CHROMIUM, "no chromium (apt-get install chromium)"),
+        (installed("gradio", "6."), "no Gradio 6 (impasto[studio])"),
+        (installed("playwright", "1."), "no playwright (impasto[dev])"),
+    ) if not there
+]  # fmt: skip
+
+pytestmark = pytest.mark.browser
+if MISSING and not os.environ.get("IMPASTO_DEMAND_BROWSER"):
+    pytest.skip(", ".join(MISSING), allow_module_level=True)
+
+MILLISECONDS = PATIENCE * 1000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    assert not MISSING, f"the browser's tests are demanded here: {MISSING}"
+    started = Server(
+        tmp_path_factory.mktemp("studio"), "--max-megabytes", "1", "--max-pixels", "1000000"
+    )
+    yield started
+    started.end()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Open the page as a new visitor; whatever goes wrong in its scripts fails the test."""
+    contexts, faults, requests = [], [], []
+
+    def call(**options):
+        context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
+        context.set_default_timeout(MILLISECONDS)
+        contexts.append(context)
+        return look(context)
+
+    def look(context):
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(server.address)
+        page.wait_for_selector("body[data-ready=yes]")
+        return page
+
+    call.again = look
+    call.requests = requests
+    yield call
+    for context in contexts:
+        for job in context.request.get(f"{server.address}/api/jobs").json():
+            if job["state"] in ("queued", "running", "paused"):
+                context.request.post(f"{server.address}/api/jobs/{job['id']}/cancel")
+        context.close()
+    assert faults == []
+
+
+def file(name: str, seed: int, size=(48, 40)):
+    return {"name": name, "mimeType": "image/png", "buffer": picture_bytes(seed, size)}
+
+
+def give(page, role, *files):
+    before = page.locator(f".picker[data-role={role}] .tile").count()
+    page.set_input_files(f"input[type=file][data-role={role}]", [*files])
+    wait = f"document.querySelectorAll('.picker[data-role={role}] .tile').length"
+    page.wait_for_function(f"{wait} == {before + len(files)}")
+
+
+def give_both(page):
+    give(page, "content", file("photo.png", 1))
+    give(page, "styles", file("painting.png", 2))
+
+
+def fill(page, name, value, kind="stylize"):
+    page.fill(f"#{kind}-{name} input[type=number]", str(value))
+    page.keyboard.press("Tab")
+
+
+def begin(page, *, size=48, steps=6, kind="stylize"):
+    fill(page, "long_side", size, kind)
+    fill(page, "steps", steps, kind)
+    page.click(f"#start-{kind}")
+    page.wait_for_function("sessionStorage.getItem('impasto-job')")
+    return page.evaluate("sessionStorage.getItem('impasto-job')")
+
+
+def wait_state(page, *states):
+    page.wait_for_selector(",".join(f".easel[data-state={each}]" for each in states))
+
+
+def wait_painted(page):
+    page.wait_for_selector("#easel .after[data-preview]")
+
+
+def keep(page, name, **options):
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", **options)
+
+
+def test_a_photo_is_painted_watched_downloaded_and_redone(visit, server, tmp_path, command):
+    page = visit()
+    keep(page, "empty")
+    give_both(page)
+    page.wait_for_function(
+        "/about/.test(document.querySelector('#shown-estimate-stylize').innerText)"
+    )
+    begin(page, size=64, steps=500)
+    seen = set()
+
+    def changing():
+        seen.add(page.get_attribute("#easel .after", "data-preview"))
+        return len(seen - {None}) >= 3 or page.query_selector(".easel[data-state=done]")
+
+    wait_until(changing, "three previews")
+    assert len(seen - {None}) >= 3
+    assert re.search(r"Step\s+\d+ of 500", page.inner_text("#easel .facts"))
+    assert "Remaining" in page.inner_text("#easel .facts")
+    keep(page, "watching")
+    page.click("[data-do=stop]")
+    wait_state(page, "stopped", "done")
+    with page.expect_download() as download:
+        page.click(".downloads a >> text=PNG")
+    assert download.value.suggested_filename == "photo-painting.png"
+    page.wait_for_function("document.querySelector('[data-code=command]').textContent")
+    assert "impasto stylize photo.png painting.png" in page.text_content("[data-code=command]")
+    assert "impasto.stylize(" in page.text_content("[data-code=python]")
+    page.click("[data-do=compare]")
+    page.wait_for_selector(".before:visible")
+    keep(page, "compare")
+
+    begin_number = page.locator(".strip button").count()
+    page.evaluate("sessionStorage.removeItem('impasto-job')")
+    begin(page, size=40, steps=3)
+    wait_state(page, "done")
+    page.wait_for_function(
+        f"document.querySelectorAll('.strip button').length == {begin_number + 1}"
+    )
+    page.wait_for_selector(".downloads a")
+    with page.expect_download() as download:
+        page.click(".downloads a >> text=PNG")
+    result = tmp_path / "result.png"
+    download.value.save_as(result)
+    (tmp_path / "photo.png").write_bytes(picture_bytes(1, (48, 40)))
+    (tmp_path / "painting.png").write_bytes(picture_bytes(2, (48, 40)))
+    outcome = command("redo", result, "-o", tmp_path / "redone.png", "--threads", 1, "--quiet")
+    assert outcome.code == 0, outcome.err
+    assert np.array_equal(Image.open(result), Image.open(tmp_path / "redone.png"))
+
+
+SEND = """([target, kind, role, bytes]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], `${kind}.png`, { type: "image/png" }));
+  const options = { bubbles: true, cancelable: true };
+  document.querySelector(target).dispatchEvent(kind === "drop"
+    ? new DragEvent("drop", { ...options, dataTransfer: data })
+    : new ClipboardEvent("paste", { ...options, clipboardData: data }));
+}"""
+
+
+def test_pictures_are_dropped_pasted_and_taken(visit):
+    page = visit()
+    page.evaluate(SEND, [".picker[data-role=styles]", "drop", "styles", [*picture_bytes(1)]])
+    page.wait_for_selector(".picker[data-role=styles] .name >> text=drop.png")
+    page.evaluate(SEND, ["body", "paste", "", [*picture_bytes(2)]])
+    page.wait_for_selector(".picker[data-role=content] .name >> text=paste.png")
+    page.click("[data-camera=styles]")
+    page.wait_for_function("document.querySelector('#camera video').videoWidth")
+    page.click("[data-snap]")
+    page.wait_for_selector(".picker[data-role=styles] .name >> text=camera.png")
+    page.click("[aria-label='Remove drop.png']")
+    assert page.locator(".tile").count() == 2
+
+
+def test_a_mask_is_uploaded_softened_and_downloaded(visit, server, tmp_path):
+    page = visit()
+    give_both(page)
+    page.click(".picker[data-role=content] .tile .mask")
+    mask = np.zeros((40, 48), np.uint8)
+    mask[:, :24] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, "png")
+    page.set_input_files(
+        "[data-mask-file]",
+        [{"name": "half.png", "mimeType": "image/png", "buffer": buffer.getvalue()}],
+    )
+    page.wait_for_function("""() => {
+      const canvas = document.querySelector("#masks canvas");
+      return canvas.getContext("2d").getImageData(2, 2, 1, 1).data[3] === 255;
+    }""")
+    page.fill("#feather", "3")
+    with page.expect_download() as download:
+        page.click("[data-mask=download]")
+    download.value.save_as(tmp_path / "mask.png")
+    saved = np.asarray(Image.open(tmp_path / "mask.png").convert("L"))
+    assert saved.shape[1] * 40 == saved.shape[0] * 48
+    assert saved[:, : saved.shape[1] // 2 - 20].min() == 255
+    assert saved[:, saved.shape[1] // 2 + 20 :].max() == 0
+    page.click("[data-mask=use]")
+    page.wait_for_selector(".picker[data-role=content] .mask >> text=Mask ✓")
+    job = begin(page, size=32, steps=2)
+    request = server.wait(job, lambda found: found["state"] == "done")["request"]
+    assert request["settings"]["feather"] == 3
+    assert len(request["pictures"]["masks"]) == 1
+
+
+def test_what_is_brushed_white_stays_the_photo(visit, server):
+    page = visit()
+    give_both(page)
+    page.click(".picker[data-role=content] .tile .mask")
+    page.wait_for_selector("#masks[open]")
+    page.click(".swatches label >> text=Stays the photo")
+    page.fill("#brush-width", "40")
+    box = page.locator("#masks canvas").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 1, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 1, middle, steps=10)
+    page.mouse.up()
+    keep(page, "mask")
+    page.click("[data-mask=use]")
+    page.wait_for_selector(".picker[data-role=content] .mask >> text=Mask ✓")
+    job = begin(page, size=48, steps=5)
+    wait_state(page, "done")
+    photo = np.asarray(Image.open(io.BytesIO(picture_bytes(1, (48, 40)))).convert("RGB")).astype(
+        int
+    )
+    answer = page.request.get(f"{server.address}/api/jobs/{job}/result?format=png")
+    painted = np.asarray(Image.open(io.BytesIO(answer.body())).convert("RGB")).astype(int)
+    assert painted.shape == photo.shape == (40, 48, 3)
+    far = np.abs(painted - photo).max(-1)
+    assert far[18:22, 4:44].max() <= 1
+    assert far[:5].mean() > 5
+
+
+def test_pause_resume_and_new_weights(visit, server):
+    page = visit()
+    give_both(page)
+    job = begin(page, size=64, steps=2000)
+    wait_painted(page)
+    page.click("[data-do=pause]")
+    wait_state(page, "paused")
+    paused = server.get(f"/api/jobs/{job}")["step"]
+    page.click("[data-do=resume]")
+    wait_state(page, "running")
+    server.wait(job, lambda found: found["step"] > paused)
+    page.click("summary >> text=Change the weights")
+    page.focus(".steer [name=style_weight]")
+    page.keyboard.press("ArrowRight")
+    found = server.wait(job, lambda found: found["request"]["settings"]["style_weight"] != 20)
+    assert found["request"]["settings"]["style_weight"] == 25
+    page.click("[data-do=stop]")
+    wait_state(page, "stopped")
+    page.wait_for_selector(".downloads a")
+
+
+def test_cancel_keeps_nothing(visit):
+    page = visit()
+    give_both(page)
+    begin(page, size=64, steps=2000)
+    wait_painted(page)
+    page.click("[data-do=cancel]")
+    wait_state(page, "cancelled")
+    assert not page.is_visible(".downloads")
+
+
+def test_two_tabs_have_a_job_each_and_a_reload_finds_it_again(visit):
+    page = visit()
+    give_both(page)
+    first = begin(page, size=64, steps=2000)
+    wait_painted(page)
+    other = visit.again(page.context)
+    other.wait_for_function("sessionStorage.getItem('impasto-job')")  # it shows what is painted
+    give_both(other)
+    other.evaluate("sessionStorage.removeItem('impasto-job')")
+    second = begin(other, size=40, steps=3)
+    assert second != first
+    other.wait_for_selector("#easel .state >> text=number 1 in the queue")
+    keep(other, "queued")
+    page.reload()
+    page.wait_for_selector("body[data-ready=yes]")
+    wait_painted(page)
+    assert page.evaluate("sessionStorage.getItem('impasto-job')") == first
+    assert page.text_content(".picker[data-role=content] .name") == "photo.png"
+    page.click("[data-do=stop]")
+    wait_state(page, "stopped", "done")
+    wait_state(other, "done")
+    page.wait_for_function("document.querySelectorAll('.strip button').length == 2")
+
+
+def test_a_wrong_file_and_a_large_one_get_one_sentence_each(visit):
+    page = visit()
+    wrong = {"name": "notes.png", "mimeType": "image/png", "buffer": b"no picture at all"}
+    page.set_input_files("input[data-role=content]", [wrong])
+    line = page.locator("#message-pictures")
+    page.wait_for_function("document.querySelector('#message-pictures').textContent")
+    assert "notes.png" in line.inner_text()
+    assert "\n" not in line.inner_text()
+    keep(page, "wrong_file")
+    large = {"name": "large.png", "mimeType": "image/png", "buffer": bytes(1_500_000)}
+    page.set_input_files("input[data-role=content]", [large])
+    page.wait_for_selector("#message-pictures >> text=large.png has 1.5 MB; the studio allows 1 MB")
+    wide = {"name": "wide.png", "mimeType": "image/png", "buffer": _plain(1400, 1000)}
+    page.set_input_files("input[data-role=content]", [wide])
+    page.wait_for_selector("#message-pictures >> text=wide.png")
+    assert page.locator(".tile").count() == 0
+    give_both(page)
+    assert line.inner_text() == ""
+
+
+def _plain(width, height):
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), "gray").save(buffer, "png")
+    return buffer.getvalue()
+
+
+def test_a_wrong_setting_is_said_beside_the_button(visit):
+    page = visit()
+    give_both(page)
+    fill(page, "style_weight", -3)
+    page.click("#start-stylize")
+    page.wait_for_selector("#message-stylize >> text=style_weight")
+    assert page.get_attribute(".easel", "data-state") == "empty"
+
+
+def test_nothing_is_asked_of_another_machine(visit, server):
+    page = visit(color_scheme="dark")
+    page.click("[data-gallery=styles]")
+    page.wait_for_selector("#gallery[open] .tiles img")
+    keep(page, "gallery_dark")
+    page.click("#gallery .tiles button >> nth=0")
+    page.wait_for_selector(".tile img")
+    for tab in ("Texture", "Recolor", "Reconstruct", "Grid", "Paint"):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        page.wait_for_selector(f"[role=tabpanel]:visible >> text={tab}")
+        keep(page, f"tab_{tab.lower()}_dark", full_page=True)
+    page.get_by_text("More settings").first.click()
+    page.wait_for_selector("#stylize-optimizer:visible")
+    keep(page, "more_dark", full_page=True)
+    foreign = [each for each in visit.requests
+               if not each.startswith((server.address, "data:", "blob:"))]  # fmt: skip
+    assert foreign == []
+    assert any(each.endswith("studio.js") for each in visit.requests)
+
+
+def test_recipes_fill_the_form_and_a_picture_is_made_again(visit, server):
+    page = visit()
+    give(page, "content", file("photo.png", 1))
+    give(page, "styles", file("one.png", 2), file("two.png", 3))
+    page.click(".card >> text=gatys")
+    page.wait_for_function("document.querySelector('#stylize-style_weight input').value == '1000'")
+    page.locator(".share input").nth(1).fill("0.5")
+    job = begin(page, size=32, steps=2)
+    wait_state(page, "done")
+    request = server.get(f"/api/jobs/{job}")["request"]
+    assert request["recipe"] == "gatys"
+    assert request["settings"]["style_weight"] == [1000, 500]
+    page.click(".card >> text=default")
+    page.wait_for_function("document.querySelector('#stylize-style_weight input').value == '20'")
+    page.click("[data-do=again]")
+    page.wait_for_function("document.querySelector('#stylize-style_weight input').value == '1000'")
+    assert page.locator("input[name=recipe]:checked").get_attribute("value") == "gatys"
+    assert page.locator(".share input").nth(1).input_value() == "0.5"
+    assert page.input_value("#stylize-steps input[type=number]") == "2"
+
+
+@pytest.mark.parametrize("kind", ["texture", "recolor", "reconstruct"])
+def test_the_other_kinds(visit, kind):
+    page = visit()
+    give_both(page)
+    page.get_by_role("tab", name=kind.capitalize(), exact=True).click()
+    page.wait_for_selector(f"#start-{kind}:visible")
+    if kind == "texture":
+        fill(page, "width", 40, kind)
+        fill(page, "height", 32, kind)
+        fill(page, "steps", 3, kind)
+    elif kind == "reconstruct":
+        fill(page, "long_side", 40, kind)
+        fill(page, "steps", 3, kind)
+    page.click(f"#start-{kind}")
+    wait_state(page, "done")
+    page.wait_for_selector(".downloads a")
+    page.wait_for_function("document.querySelector('[data-code=command]').textContent")
+    assert f"impasto {kind}" in page.text_content("[data-code=command]")
+    keep(page, kind)
+
+
+def test_a_grid_over_two_settings(visit):
+    page = visit()
+    give_both(page)
+    fill(page, "long_side", 32)
+    fill(page, "steps", 2)
+    page.get_by_role("tab", name="Grid", exact=True).click()
+    page.fill("#grid-these :is(input, textarea)", "5, x")
+    page.click("#start-grid")
+    page.wait_for_selector("#message-grid >> text=are not numbers")
+    page.fill("#grid-these :is(input, textarea)", "5, 80")
+    page.click("#start-grid")
+    page.wait_for_function("document.querySelectorAll('[data-cell][data-ended] img').length == 4")
+    heads = page.locator(".grid-view th[scope=col]").all_inner_texts()
+    assert heads == ["style weight 5", "style weight 80"]
+    keep(page, "grid")
+
+
+def test_narrow_screens_and_the_keyboard(visit):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True)
+    give_both(page)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390
+    begin(page, size=40, steps=3)
+    wait_state(page, "done")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    keep(page, "phone", full_page=True)
+    page.click(".picker[data-role=content] .tile .mask")
+    page.wait_for_selector("#masks[open]")
+    keep(page, "phone_mask")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#masks", state="hidden")
+    page.focus("#start-stylize")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelectorAll('.strip button').length == 2")
+
+
+def test_everything_that_can_be_used_has_a_name(visit):
+    page = visit()
+    give_both(page)
+    page.get_by_text("More settings").first.click()
+    page.wait_for_selector("#stylize-optimizer:visible")
+    nameless = page.evaluate("""() => [...document.querySelectorAll(
+        "button, input, select, textarea, img, a[href]")].filter((each) => {
+      if (!each.checkVisibility()) return false;
+      const labels = [...(each.labels ?? [])].map((label) => label.textContent).join("");
+      const name = each.getAttribute("aria-label") || labels || each.textContent || each.title;
+      return each.tagName === "IMG" ? !each.hasAttribute("alt") : !name.trim();
+    }).map((each) => each.outerHTML.slice(0, 120))""")
+    assert nameless == []
