@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import gc
+import warnings
 
 import pytest
 
@@ -20,13 +23,18 @@ LEFT_OUT = {"weights", "weights_convention"}
 
 @pytest.fixture(scope="module")
 def forms():
-    import gradio as gr
+    # Gradio makes event loops where it is imported and where a page is built, and leaves them open.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gradio = pytest.importorskip("gradio")
+        from impasto.apps.studio.forms import Form
+        from impasto.apps.studio.kinds import KINDS
 
-    from impasto.apps.studio.forms import Form
-    from impasto.apps.studio.kinds import KINDS
-
-    with gr.Blocks(analytics_enabled=False):
-        return {kind: Form(kind) for kind in KINDS}
+        with gradio.Blocks(analytics_enabled=False):
+            made = {kind: Form(kind) for kind in KINDS}
+        asyncio.set_event_loop(None)
+        gc.collect()
+    return made
 
 
 def test_every_setting_has_a_labelled_component(forms):

@@ -40,7 +40,7 @@ MILLISECONDS = PATIENCE * 1000
 def server(tmp_path_factory):
     assert not MISSING, f"the browser's tests are demanded here: {MISSING}"
     started = Server(
-        tmp_path_factory.mktemp("studio"), "--max-megabytes", "1", "--max-pixels", "1000000"
+        tmp_path_factory.mktemp("studio"), "--max-megabytes", "1", "--max-pixels", "4000000"
     )
     yield started
     started.end()
@@ -330,7 +330,7 @@ def test_a_wrong_file_and_a_large_one_get_one_sentence_each(visit):
     large = {"name": "large.png", "mimeType": "image/png", "buffer": bytes(1_500_000)}
     page.set_input_files("input[data-role=content]", [large])
     page.wait_for_selector("#message-pictures >> text=large.png has 1.5 MB; the studio allows 1 MB")
-    wide = {"name": "wide.png", "mimeType": "image/png", "buffer": _plain(1400, 1000)}
+    wide = {"name": "wide.png", "mimeType": "image/png", "buffer": _plain(2100, 2000)}
     page.set_input_files("input[data-role=content]", [wide])
     page.wait_for_selector("#message-pictures >> text=wide.png")
     assert page.locator(".tile").count() == 0

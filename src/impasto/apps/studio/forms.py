@@ -11,7 +11,7 @@ from impasto.apps.studio import parts
 from impasto.apps.studio.kinds import describe_settings
 from impasto.errors import SettingsError
 
-__all__ = ["Form"]
+__all__ = ["Form", "label_of"]
 
 # Where a slider serves better than a box to type in: from, to, step. What is allowed, and every
 # default, follows from `Settings`.
@@ -104,7 +104,8 @@ def _is_first(row: Mapping[str, Any]) -> bool:
     return row["of"] == "options" or row["name"] in _FIRST
 
 
-def _label(row: Mapping[str, Any]) -> str:
+def label_of(row: Mapping[str, Any]) -> str:
+    """Return what a setting is called on the page."""
     name = row["name"]
     return _SPOKEN.get(name) or name.replace("_", " ").capitalize().replace("Tv", "TV")
 
@@ -112,8 +113,8 @@ def _label(row: Mapping[str, Any]) -> str:
 def _component(row: Mapping[str, Any], name: str) -> Any:
     unit = f" ({row['unit']})" if row["unit"] else ""
     facts: dict[str, Any] = {
-        "label": f"{_label(row)}{unit}", "info": row["help"], "value": _shown(row, row["default"]),
-        "elem_id": name, "interactive": True, "min_width": 220,
+        "label": f"{label_of(row)}{unit}", "info": row["help"],
+        "value": _shown(row, row["default"]), "elem_id": name, "interactive": True, "min_width": 220,
     }  # fmt: skip
     kind = row["type"]
     if row["name"] in _SLIDERS:

@@ -11,6 +11,7 @@ import gradio as gr
 
 from impasto.apps.options import show_value
 from impasto.apps.studio import parts
+from impasto.apps.studio.forms import label_of
 from impasto.apps.studio.kinds import Request
 from impasto.errors import ImpastoError, SettingsError
 
@@ -39,7 +40,10 @@ class Grid:
         make_request: Callable[..., Request],
     ) -> None:
         self.rows = {row["name"]: row for row in painting.rows}
-        names = [name for name, row in self.rows.items() if row["type"] not in ("names", "numbers")]
+        names = [
+            (label_of(row), name) for name, row in self.rows.items()
+            if row["type"] not in ("names", "numbers")
+        ]  # fmt: skip
         parts.html(parts.GRID)
         with gr.Group(elem_classes="settings"):
             across = gr.Dropdown(names, value="style_weight", label="Across", elem_id="grid-across")

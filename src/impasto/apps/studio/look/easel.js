@@ -157,12 +157,12 @@
     curved = performance.now();
     const mine = id, points = await impasto.ask(`/api/jobs/${id}/losses`).catch(() => []);
     if (mine !== id || points.length < 2) return;
-    const last = points.at(-1).step, lines = {};
+    const first = points[0].step, last = points.at(-1).step, lines = {};
     const values = points.flatMap((each) => [each.content, each.style]).filter((each) => each > 0);
     const [low, high] = [Math.log(Math.min(...values)), Math.log(Math.max(...values))];
     for (const name of ["content", "style"]) {
       lines[name] = points.filter((each) => each[name] > 0).map((each) =>
-        `${((each.step / last) * 300).toFixed(1)},${(76 - ((Math.log(each[name]) - low) / (high - low || 1)) * 72).toFixed(1)}`);
+        `${(((each.step - first) / (last - first || 1)) * 300).toFixed(1)},${(76 - ((Math.log(each[name]) - low) / (high - low || 1)) * 72).toFixed(1)}`);
     }
     $(".curve svg", easel).innerHTML = Object.entries(lines).map(([name, each]) =>
       `<polyline class="${name}" points="${each.join(" ")}"/>`).join("");
@@ -322,7 +322,10 @@
         button.replaceChildren(impasto.element("img", { alt: WORDS[found.state],
           src: `/api/jobs/${found.id}/preview?n=${found.previews}` }));
       } else if (!found.previews) button.firstChild.textContent = found.error || WORDS[found.state];
-      if (!ALIVE.includes(found.state)) button.dataset.ended = "yes";
+      if (!ALIVE.includes(found.state)) {
+        button.dataset.ended = "yes";
+        history();
+      }
     }
   }
 

@@ -77,12 +77,21 @@ async function addFiles(role, files) {
 function put(role, picture) {
   if (role === "content") {
     impasto.pictures.content = picture;
-    for (const each of impasto.pictures.styles) each.mask = null;
-    impasto.strokes = null;
+    dropMasks();
   } else if (impasto.pictures.styles.length >= 8) {
     return impasto.say("pictures", "eight paintings are as many as can be blended");
-  } else impasto.pictures.styles.push({ share: 1, mask: null, style_mask: null, ...picture });
+  } else {
+    impasto.pictures.styles.push({ share: 1, mask: null, style_mask: null, ...picture });
+    dropMasks();
+  }
   changed();
+}
+
+// Which painting goes where is brushed for these paintings on this photo, and for no others.
+function dropMasks() {
+  const { content, styles } = impasto.pictures;
+  for (const each of styles) each.mask = null;
+  if (content) content.strokes = content.overlay = null;
 }
 impasto.put = put;
 
@@ -113,7 +122,7 @@ function tile(picture, role, index) {
   remove.onclick = () => {
     if (role === "content") impasto.pictures.content = null;
     else impasto.pictures.styles.splice(index, 1);
-    for (const each of impasto.pictures.styles) each.mask = null;
+    dropMasks();
     changed();
   };
   const masked = role === "content" ? impasto.pictures.styles.some((each) => each.mask) : picture.style_mask;
@@ -253,6 +262,7 @@ function askEstimate(kind) {
   line.classList.toggle("wanting", missing.length > 0);
   if (missing.length) {
     const words = { content: "a photo", styles: "a painting" };
+    if (kind === "stylize") setTimeout(showCost);
     line.textContent = `Choose ${missing.map((each) => words[each]).join(" and ")} first.`;
     return;
   }
@@ -275,6 +285,7 @@ impasto.estimated = (kind, text) => {
   line.textContent = answer.error ? impasto.sentence(answer.error)
     : `${answer.width} × ${answer.height} px · about ${spoken(answer.seconds)}` +
       ` · ${memory(answer.memory)} of memory${answer.measured ? "" : " (roughly)"}`;
+  if (kind === "stylize") showCost();
 };
 function askMissing(kind) {
   const line = $(`#shown-estimate-${kind}`);
@@ -307,6 +318,7 @@ document.addEventListener("click", (event) => {
 });
 function showCost() {
   const line = $("#shown-estimate-grid"), each = $("#shown-estimate-stylize");
+  if (line && each) line.classList.toggle("wanting", !/about/.test(each.textContent));
   if (line && each) line.textContent = /about/.test(each.textContent) ? `Each: ${each.textContent}` : each.textContent;
 }
 const titles = { stylize: "Paint", texture: "Texture", recolor: "Recolor", reconstruct: "Reconstruct" };
