@@ -128,6 +128,7 @@ def keep(page, name, **options):
     page.screenshot(path=SCREENSHOTS / f"{name}.png", **options)
 
 
+@pytest.mark.slow
 def test_a_photo_is_painted_watched_downloaded_and_redone(visit, server, tmp_path, command):
     page = visit()
     keep(page, "empty")
@@ -294,6 +295,7 @@ def test_cancel_keeps_nothing(visit):
     assert not page.is_visible(".downloads")
 
 
+@pytest.mark.slow
 def test_two_tabs_have_a_job_each_and_a_reload_finds_it_again(visit):
     page = visit()
     give_both(page)
@@ -353,6 +355,7 @@ def test_a_wrong_setting_is_said_beside_the_button(visit):
     assert page.get_attribute(".easel", "data-state") == "empty"
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_of_another_machine(visit, server):
     page = visit(color_scheme="dark")
     page.click("[data-gallery=styles]")
@@ -373,6 +376,7 @@ def test_nothing_is_asked_of_another_machine(visit, server):
     assert any(each.endswith("studio.js") for each in visit.requests)
 
 
+@pytest.mark.slow
 def test_recipes_fill_the_form_and_a_picture_is_made_again(visit, server):
     page = visit()
     give(page, "content", file("photo.png", 1))
@@ -394,6 +398,7 @@ def test_recipes_fill_the_form_and_a_picture_is_made_again(visit, server):
     assert page.input_value("#stylize-steps input[type=number]") == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["texture", "recolor", "reconstruct"])
 def test_the_other_kinds(visit, kind):
     page = visit()
@@ -415,6 +420,7 @@ def test_the_other_kinds(visit, kind):
     keep(page, kind)
 
 
+@pytest.mark.slow
 def test_a_grid_over_two_settings(visit):
     page = visit()
     give_both(page)

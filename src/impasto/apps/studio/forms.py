@@ -114,7 +114,8 @@ def _component(row: Mapping[str, Any], name: str) -> Any:
     unit = f" ({row['unit']})" if row["unit"] else ""
     facts: dict[str, Any] = {
         "label": f"{label_of(row)}{unit}", "info": row["help"],
-        "value": _shown(row, row["default"]), "elem_id": name, "interactive": True, "min_width": 220,
+        "value": _shown(row, row["default"]), "elem_id": name, "interactive": True,
+        "min_width": 220,
     }  # fmt: skip
     kind = row["type"]
     if row["name"] in _SLIDERS:

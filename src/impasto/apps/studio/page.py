@@ -67,7 +67,14 @@ def _lay_out_kind(kind: str, jobs: Jobs) -> Form:
         parts.html(parts.estimate(kind))
         words = "Paint the texture" if kind == "texture" else _TABS[kind]
         start = gr.Button(words, variant="primary", elem_id=f"start-{kind}", elem_classes="start")
-    sent = gr.Textbox(visible="hidden", elem_id=f"sent-{kind}", label="sent")
+    _connect(form, start, jobs)
+    return form
+
+
+def _connect(form: Form, start: gr.Button, jobs: Jobs) -> None:
+    """Let the form start jobs, ask for estimates, and show a recipe's settings or a job's."""
+    kind = form.kind
+    sent = gr.Textbox(visible="hidden", label="sent")
     asks = gr.Button(visible="hidden", elem_id=f"estimate-{kind}")
     sets = gr.Button(visible="hidden", elem_id=f"set-{kind}")
     state = f"(...given) => [impasto.state('{kind}'), ...given.slice(1)]"
@@ -86,7 +93,6 @@ def _lay_out_kind(kind: str, jobs: Jobs) -> Form:
         return _answered(lambda: vars(jobs.estimate(make_request(form, json.loads(text), values))))
 
     def fill(text: str) -> list[Any]:
-        """Show a recipe's settings, or a job's."""
         given = json.loads(text)
         return form.values(given["recipe"], given.get("settings", {}), given.get("options", {}))
 
@@ -103,7 +109,6 @@ def _lay_out_kind(kind: str, jobs: Jobs) -> Form:
         concurrency_id="estimates",
     ).then(None, answer, js=estimated, queue=False)  # fmt: skip
     sets.click(fill, sent, form.components, js=f"() => impasto.wanted('{kind}')", **quiet)
-    return form
 
 
 def _answered(call: Callable[[], Mapping[str, Any]]) -> str:
