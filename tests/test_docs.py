@@ -80,7 +80,7 @@ def test_readme_commands_run(line, command, pictures):
     words += QUICK[words[0]]
     if words[0] == "stylize":
         words += [] if "--time" in words else ["--steps", "2"]
-    outcome = command(*("20s" if word == "1m" else word for word in words))
+    outcome = command(*("8s" if word == "1m" else word for word in words))
     assert outcome.code == 0, outcome.err
 
 
