@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1] / "src/impasto"
 EXAMPLES, LOOK = ROOT / "assets/examples", ROOT / "apps/studio/look"
 PHOTO, PAINTING = "neuschwanstein.jpg", "cafe_terrace_van_gogh.jpg"
 SIZE = (192, 128)  # px of a thumbnail, (W, H)
-MOST_STEPS = 300
+SIDE = 216  # px that are painted
+MOST_STEPS = 200
 MOST_BYTES = 15_000
 
 
@@ -37,7 +38,7 @@ def paint(recipe: str) -> PIL.Image.Image:
     """Paint a recipe small; its own steps where they are not too many."""
     content = "langlois_bridge_van_gogh.jpg" if recipe == "strokes" else PHOTO
     settings = impasto.recipe_settings(recipe)
-    settings = settings.replace(long_side=288, steps=min(settings.steps, MOST_STEPS))
+    settings = settings.replace(long_side=SIDE, steps=min(settings.steps, MOST_STEPS))
     if recipe == "notebook":  # as far as with its 5000 small steps
         settings = settings.replace(learning_rate=0.02)
     return impasto.stylize(EXAMPLES / content, EXAMPLES / PAINTING, settings).to_pillow()
