@@ -104,3 +104,14 @@ def test_values_of_a_grid(forms):
         values_of(rows["steps"], "5, x")
     with pytest.raises(SettingsError, match="at least one"):
         values_of(rows["steps"], " , ")
+
+
+def test_every_recipe_and_bundled_picture_has_a_small_picture():
+    from impasto.apps.studio.look import FOLDER
+    from impasto.apps.studio.pictures import example_names
+
+    stems = {name.rpartition(".")[0] for name in example_names() if "_mask" not in name}
+    for folder, names in (("recipes", set(RECIPES)), ("gallery", stems)):
+        files = [*(FOLDER / folder).iterdir()]
+        assert {each.stem for each in files} == names
+        assert max(each.stat().st_size for each in files) <= 15_000
