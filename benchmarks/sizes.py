@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measuring import (
@@ -45,6 +47,7 @@ from measuring import (
 )
 
 from impasto.images import load_image, resize, save_image, write_file
+from impasto.machine import free_memory
 
 KEPT = RESULTS / "sizes.json"
 PICTURE = IMAGES / "sizes.png"
@@ -121,7 +124,8 @@ def measure_sizes(kept: Run, arguments: argparse.Namespace, folder: Path) -> Non
         for side in sorted(arguments.sides):
             if before is not None and memory == "none":
                 needed = before["peak_mb"] * (side / before["side"]) ** 2
-                if needed > available_mb():
+                free = free_memory(torch.device("cpu"))
+                if free is not None and needed * 1e6 > free:
                     print(f"{side} px would need some {needed / 1000:.0f} GB: not tried")
                     break
             run = measure_size(side, memory, arguments.steps, folder)
@@ -130,16 +134,6 @@ def measure_sizes(kept: Run, arguments: argparse.Namespace, folder: Path) -> Non
             if "failed" in run:
                 break
             before = run
-
-
-def available_mb() -> float:
-    """Return how much memory is free for us, in MB (Linux; elsewhere all that is asked for)."""
-    try:
-        text = Path("/proc/meminfo").read_text()
-    except OSError:
-        return float("inf")
-    match = re.search(r"MemAvailable:\s+(\d+) kB", text)
-    return int(match[1]) / 1024 if match else float("inf")
 
 
 # ---- waiting ------------------------------------------------------------------------------------
@@ -192,8 +186,6 @@ def alternate(objective: str, folder: Path) -> Run:
 
     A step is everything: the network, all losses, the gradient and L-BFGS.
     """
-    import torch
-
     from impasto.kernel import compiled_kernel
     from impasto.recipes import recipe_settings
     from impasto.stylizer import Stylizer

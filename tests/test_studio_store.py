@@ -417,7 +417,9 @@ def test_the_defaults_of_a_form_are_accepted(kind):
     given = {of: {row["name"]: row["default"] for row in rows if row["of"] == of}
              for of in ("settings", "options")}  # fmt: skip
     pictures = {role: ["s"] if role == "styles" else "c" for role in KINDS[kind].needs}
-    check_request(Request(kind=kind, pictures=pictures, **given), Limits())
+    checked = check_request(Request(kind=kind, pictures=pictures, **given), Limits())
+    assert dict(checked.options) == given["options"]
+    assert given["settings"].items() <= checked.settings.items()
 
 
 def test_an_unknown_picture(tmp_path):

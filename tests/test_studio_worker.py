@@ -196,8 +196,10 @@ def test_a_paused_job_is_cancelled_while_another_is_painted(jobs):
         wait_for_step(jobs, other)
         jobs.cancel(job)
         wait_for_state(jobs, job, "cancelled")
+        assert jobs.job(other).state == "running"
         jobs.cancel(other)
         wait_for_state(jobs, other, "cancelled")
+    assert not jobs.job(job).has_result
 
 
 def test_other_weights_go_on_from_the_present_picture(jobs):

@@ -324,7 +324,7 @@ def _check(sound: Sound, transform: Transform, rate: int, settings: AudioSetting
 def _check_memory(
     content: Sound, style: Sound, transform: Transform, settings: AudioSettings
 ) -> None:
-    """Raise a MemoryLimitError for what would not fit; the factors were measured."""
+    """Raise a MemoryLimitError for what would not fit; the factors are estimates."""
     budget = free_memory(torch.device("cpu"))
     pieces, others = (
         sound.samples.shape[0] * transform.frames(sound.samples.shape[1])

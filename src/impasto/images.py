@@ -42,6 +42,7 @@ __all__ = [
     "identity",
     "load_image",
     "load_picture",
+    "read_file",
     "read_metadata",
     "resize",
     "save_image",
@@ -140,17 +141,8 @@ def load_image(source: Source, *, long_side: int | None = None) -> Image:
 def _read_bytes(source: str | os.PathLike[str] | BinaryIO) -> tuple[bytes, str, str | None]:
     """Return all bytes, what to call the source in messages, and its bare file name."""
     if isinstance(source, str | os.PathLike):
-        label, path = os.fspath(source), Path(source)
-        if path.is_dir():
-            raise ImageError(f"{label} is a folder, not a picture")
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            raise ImageError(f"{label}: there is no such file") from None
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            raise ImageError(f"{label} cannot be read: {reason(error)}") from error
-        name: str | None = path.name
-    elif hasattr(source, "read"):
+        return read_file(source, "a picture"), os.fspath(source), Path(source).name
+    if hasattr(source, "read"):
         given = getattr(source, "name", None)
         named = isinstance(given, str) and not given.startswith("<")  # <stdin>
         label = str(given) if named else "the stream"
@@ -169,6 +161,27 @@ def _read_bytes(source: str | os.PathLike[str] | BinaryIO) -> tuple[bytes, str, 
     if not data:
         raise ImageError(f"{label} is empty")
     return data, label, name
+
+
+def read_file(source: str | os.PathLike[str], kind: str) -> bytes:
+    """Return all bytes of a file, whatever it holds.
+
+    Args: kind: what it is to be, in words.
+
+    Raises: ImageError: there is none, it cannot be read, or is empty.
+    """
+    label, path = os.fspath(source), Path(source)
+    if path.is_dir():
+        raise ImageError(f"{label} is a folder, not {kind}")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ImageError(f"{label}: there is no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise ImageError(f"{label} cannot be read: {reason(error)}") from error
+    if not data:
+        raise ImageError(f"{label} is empty")
+    return data
 
 
 def _from_array(array: npt.NDArray[Any] | Tensor, max_pixels: int) -> Picture:

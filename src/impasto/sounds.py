@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError, SettingsError, ShapeError, SoundError, nearest_match
-from impasto.images import check_target, write_file
+from impasto.images import check_target, read_file, write_file
 
 __all__ = [
     "FORMATS",
@@ -235,18 +235,10 @@ def true_peak(sound: Sound) -> float:
 
 
 def _read_bytes(source: Source) -> bytes:
-    label, path = os.fspath(source), Path(source)
-    if path.is_dir():
-        raise SoundError(f"{label} is a folder, not a sound")
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise SoundError(f"{label}: there is no such file") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise SoundError(f"{label} cannot be read: {_reason(error)}") from error
-    if not data:
-        raise SoundError(f"{label} is empty")
-    return data
+        return read_file(source, "a sound")
+    except ImageError as error:  # it reads files of every kind
+        raise SoundError(str(error)) from error
 
 
 def _opened(data: bytes, label: str) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,9 +15,15 @@ import typer
 from impasto.apps.flags import Force, Json, Quiet, Threads
 from impasto.apps.making_of import MakingOf, plot_library
 from impasto.apps.options import with_settings
-from impasto.apps.painting import Ending, Job, follow, interruptible, prepare
+from impasto.apps.painting import (
+    Ending,
+    Job,
+    failed_allocations,
+    follow,
+    interruptible,
+    prepare,
+)
 from impasto.audio_settings import AudioSettings
-from impasto.errors import MemoryLimitError, out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["audio_command", "plot_spectrograms"]
 
 _FLOOR = -80  # dB, the darkest of the plot
+_TOO_LARGE = (
+    "the sound does not fit into this machine's memory; try a shorter one, or a lower --rate"
+)
 
 
 @partial(with_settings, kinds=(AudioSettings,))
@@ -62,7 +70,7 @@ def audio_command(
         threads=threads, quiet=quiet, json=as_json, making=MakingOf(plot=plot), makes="sound",
     )  # fmt: skip
     start = time.perf_counter()
-    with interruptible(job), _memory_errors():
+    with interruptible(job), failed_allocations(_TOO_LARGE):
         prepare(job)
         transfer, ending = _listen(job, settings)
         job.note("Finding the phases …")
@@ -116,20 +124,6 @@ def _conclude(pastiche: SoundPastiche, ending: Ending, job: Job, seconds: float)
         typer.echo(json.dumps(summary))
     if ending.code:
         raise typer.Exit(ending.code)
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Turn a failed allocation into a MemoryLimitError that says what to try."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        raise MemoryLimitError(
-            "the sound does not fit into this machine's memory; try a shorter one, or a lower "
-            "--rate"
-        ) from error
 
 
 def plot_spectrograms(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import errno
-import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from impasto.apps.audio import audio_command
 from impasto.apps.blend import blend_command
+from impasto.apps.examples import EXAMPLES, examples_command
 from impasto.apps.flags import (
     Bits,
     ContentMask,
@@ -40,6 +39,7 @@ from impasto.apps.flags import (
     Threads,
     Time,
     Timelapse,
+    files,
 )
 from impasto.apps.making_of import MakingOf
 from impasto.apps.options import (
@@ -58,7 +58,7 @@ from impasto.apps.redo import redo_command
 from impasto.apps.studio.command import studio_command
 from impasto.apps.variations import dream_command, reconstruct_command, texture_command
 from impasto.apps.video import VideoCommand, video_command
-from impasto.errors import ImageError, ImpastoError
+from impasto.errors import ImpastoError
 from impasto.layers import CONVOLUTIONS, layer_names, minimum_side
 from impasto.settings import Settings
 
@@ -71,7 +71,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
 DEMO_PHOTO = EXAMPLES / "neuschwanstein.jpg"
 DEMO_PAINTING = EXAMPLES / "church_at_auvers_van_gogh.jpg"
 
@@ -159,23 +158,7 @@ def demo_command(
     paint(job, settings)
 
 
-@app.command("examples", cls=GroupedCommand, options_metavar="FOLDER [OPTIONS]")
-def examples_command(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put them.")],
-    force: Force = False,
-) -> None:
-    """Copy the bundled pictures to a folder, to try things on."""
-    pictures = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for picture in pictures:
-            target = folder / picture.name
-            if target.exists() and not force:
-                raise ImageError(f"{target} exists already; --force replaces it")
-            shutil.copyfile(picture, target)
-            typer.echo(target)
-    except OSError as error:
-        raise ImageError(f"{folder}: cannot write there: {error.strerror}") from error
+app.command("examples", cls=GroupedCommand, options_metavar="FOLDER [OPTIONS]")(examples_command)
 
 
 @app.command("layers", cls=GroupedCommand, options_metavar="[NETWORK]")
@@ -240,11 +223,6 @@ def main(
     impasto stylize photo.jpg painting.jpg -o pastiche.png
     impasto stylize --help
     """  # noqa: D301  (\b keeps the lines apart)
-
-
-def files(names: Sequence[str] | None) -> list[str | None]:
-    """Return the files of a flag that is given once per style; "none" is none."""
-    return [None if name == "none" else name for name in names or ()]
 
 
 def run() -> NoReturn:

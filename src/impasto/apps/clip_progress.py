@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from impasto.apps.progress import clock
+from impasto.apps.progress import clock, losses_text
 
 if TYPE_CHECKING:
     from impasto.video.reel import VideoStep
@@ -94,7 +94,7 @@ def _bars(console: Console) -> Iterator[ClipReporter]:
                 frame, total=step.step.count, completed=step.step.index,
                 count=f"step {step.step.index}/{step.step.count}",
             )  # fmt: skip
-            line = Text(_losses(step), style="dim", overflow="ellipsis", no_wrap=True)
+            line = Text(losses_text(step.step), style="dim", overflow="ellipsis", no_wrap=True)
             live.update(Group(progress, line))
 
         yield report
@@ -112,7 +112,7 @@ def _line_reporter(console: Console) -> ClipReporter:
         last[0] = now
         line = (
             f"{_pass_text(step)}{' ' * bool(_pass_text(step))}{_frame_text(step)}  "
-            f"step {step.step.index}/{step.step.count}  {_losses(step)}  "
+            f"step {step.step.index}/{step.step.count}  {losses_text(step.step)}  "
             f"{clock(step.seconds)} elapsed  {_left(left)} left"
         )
         console.print(Text(line), soft_wrap=True)
@@ -130,7 +130,3 @@ def _pass_text(step: VideoStep) -> str:
 
 def _left(seconds: float | None) -> str:
     return "…" if seconds is None else clock(seconds)
-
-
-def _losses(step: VideoStep) -> str:
-    return "  ".join(f"{name} {loss:.4g}" for name, loss in step.step.losses.items())

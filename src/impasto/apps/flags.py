@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,7 @@ __all__ = [
     "Threads",
     "Time",
     "Timelapse",
+    "files",
 ]
 
 Styles = Annotated[
@@ -189,3 +191,8 @@ Dpi = Annotated[
         help="Dots per inch to write into the file. [default: 300 with --print]",
     ),
 ]  # fmt: skip
+
+
+def files(names: Sequence[str] | None) -> list[str | None]:
+    """Return the files of a flag that is given once per style; "none" is none."""
+    return [None if name == "none" else name for name in names or ()]

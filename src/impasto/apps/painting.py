@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -49,6 +49,7 @@ __all__ = [
     "check_output",
     "check_streams",
     "conclude",
+    "failed_allocations",
     "follow",
     "interruptible",
     "memory_errors",
@@ -56,6 +57,7 @@ __all__ = [
     "prepare",
     "prepared",
     "read_content",
+    "set_up_machine",
     "source",
     "thrift",
     "write",
@@ -231,10 +233,23 @@ def read_content(job: Job) -> Picture:
 def prepare(job: Job) -> None:
     """Check streams, files and threads, before anything is loaded."""
     check_streams(job)
+    set_threads(job)
+
+
+def set_threads(job: Job) -> None:
+    """Let torch use as many threads as the job names, if it names any."""
     if job.threads:
         import torch
 
         torch.set_num_threads(job.threads)
+
+
+def set_up_machine(job: Job) -> None:
+    """Set what concerns the whole process: threads, and what becomes of freed memory."""
+    from impasto.machine import keep_freed_memory
+
+    set_threads(job)
+    keep_freed_memory()
 
 
 def check_output(job: Job) -> None:
@@ -247,16 +262,11 @@ def check_output(job: Job) -> None:
 
 def prepared(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
     """Read the pictures and load the network. Without a painting, the photo stands for one."""
-    import torch
-
     from impasto.guidance import Guidance
     from impasto.inputs import load_inputs
-    from impasto.machine import keep_freed_memory
     from impasto.stylizer import Stylizer
 
-    if job.threads:
-        torch.set_num_threads(job.threads)
-    keep_freed_memory()
+    set_up_machine(job)
     content = read_content(job)
     if job.print_size is not None:
         side = long_side_for_print(content.size, job.print_size, job.dpi)
@@ -406,15 +416,20 @@ def _summary(pastiche: Pastiche, ending: Ending, job: Job, seconds: float) -> di
     }
 
 
+def memory_errors(long_side: int) -> AbstractContextManager[None]:
+    """Turn a failed allocation for a picture into a MemoryLimitError that says what to try."""
+    return failed_allocations(
+        f"{long_side} px do not fit into this machine's memory; "
+        f"try --long-side {max(long_side // 2, 1)}, or a smaller --memory"
+    )
+
+
 @contextmanager
-def memory_errors(long_side: int) -> Iterator[None]:
-    """Turn a failed allocation into a MemoryLimitError that says what to try."""
+def failed_allocations(advice: str) -> Iterator[None]:
+    """Turn a failed allocation into a MemoryLimitError with this advice."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        raise MemoryLimitError(
-            f"{long_side} px do not fit into this machine's memory; "
-            f"try --long-side {max(long_side // 2, 1)}, or a smaller --memory"
-        ) from error
+        raise MemoryLimitError(advice) from error

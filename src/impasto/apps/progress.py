@@ -14,7 +14,7 @@ from rich.text import Text
 from impasto.optimize import Step
 from impasto.pyramid import Level
 
-__all__ = ["Reporter", "Work", "clock", "reporting"]
+__all__ = ["Reporter", "Work", "clock", "losses_text", "reporting"]
 
 Reporter = Callable[[Step], None]
 
@@ -70,7 +70,7 @@ def _bar(levels: Sequence[Level], titles: Sequence[str], console: Console) -> It
                 elapsed=clock(step.seconds),
                 left=clock(work.remaining(step)),
             )
-            live.update(show(_losses(step)))
+            live.update(show(losses_text(step)))
 
         yield report
 
@@ -86,7 +86,7 @@ def _line_reporter(levels: Sequence[Level], titles: Sequence[str], console: Cons
             return
         last[:] = [now, step.level]
         line = (
-            f"{titles[step.level - 1]}  step {step.index}/{step.count}  {_losses(step)}"
+            f"{titles[step.level - 1]}  step {step.index}/{step.count}  {losses_text(step)}"
             f"  {clock(step.seconds)} elapsed  {clock(work.remaining(step))} left"
         )
         console.print(Text(line), soft_wrap=True)
@@ -122,7 +122,8 @@ def _level_text(levels: Sequence[Level], number: int) -> str:
     return f"level {number}/{len(levels)}, {levels[number - 1].long_side} px"
 
 
-def _losses(step: Step) -> str:
+def losses_text(step: Step) -> str:
+    """Write the losses of a step on one line."""
     return "  ".join(f"{name} {loss:.4g}" for name, loss in step.losses.items())
 
 

@@ -26,6 +26,7 @@ from impasto.apps.flags import (
     SettingsFile,
     StyleMask,
     Threads,
+    files,
 )
 from impasto.apps.options import (
     GroupedCommand,
@@ -35,7 +36,14 @@ from impasto.apps.options import (
     parse_duration,
     with_settings,
 )
-from impasto.apps.painting import INTERRUPTED, Job, interruptible, memory_errors, thrift
+from impasto.apps.painting import (
+    INTERRUPTED,
+    Job,
+    interruptible,
+    memory_errors,
+    set_up_machine,
+    thrift,
+)
 from impasto.errors import SettingsError
 from impasto.settings import Settings
 from impasto.video.settings import VideoSettings
@@ -178,7 +186,7 @@ def video_command(
         device=device, quiet=quiet, json=as_json, memory=memory_limit(memory),
     )  # fmt: skip
     masks: dict[str, Any] = {
-        "masks": _files(mask), "style_masks": _files(style_mask), "content_mask": content_mask
+        "masks": files(mask), "style_masks": files(style_mask), "content_mask": content_mask
     }  # fmt: skip
     task = _Task(
         clip=clip,
@@ -223,15 +231,10 @@ def _run(
 
 
 def _begin(job: Job, task: _Task) -> dict[str, Any]:
-    """Set the threads, and turn what was typed into arguments of `plan_video`."""
-    import torch
-
+    """Set up the machine, and turn what was typed into arguments of `plan_video`."""
     from impasto.guidance import Guidance
-    from impasto.machine import keep_freed_memory
 
-    if job.threads:
-        torch.set_num_threads(job.threads)
-    keep_freed_memory()
+    set_up_machine(job)
     part = dict(task.part)
     masks = part.pop("masks")
     return part | {"guidance": Guidance(**masks) if any(masks.values()) else None}
@@ -345,7 +348,3 @@ def _styles(
 
 def _time(text: str | None) -> float | None:
     return None if text is None else parse_duration(text, zero=True)
-
-
-def _files(names: Sequence[str] | None) -> list[str | None]:
-    return [None if name == "none" else name for name in names or ()]

@@ -36,6 +36,8 @@ from impasto.weights import own_weights
 
 __all__ = ["Film", "VideoPlan", "VideoStep", "plan_video", "stylize_video"]
 
+_CORNER = 64  # px
+
 
 @dataclass(frozen=True)
 class Film:
@@ -168,7 +170,9 @@ def plan_video(
         Picture(first, name=source.path.name), styles, settings,
         guidance=guidance, times=style_times,
     )  # fmt: skip
-    find_motion(first, first, video)  # now, and not after a first frame, if it cannot be found
+    # Now, and not after a first frame, if it cannot be found; a corner tells as much as the whole.
+    corner = first[..., :_CORNER, :_CORNER]
+    find_motion(corner, corner, video)
     size = fit(source.size, settings.long_side)
     encode = None
     if folder != target:

@@ -323,12 +323,15 @@ def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[di
     return rows
 
 
+# What forms call the types of plain values.
+_TYPES = {bool: "boolean", int: "integer", float: "number", str: "text"}
+
+
 def _describe_field(option: dataclasses.Field[Any], default: Any) -> dict[str, Any]:
     facts, kind = option.metadata, option_types(Settings)[option.name]
     choices: Sequence[str] = _NAMES_ONLY.get(option.name, ())
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
-    plain = {bool: "boolean", int: "integer", float: "number", str: "text"}
     if choices:
         name = "choice"
     elif kind == PerStyle:
@@ -336,7 +339,7 @@ def _describe_field(option: dataclasses.Field[Any], default: Any) -> dict[str, A
     elif typing.get_origin(kind) is tuple:
         name = "names" if typing.get_args(kind)[0] is str else "numbers"
     else:
-        name = plain[kind]
+        name = _TYPES[kind]
     return {
         "name": option.name, "of": "settings", "type": name, "default": default,
         "help": facts["help"], "unit": facts["unit"], "low": _finite(facts["low"]),
@@ -346,10 +349,9 @@ def _describe_field(option: dataclasses.Field[Any], default: Any) -> dict[str, A
 
 
 def _describe_option(name: str, option: Option) -> dict[str, Any]:
-    plain = {bool: "boolean", int: "integer", float: "number", str: "text"}
     return {
         "name": name, "of": "options",
-        "type": "choice" if option.choices else plain[type(option.default)],
+        "type": "choice" if option.choices else _TYPES[type(option.default)],
         "default": option.default, "help": option.help, "unit": "", "low": option.low,
         "high": option.high, "choices": list(option.choices), "half": "", "common": True,
     }  # fmt: skip

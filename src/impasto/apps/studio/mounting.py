@@ -8,10 +8,10 @@ import gradio as gr
 from fastapi.staticfiles import StaticFiles
 from gradio import processing_utils
 
+from impasto.apps.examples import EXAMPLES
 from impasto.apps.studio.limits import StudioError
 from impasto.apps.studio.look import FOLDER, HEAD, theme
 from impasto.apps.studio.page import build_page
-from impasto.apps.studio.pictures import EXAMPLES
 from impasto.apps.studio.views import Upload
 
 if TYPE_CHECKING:

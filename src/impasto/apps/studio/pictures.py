@@ -12,9 +12,10 @@ import io
 import re
 import time
 import unicodedata
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from impasto.apps.examples import EXAMPLES, example_files
 from impasto.apps.studio.limits import Limits, NoSuchThing, TooLarge
 from impasto.apps.studio.store import Store, StoredPicture, new_id
 
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
     from impasto.images import Picture
 
 __all__ = [
-    "EXAMPLES", "add_example", "add_upload", "bare_name", "example_names", "read_stored",
+    "add_example", "add_upload", "bare_name", "example_names", "read_stored",
 ]  # fmt: skip
 
 _LONGEST_NAME = 80
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
 
 def bare_name(name: str) -> str:
@@ -113,7 +113,7 @@ def read_stored(store: Store, picture: str) -> Picture:
 
 def example_names() -> list[str]:
     """List the bundled pictures."""
-    return sorted(path.name for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
+    return [path.name for path in example_files()]
 
 
 def add_example(store: Store, name: str, owner: str, limits: Limits) -> StoredPicture:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from impasto.apps.studio.jobs import Jobs
+from impasto.apps.studio.kinds import Request
 from impasto.apps.studio.limits import NoSuchThing
 from impasto.apps.studio.store import ENDED, StoredJob
 
@@ -124,9 +125,7 @@ def tidy(jobs: Jobs) -> None:
 
 
 def _used(rows: list[StoredJob]) -> set[str]:
-    groups = [given for row in rows for given in row.request["pictures"].values()]
-    many = [each if isinstance(each, list) else [each] for each in groups]
-    return {each for group in many for each in group if each is not None}
+    return {each for row in rows for each in Request(pictures=row.request["pictures"]).ids}
 
 
 def _size(path: Path) -> int:
