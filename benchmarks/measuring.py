@@ -126,9 +126,13 @@ def prepare(pair: str, side: int, folder: Path) -> tuple[Path, Path]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for a program that is to take as many threads as we do."""
+    """Return the environment for a program that is to take as many threads as we do.
+
+    Python may keep what it has compiled, as it does unless told otherwise.
+    """
     threads = str(torch.get_num_threads())
-    return {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    known = {name: each for name, each in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**known, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
 
 
 class Watch:

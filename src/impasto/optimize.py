@@ -40,6 +40,9 @@ _FIRST_STEP = 0.1
 # the figures.
 _COARSE_GAIN = 1.6
 _BANDS = 5
+# The last pair tells the scale of the first guess, but steep directions, where steps are short, tell
+# most of it: so much further is better along all others (docs/performance.md).
+_STRETCH = 1.75
 
 # Of what is kept in bfloat16, so many values at a time are brought to float32.
 _PIECE = 1 << 22
@@ -335,7 +338,7 @@ class _LBFGS:
             weights.append(weight)
         _, turned, curvature = self.pairs[-1]
         turned = turned.to(result.dtype)
-        scale = curvature / _dot(turned, favour_coarse(turned))
+        scale = _STRETCH * curvature / _dot(turned, favour_coarse(turned))
         result = favour_coarse(result).mul_(scale)
         for (moved, turned, curvature), weight in zip(self.pairs, reversed(weights), strict=True):
             result.add_(moved, alpha=weight - _dot(turned, result) / curvature)
