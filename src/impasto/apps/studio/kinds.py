@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from impasto.apps.recolor import METHODS
+from impasto.apps.studio.extras import RecolorOptions, ReconstructOptions, TextureOptions
 from impasto.apps.studio.limits import Limits, TooLarge
 from impasto.apps.variations import RECONSTRUCTION, TEXTURE, reconstruct_command, texture_command
 from impasto.errors import SettingsError, nearest_match
 from impasto.layers import check_layer
-from impasto.options import PerStyle, option_types
+from impasto.options import Options, PerStyle, option_types
 from impasto.recipes import RECIPES, recipe_settings
 from impasto.settings import Settings
 
@@ -27,7 +27,6 @@ __all__ = [
     "KINDS",
     "ROLES",
     "Kind",
-    "Option",
     "Request",
     "check_request",
     "check_size",
@@ -44,34 +43,6 @@ _NAMES_ONLY: Mapping[str, tuple[str, ...]] = {
     "weights": ("bundled",),
     "init": ("content", "style", "noise"),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """What a kind of job takes besides settings."""
-
-    default: Any
-    help: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-
-    def check(self, name: str, value: Any) -> Any:
-        """Return the value as it is wanted. Raises: SettingsError."""
-        kind = type(self.default)
-        if kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not kind:
-            words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-            raise SettingsError(f"{name}: {value!r} is not {words[kind]}")
-        if self.choices and value not in self.choices:
-            raise SettingsError(
-                f"{name}: {value!r} is not one of {', '.join(self.choices)}"
-                f"{nearest_match(value, self.choices)}"
-            )
-        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
-            raise SettingsError(f"{name}: {value} is not between {self.low:g} and {self.high:g}")
-        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +64,7 @@ class Kind:
     takes: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: type[Options] = Options
     recipes: bool = False
 
 
@@ -115,34 +86,19 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
         needs=("styles",),
         settings=_fields_of(texture_command),
         defaults=TEXTURE,
-        options={
-            "width": Option(default=512, help="Width of the texture, in px.", low=16, high=16384),
-            "height": Option(default=512, help="Height of the texture, in px.", low=16, high=16384),
-            "seamless": Option(default=False, help="Let copies of it join without a seam."),
-        },
+        options=TextureOptions,
     ),
     "recolor": Kind(
         purpose="Give the content the colors of a painting, and nothing else of it.",
         needs=("content", "styles"),
-        options={
-            "method": Option(default=METHODS[0], help="What is matched.", choices=METHODS),
-            "strength": Option(
-                default=1.0, help="From 0, the photo's colors, to 1.", low=0, high=1
-            ),
-        },
+        options=RecolorOptions,
     ),
     "reconstruct": Kind(
         purpose="Paint, from noise, what a layer of the network knows of a picture.",
         needs=("content",),
         settings=_fields_of(reconstruct_command),
         defaults=RECONSTRUCTION,
-        options={
-            "layer": Option(default="relu4_2", help="What is seen."),
-            "of": Option(
-                default="content", help="What is where, or how it is painted up to that layer.",
-                choices=("content", "style"),
-            ),
-        },
+        options=ReconstructOptions,
     ),
 })  # fmt: skip
 
@@ -268,16 +224,13 @@ def _checked_roles(request: Request, kind: Kind) -> dict[str, Any]:
 
 
 def _checked_options(request: Request, kind: Kind) -> dict[str, Any]:
+    known = option_types(kind.options)
     for name in request.options:
-        if name not in kind.options:
+        if name not in known:
             raise SettingsError(
-                f"{name}: no such option of the kind {request.kind}"
-                f"{nearest_match(name, kind.options)}"
+                f"{name}: no such option of the kind {request.kind}{nearest_match(name, known)}"
             )
-    return {
-        name: option.check(name, request.options.get(name, option.default))
-        for name, option in kind.options.items()
-    }
+    return kind.options.from_dict(request.options).to_dict()
 
 
 def check_size(
@@ -316,19 +269,21 @@ def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[di
     known = _kind(kind)
     _check_recipe(recipe)
     base = recipe_settings(recipe, **known.defaults).to_dict()
-    rows = [_describe_option(name, option) for name, option in known.options.items()]
-    for each in dataclasses.fields(Settings):
-        if each.name in known.settings:
-            rows.append(_describe_field(each, base[each.name]))
-    return rows
+    own = [_describe(each, known.options) for each in dataclasses.fields(known.options)]
+    rest = [_describe(each, Settings) for each in dataclasses.fields(Settings)
+            if each.name in known.settings]  # fmt: skip
+    return [
+        *({**row, "of": "options"} for row in own),
+        *({**row, "of": "settings", "default": base[row["name"]]} for row in rest),
+    ]
 
 
 # What forms call the types of plain values.
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "text"}
 
 
-def _describe_field(option: dataclasses.Field[Any], default: Any) -> dict[str, Any]:
-    facts, kind = option.metadata, option_types(Settings)[option.name]
+def _describe(option: dataclasses.Field[Any], options: type[Options]) -> dict[str, Any]:
+    facts, kind = option.metadata, option_types(options)[option.name]
     choices: Sequence[str] = _NAMES_ONLY.get(option.name, ())
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
@@ -341,19 +296,10 @@ def _describe_field(option: dataclasses.Field[Any], default: Any) -> dict[str, A
     else:
         name = _TYPES[kind]
     return {
-        "name": option.name, "of": "settings", "type": name, "default": default,
+        "name": option.name, "type": name, "default": option.default,
         "help": facts["help"], "unit": facts["unit"], "low": _finite(facts["low"]),
         "high": _finite(facts["high"]), "choices": list(choices), "half": facts["half"],
         "common": facts["common"],
-    }  # fmt: skip
-
-
-def _describe_option(name: str, option: Option) -> dict[str, Any]:
-    return {
-        "name": name, "of": "options",
-        "type": "choice" if option.choices else _TYPES[type(option.default)],
-        "default": option.default, "help": option.help, "unit": "", "low": option.low,
-        "high": option.high, "choices": list(option.choices), "half": "", "common": True,
     }  # fmt: skip
 
 
