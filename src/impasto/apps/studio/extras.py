@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from impasto.errors import SettingsError
 from impasto.options import Options, option
 from impasto.settings import MatchingName
+from impasto.video.settings import VideoSettings
 
-__all__ = ["RecolorOptions", "ReconstructOptions", "TextureOptions"]
+__all__ = ["ClipOptions", "PartOptions", "RecolorOptions", "ReconstructOptions", "TextureOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,3 +44,30 @@ class ReconstructOptions(Options):
     of: Literal["content", "style"] = option(
         "content", "What is where, or how it is painted up to that layer.", half="", common=True
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartOptions(Options):
+    """Which part of a clip is meant.
+
+    Raises: SettingsError: as all options do; the end is not after the start.
+    """
+
+    start: float = option(
+        0.0, "Where in the clip to begin.", half="video", low=0, unit="s", common=True
+    )
+    end: float = option(
+        0.0, "Where to end; 0: where the clip does.", half="video", low=0, unit="s", common=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.end and self.end <= self.start:
+            raise SettingsError(f"end: {self.end:g} s is not after the start, {self.start:g} s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions(VideoSettings, PartOptions):
+    """Of a painted clip: what ties its frames together, and what is left of it."""
+
+    sound: bool = option(True, "Keep the sound track.", half="video", common=True)

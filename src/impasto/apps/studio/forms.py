@@ -149,7 +149,7 @@ def _parsed(row: Mapping[str, Any], value: Any, base: Any) -> Any:
         if kind == "names":
             return items
         try:
-            return [float(each) for each in items]
+            return [int(each) if each.isdecimal() else float(each) for each in items]
         except ValueError as error:
             raise SettingsError(
                 f"{row['name']}: {value!r} is not a list of numbers, like 1, 0.5, 2"

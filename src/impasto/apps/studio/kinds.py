@@ -14,9 +14,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from impasto.apps.studio.extras import RecolorOptions, ReconstructOptions, TextureOptions
+from impasto.apps.studio.extras import (
+    ClipOptions,
+    PartOptions,
+    RecolorOptions,
+    ReconstructOptions,
+    TextureOptions,
+)
 from impasto.apps.studio.limits import Limits, TooLarge
 from impasto.apps.variations import RECONSTRUCTION, TEXTURE, reconstruct_command, texture_command
+from impasto.apps.video import DRAFT_SCHEDULE
 from impasto.errors import SettingsError, nearest_match
 from impasto.layers import check_layer
 from impasto.options import Options, PerStyle, option_types
@@ -31,10 +38,11 @@ __all__ = [
     "check_request",
     "check_size",
     "describe_settings",
+    "schedule_of",
 ]
 
 # What a picture is to a job; the plural ones may be several.
-ROLES = ("content", "styles", "masks", "style_masks", "content_mask", "init")
+ROLES = ("content", "styles", "masks", "style_masks", "content_mask", "init", "clip")
 _MANY = ("styles", "masks", "style_masks")
 _MOST_STYLES = 8
 # Settings that can name files: no path from outside may reach the file system, and nothing is
@@ -42,6 +50,8 @@ _MOST_STYLES = 8
 _NAMES_ONLY: Mapping[str, tuple[str, ...]] = {
     "weights": ("bundled",),
     "init": ("content", "style", "noise"),
+    "flow": ("dis", "farneback"),
+    "flow_weights": ("none",),
 }
 
 
@@ -100,6 +110,22 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
         defaults=RECONSTRUCTION,
         options=ReconstructOptions,
     ),
+    "video": Kind(
+        purpose="Paint a clip so that it holds together: strokes move with what they paint.",
+        needs=("clip", "styles"),
+        takes=("masks", "style_masks", "content_mask"),
+        settings=tuple(each.name for each in dataclasses.fields(Settings)),
+        options=ClipOptions,
+        recipes=True,
+    ),
+    "preview": Kind(
+        purpose="Paint every 10th frame of a clip, small and each by itself, on one sheet.",
+        needs=("clip", "styles"),
+        takes=("masks", "style_masks", "content_mask"),
+        settings=tuple(each.name for each in dataclasses.fields(Settings)),
+        options=PartOptions,
+        recipes=True,
+    ),
 })  # fmt: skip
 
 
@@ -110,7 +136,7 @@ class Request:
     Attributes:
         kind: a name in `KINDS`.
         pictures: ids of uploads by role, see `ROLES`: one, or a list of them for those that may
-            be several; None in a list of masks: everywhere.
+            be several; None in a list of masks: everywhere. That of a clip is among them.
         recipe: settings to begin with.
         settings: changes to the recipe; once checked, all of them.
         options: what the kind takes besides, see `Kind.options`; once checked, all of them.
@@ -127,8 +153,14 @@ class Request:
     @property
     def ids(self) -> list[str]:
         """The ids of all its pictures."""
-        many = [each if isinstance(each, list) else [each] for each in self.pictures.values()]
+        pictures = [each for role, each in self.pictures.items() if role != "clip"]
+        many = [each if isinstance(each, list) else [each] for each in pictures]
         return [each for group in many for each in group if each is not None]
+
+    @property
+    def clip(self) -> str | None:
+        """The id of its clip, if it has one."""
+        return self.pictures.get("clip")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -154,15 +186,12 @@ def check_request(request: Request, limits: Limits) -> Request:
         if name not in kind.settings:
             hint = nearest_match(name, kind.settings)
             raise SettingsError(f"{name}: no such setting of the kind {request.kind}{hint}")
-        if name in _NAMES_ONLY and changes[name] not in _NAMES_ONLY[name]:
-            raise SettingsError(
-                f"{name}: {changes[name]!r} is not one of {', '.join(_NAMES_ONLY[name])}; the "
-                "studio opens no files and downloads nothing"
-            )
+    _check_names(changes)
     if not kind.recipes and request.recipe != "default":
         raise SettingsError(f"recipe: the kind {request.kind} has none but default")
     _check_recipe(request.recipe)
-    settings = recipe_settings(request.recipe, **{**kind.defaults, **changes})
+    schedule = schedule_of(options, request.recipe, changes)
+    settings = recipe_settings(request.recipe, schedule=schedule, **{**kind.defaults, **changes})
     for name in ("style_weight", "style_scale"):
         settings.per_style(name, len(pictures.get("styles", ())) or 1)
     if "layer" in options:
@@ -172,6 +201,22 @@ def check_request(request: Request, limits: Limits) -> Request:
         kind=request.kind, pictures=pictures, recipe=request.recipe, settings=settings.to_dict(),
         options=options, changes=changes,
     )  # fmt: skip
+
+
+def schedule_of(options: Mapping[str, Any], recipe: str, changes: Mapping[str, Any]) -> str | None:
+    """Return the schedule that a draft's first frames have unless one is asked for; else None."""
+    is_draft = bool(options.get("draft")) and recipe == "default" and "steps" not in changes
+    return DRAFT_SCHEDULE if is_draft else None
+
+
+def _check_names(given: Mapping[str, Any]) -> None:
+    """Raise a SettingsError for what would name a file."""
+    for name, value in given.items():
+        if name in _NAMES_ONLY and value not in _NAMES_ONLY[name]:
+            raise SettingsError(
+                f"{name}: {value!r} is not one of {', '.join(_NAMES_ONLY[name])}; the studio "
+                "opens no files and downloads nothing"
+            )
 
 
 def _kind(name: str) -> Kind:
@@ -217,7 +262,7 @@ def _checked_roles(request: Request, kind: Kind) -> dict[str, Any]:
                 f"{role}: {len(pictures[role])} for {len(styles)} styles; give one for each, in "
                 "their order, or null"
             )
-    for each in Request(pictures=pictures).ids:
+    for each in [*Request(pictures=pictures).ids, pictures.get("clip", "")]:
         if not isinstance(each, str):
             raise SettingsError(f"pictures: {each!r} is not the id of a picture")
     return pictures
@@ -230,6 +275,7 @@ def _checked_options(request: Request, kind: Kind) -> dict[str, Any]:
             raise SettingsError(
                 f"{name}: no such option of the kind {request.kind}{nearest_match(name, known)}"
             )
+    _check_names(request.options)
     return kind.options.from_dict(request.options).to_dict()
 
 
@@ -242,12 +288,12 @@ def check_size(
 ) -> None:
     """Raise a TooLarge for a result of more pixels than allowed.
 
-    Args: photo: width and height of the content; None: not known yet.
+    Args: photo: width and height of the content, or of a clip; None: not known yet.
     """
     pixels = 0
     if kind == "texture":
         pixels = options["width"] * options["height"]
-    elif photo is not None and kind != "recolor":  # which keeps the photo's size
+    elif photo is not None and kind not in ("recolor", "preview"):  # which have sizes of their own
         pixels = round(settings.long_side**2 * min(photo) / max(photo))
     if pixels > limits.max_pixels:
         raise TooLarge(
@@ -268,14 +314,13 @@ def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[di
     """
     known = _kind(kind)
     _check_recipe(recipe)
-    base = recipe_settings(recipe, **known.defaults).to_dict()
-    own = [_describe(each, known.options) for each in dataclasses.fields(known.options)]
-    rest = [_describe(each, Settings) for each in dataclasses.fields(Settings)
-            if each.name in known.settings]  # fmt: skip
+    base = {**known.options().to_dict(), **recipe_settings(recipe, **known.defaults).to_dict()}
+    groups = (("options", known.options), ("settings", Settings))
     return [
-        *({**row, "of": "options"} for row in own),
-        *({**row, "of": "settings", "default": base[row["name"]]} for row in rest),
-    ]
+        {"of": of, **_describe(each, options), "default": base[each.name]}
+        for of, options in groups for each in dataclasses.fields(options)
+        if of == "options" or each.name in known.settings
+    ]  # fmt: skip
 
 
 # What forms call the types of plain values.
@@ -285,7 +330,7 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", str: "text"}
 def _describe(option: dataclasses.Field[Any], options: type[Options]) -> dict[str, Any]:
     facts, kind = option.metadata, option_types(options)[option.name]
     choices: Sequence[str] = _NAMES_ONLY.get(option.name, ())
-    if typing.get_origin(kind) is Literal:
+    if not choices and typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
     if choices:
         name = "choice"
@@ -296,7 +341,7 @@ def _describe(option: dataclasses.Field[Any], options: type[Options]) -> dict[st
     else:
         name = _TYPES[kind]
     return {
-        "name": option.name, "type": name, "default": option.default,
+        "name": option.name, "type": name,
         "help": facts["help"], "unit": facts["unit"], "low": _finite(facts["low"]),
         "high": _finite(facts["high"]), "choices": list(choices), "half": facts["half"],
         "common": facts["common"],
