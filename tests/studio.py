@@ -205,6 +205,24 @@ class Server:
         assert status == 201, job
         return str(job["id"])
 
+    def upload_clip(self, data: bytes, name: str = "clip.mp4") -> str:
+        head = f'Content-Disposition: form-data; name="file"; filename="{name}"'
+        body = b"--x\r\n" + head.encode() + b"\r\n\r\n" + data + b"\r\n--x--\r\n"
+        kind = {"content-type": "multipart/form-data; boundary=x"}
+        status, clip = self.call("POST", "/api/clips", body, kind)
+        assert status == 201, clip
+        return str(clip["id"])
+
+    def create_clip(self, count: int, **options: Any) -> str:
+        body = {
+            "kind": "video", "clip": self.upload_clip(clip_bytes(count)),
+            "styles": ["example:church_at_auvers_van_gogh.jpg"],
+            "settings": {"long_side": 48, "steps": 3, "coarsest": 0}, "options": options,
+        }  # fmt: skip
+        status, job = self.call("POST", "/api/jobs", body)
+        assert status == 201, job
+        return str(job["id"])
+
     def wait(self, job: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         def reached() -> Any:
             found = self.get(f"/api/jobs/{job}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -167,6 +168,26 @@ def test_a_killed_workers_job_goes_on_and_the_next_is_painted(server):
     assert server.wait(job, ended)["state"] == "stopped"
     assert server.wait(following, ended)["state"] == "done"
     assert server.call("GET", f"/api/jobs/{job}/result")[0] == 200
+
+
+@pytest.mark.slow
+def test_a_killed_workers_clip_goes_on_from_its_last_finished_frame(server):
+    av = pytest.importorskip("av", reason="clips need impasto[video]")
+    job = server.create_clip(12, frame_steps=40)
+
+    def at_frame(number: int):
+        return lambda found: found["clip"] is not None and found["clip"]["frame"] >= number
+
+    before = server.wait(job, at_frame(3))
+    os.kill(server.worker_id(), signal.SIGKILL)
+    after = server.wait(job, lambda found: found["continued"])
+    assert after["continued"][0]["frame"] >= before["clip"]["frame"]
+    done = server.wait(job, ended)
+    assert (done["state"], done["error"]) == ("done", "")
+    assert done["clip"]["frame"] == 12
+    made = server.get(f"/api/jobs/{job}/result")
+    with av.open(io.BytesIO(made)) as clip:
+        assert sum(1 for _ in clip.decode(video=0)) == 12
 
 
 @pytest.mark.slow
