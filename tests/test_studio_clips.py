@@ -303,12 +303,13 @@ def test_frames_are_told_of_one_by_one_and_the_clip_is_whole(jobs):
     request = clip_request(jobs, 5, frame_steps=30)
     with working(jobs):
         job = jobs.create(request, "me").id
-        seen = set()
+        seen, left = set(), set()
 
         def watched() -> bool:
             now = jobs.job(job)
             if now.clip is not None and now.state == "running":
                 seen.add(now.clip.frame)
+                left.add(now.remaining)
                 assert now.clip.frames == 5
             return now.state != "running" and now.state != "queued"
 
@@ -316,6 +317,7 @@ def test_frames_are_told_of_one_by_one_and_the_clip_is_whole(jobs):
     done = jobs.job(job)
     assert (done.state, done.error) == ("done", "")
     assert len(seen - {0}) >= 2
+    assert min(left - {None}) >= 0
     assert (done.clip.frame, done.clip.done, done.clip.encoding) == (5, 5, False)
     assert [row["step"] for row in jobs.losses(job)] == [1, 2, 3, 4, 5]
     assert frames_in(jobs.result(job)) == 5

@@ -34,6 +34,7 @@ from impasto.video.stylize_video import VideoPlan, plan_video
 __all__ = ["Footage", "gather", "paint_film", "paint_sheet"]
 
 _RESULT = "result.mp4"
+_TELLING = 4  # part of a frame's steps from which on its time can be told
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -178,18 +179,20 @@ class _Watch:
 
     def __init__(self, logbook: Logbook, plan: VideoPlan) -> None:
         self.logbook = logbook
-        self.run = plan.reel.run
+        self.run, self.draft = plan.reel.run, plan.reel.video.draft
         self.last: VideoStep | None = None
         self.pace = Pace()
+        self.begun = 0.0  # when the first frame was finished, and looking for motion began
         expected = plan.reel.expected
         if self.run.resumed:
             logbook.note("an interruption", step=0, frame=self.run.resumed + 1)
-        self._tell(frame=0, frames=expected, stages=plan.reel.video.passes)
+        stages = plan.reel.video.passes
+        self._tell(frame=0, frames=expected, done=0, stage=1, stages=stages, encoding=False)
 
     def see(self, step: VideoStep) -> None:
         """Note a step; when it is time, its picture, too."""
         before, self.last = self.last, step
-        remaining = self.pace.remaining(replace(step, seconds=self.logbook.seconds))
+        remaining = self._remaining(replace(step, seconds=self.logbook.seconds))
         if before is not None and before.done < step.done:
             self._note_frame(before)
         self.logbook.facts |= {
@@ -198,6 +201,20 @@ class _Watch:
         }  # fmt: skip
         if self.logbook.is_time:
             self.put_down()
+
+    def _remaining(self, step: VideoStep) -> float | None:
+        """Return the seconds that are left; None: not known yet."""
+        left = self.pace.remaining(step)
+        if self.pace.frames == 0:
+            self.begun = step.seconds
+        if self.pace.frames != 1 or step.frames is None or self.draft:
+            return left
+        # A scene's first frame takes what the others do not: so by the steps of the second.
+        index, count = step.step.index, step.step.count
+        if index * _TELLING < count:
+            return None
+        spent = step.seconds - self.begun
+        return spent / index * count * (step.frames * step.stages - step.done) - spent
 
     def put_down(self) -> None:
         """Tell of the last step."""

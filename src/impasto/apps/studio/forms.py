@@ -37,11 +37,11 @@ _TITLES = {
 # … but of some kinds rather not.
 _LATER: Mapping[str, tuple[str, ...]] = {"video": ("flow", "feather"), "preview": ("feather",)}
 # What settings are called on the page, where that is not their name.
-_SPOKEN_OF_CLIPS = {"steps": "Steps of a scene's first frame"}
+_SPOKEN_OF_CLIPS = {"steps": "First frame's steps"}
 _SPOKEN = {
     "long_side": "Size", "style_scale": "Stroke size", "color": "Colors", "statistic": "Manner",
     "feather": "Soft edge of masks", "tv_weight": "Calm", "init": "Start from", "of": "Look for",
-    "start": "Begin", "frame_steps": "Steps of other frames", "temporal_weight": "Steadiness",
+    "start": "Begin", "frame_steps": "Steps per frame", "temporal_weight": "Steadiness",
     "flow": "Motion is found by", "cuts": "Look for cuts",
 }  # fmt: skip
 

@@ -312,7 +312,8 @@
     const section = $("#history .history");
     section.hidden = jobs.length === 0;
     $(".strip", section).replaceChildren(...jobs.slice(0, 60).map((each) => {
-      const what = each.kind === "stylize" ? each.request.recipe : each.kind === "video" ? "clip" : each.kind;
+      const what = each.kind === "stylize" ? each.request.recipe
+        : { video: "clip", preview: "preview sheet" }[each.kind] ?? each.kind;
       const changes = Object.entries(each.request.changes ?? {}).slice(0, 3)
         .map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`).join(", ");
       const picture = each.previews
