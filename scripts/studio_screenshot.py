@@ -73,7 +73,7 @@ def paint(page: Page, clip: Path) -> bytes:
     page.get_by_role("tab", name="Video", exact=True).click()
     page.set_input_files("input[data-role=clip]", clip)
     page.set_input_files("input[data-role=styles]", EXAMPLES / PAINTING)
-    for name, value in (("long_side", 320), ("frame_steps", 15), ("steps", 120)):
+    for name, value in (("long_side", 256), ("frame_steps", 10), ("steps", 80)):
         page.fill(f"#video-{name} input[type=number]", str(value))
         page.keyboard.press("Tab")
     page.wait_for_selector("#shown-estimate-video >> text=about")

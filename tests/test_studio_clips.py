@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from impasto.apps.studio import answers, reproduce
 from impasto.apps.studio import clips as clips_module
-from impasto.apps.studio import reproduce
 from impasto.apps.studio.guard import Keys
 from impasto.apps.studio.kinds import Request, check_request
 from impasto.apps.studio.limits import Limits, NoSuchThing, StudioError, TooLarge
+from impasto.apps.studio.rows import LESSONS
 from impasto.apps.studio.server import build_app
 from impasto.apps.studio.store import Store, new_id
 from impasto.apps.studio.supervisor import tidy
@@ -502,6 +503,32 @@ def test_estimates(jobs):
         assert not jobs.estimate(Request(**{**vars(request), "options": slow})).measured
         jobs.cancel(job)
         wait_for_state(jobs, job, "cancelled")
+
+
+def test_what_a_clip_took_replaces_what_was_measured_on_a_busy_machine(jobs, monkeypatch):
+    monkeypatch.setattr(answers, "_TELLING", 0.0)
+    request = clip_request(jobs, 12)
+    with working(jobs):
+        jobs.estimate(request)
+        for name in facts(jobs, "pace", "the latest pace", "motion"):
+            known = jobs.store.fact(name)
+            slow = {key: value * 100 for key, value in known.items()} if isinstance(known, dict) \
+                else known * 100  # fmt: skip
+            jobs.store.remember(name, slow)
+        before = make_jobs(jobs.store.folder).estimate(request)
+        job = jobs.create(request, "me").id
+        wait_for_state(jobs, job, "done")
+        wait_until(lambda: jobs.store.fact(LESSONS), "a lesson")
+        after = jobs.estimate(request)
+    assert after.seconds < before.seconds / 5
+    assert after.measured
+
+
+def facts(jobs, *beginnings: str) -> list[str]:
+    connection = sqlite3.connect(jobs.store.folder / "studio.db")
+    names = [row[0] for row in connection.execute("SELECT name FROM facts")]
+    connection.close()
+    return [name for name in names if name.startswith(beginnings)]
 
 
 # ---- keeping ------------------------------------------------------------------------------------

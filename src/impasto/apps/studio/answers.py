@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from impasto.apps.studio.rows import LESSONS
 from impasto.apps.studio.runs import plan_run
 from impasto.apps.studio.store import Store
 from impasto.errors import ImpastoError
@@ -17,7 +18,7 @@ from impasto.planning import Pace, Workload
 from impasto.settings import Settings
 from impasto.stylizer import Stylizer
 
-__all__ = ["answer_questions", "estimate", "known_pace", "levels_of"]
+__all__ = ["answer_questions", "estimate", "known_pace", "learn", "levels_of"]
 
 # Settings that cost no time, or whose cost is known from the plan.
 _FREE = (
@@ -26,6 +27,7 @@ _FREE = (
     "learning_rate", "feather", "averaging", "clamp",
 )  # fmt: skip
 _LATEST = "the latest pace"
+_TELLING = 2.0  # seconds; what is over sooner tells little of how fast this machine is
 
 
 def answer_questions(store: Store, *, idle: bool) -> bool:
@@ -102,6 +104,29 @@ def known_pace(
     for each in (name, _LATEST):
         store.remember(each, dataclasses.asdict(pace))
     return pace, True
+
+
+def learn(
+    settings: Settings, seconds: float, expected: Callable[[Pace], float], store: Store
+) -> float | None:
+    """Let what a finished job took replace a pace that was measured, maybe on a busy machine.
+
+    Args:
+        seconds: that it took.
+        expected: pace → the seconds that it should have taken.
+
+    Returns: how many times the expected it was; None: nothing was learned.
+    """
+    known = store.fact(_name(settings)) or store.fact(_LATEST)
+    if known is None or seconds < _TELLING:
+        return None
+    pace = Pace(**known)
+    factor = seconds / expected(pace)
+    scaled = {name: value * factor for name, value in dataclasses.asdict(pace).items()}
+    for each in (_name(settings), _LATEST):
+        store.remember(each, scaled)
+    store.remember(LESSONS, (store.fact(LESSONS) or 0) + 1)
+    return factor
 
 
 def _name(settings: Settings) -> str:

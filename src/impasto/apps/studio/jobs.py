@@ -19,7 +19,15 @@ from typing import Any, BinaryIO
 from impasto.apps.studio import clips, pictures, reproduce
 from impasto.apps.studio.kinds import Request, check_request, check_size
 from impasto.apps.studio.limits import Busy, Limits, NoSuchThing, QueueFull, StudioError
-from impasto.apps.studio.rows import ALIVE, ENDED, State, StoredClip, StoredJob, StoredPicture
+from impasto.apps.studio.rows import (
+    ALIVE,
+    ENDED,
+    LESSONS,
+    State,
+    StoredClip,
+    StoredJob,
+    StoredPicture,
+)
 from impasto.apps.studio.store import Store
 from impasto.apps.studio.views import ClipProgress, Estimate, Job, Upload, UploadedClip
 from impasto.settings import Settings
@@ -134,7 +142,8 @@ class Jobs:
         checked = self._checked(request)
         sizes = [(row.width, row.height) for row in map(self.store.picture, checked.ids)]
         known = {**checked.to_dict(), "pictures": None, "changes": None, "recipe": None}
-        key = json.dumps([known, sizes, [*checked.pictures], checked.clip], sort_keys=True)
+        lessons = self.store.fact(LESSONS)
+        key = json.dumps([lessons, known, sizes, [*checked.pictures], checked.clip], sort_keys=True)
         if key not in self._estimates:
             answer = self._ask(checked.to_dict())
             estimate = Estimate(**answer)

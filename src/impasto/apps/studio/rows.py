@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["ALIVE", "ENDED", "State", "StoredClip", "StoredJob", "StoredPicture"]
+__all__ = ["ALIVE", "ENDED", "LESSONS", "State", "StoredClip", "StoredJob", "StoredPicture"]
 
 State = Literal["queued", "running", "paused", "done", "stopped", "failed", "cancelled"]
 ALIVE: tuple[State, ...] = ("queued", "running", "paused")
 ENDED: tuple[State, ...] = ("done", "stopped", "failed", "cancelled")
+
+# A fact, a count: with another one, the estimates that were given before are outdated.
+LESSONS = "paces learned"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from impasto.apps.studio.answers import answer_questions
+from impasto.apps.studio.answers import answer_questions, learn, levels_of
 from impasto.apps.studio.easel import Easel
 from impasto.apps.studio.limits import Limits, StudioError
 from impasto.apps.studio.logbook import Logbook
@@ -28,6 +28,7 @@ from impasto.apps.studio.runs import Run, plan_run
 from impasto.apps.studio.store import Store
 from impasto.errors import DivergenceError, ImpastoError, out_of_memory
 from impasto.machine import keep_freed_memory
+from impasto.planning import Pace
 
 __all__ = ["main", "paint_job", "work"]
 
@@ -89,6 +90,7 @@ def paint_job(store: Store, row: StoredJob, going: threading.Event, limits: Limi
 
 def _paint_clip(store: Store, row: StoredJob, going: threading.Event, limits: Limits) -> None:
     from impasto.apps.studio.filming import paint_film, paint_sheet
+    from impasto.apps.studio.forecast import learn_clip
 
     logbook = Logbook(store, row, row.progress.get("seconds", 0.0))
     manners = Manners(logbook, going, limits.max_time)
@@ -96,6 +98,8 @@ def _paint_clip(store: Store, row: StoredJob, going: threading.Event, limits: Li
         paint_sheet(store, row, manners)
     else:
         paint_film(store, row, manners, limits)
+    if _is_telling(store, row):
+        learn_clip(row.request, logbook.seconds, store)
 
 
 def _paint_picture(store: Store, row: StoredJob, going: threading.Event, limits: Limits) -> None:
@@ -109,6 +113,19 @@ def _paint_picture(store: Store, row: StoredJob, going: threading.Event, limits:
             "studio allows"
         )
     _paint(store, row, easel, Manners(easel, going, limits.max_time))
+    if easel.run.pace is not None and _is_telling(store, row):
+        run = easel.run
+
+        def expected(pace: Pace) -> float:
+            return float(sum(row["seconds"] for row in levels_of(run.works, run.seen, pace)))
+
+        learn(run.settings, easel.seconds, expected, store)
+
+
+def _is_telling(store: Store, row: StoredJob) -> bool:
+    """Tell whether a job was painted in one go to its end, so that its time says something."""
+    ended = store.job(row.id)
+    return ended.state == "done" and not ended.error and "continued" not in ended.progress
 
 
 def _paint(store: Store, row: StoredJob, easel: Easel, manners: Manners) -> None:
