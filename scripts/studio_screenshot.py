@@ -19,6 +19,7 @@ EXAMPLES = ROOT / "src/impasto/assets/examples"
 PHOTO, PAINTING = "neuschwanstein.jpg", "cafe_terrace_van_gogh.jpg"
 TARGET = ROOT / "docs/images/studio_video.jpg"
 SIZE, FRAMES, STEP = (640, 360), 48, 6  # px of the clip (W, H), how many, px from one to the next
+TOP = 60  # px of the photo above what is filmed
 SHOWN = 9  # the frame that is painted when the page is pictured
 PATIENCE = 600_000  # ms
 
@@ -48,16 +49,15 @@ def main() -> None:
             studio.terminate()
             studio.wait()
         (Path(folder) / "page.png").write_bytes(picture)
-        PIL.Image.open(Path(folder) / "page.png").convert("RGB").save(TARGET, quality=85)
+        PIL.Image.open(Path(folder) / "page.png").convert("RGB").save(TARGET, quality=80)
 
 
 def make_clip(path: Path) -> Path:
     """Let a camera move over a photo."""
     photo = PIL.Image.open(EXAMPLES / PHOTO).convert("RGB")
-    wide = photo.resize(
-        (SIZE[0] + STEP * FRAMES, round(photo.height * (SIZE[0] + STEP * FRAMES) / photo.width))
-    )
-    pixels = np.asarray(wide)[-SIZE[1] :]
+    width = SIZE[0] + STEP * FRAMES
+    pixels = np.asarray(photo.resize((width, round(photo.height * width / photo.width))))
+    pixels = pixels[TOP : TOP + SIZE[1]]
     with av.open(str(path), "w") as made:
         stream = made.add_stream("libx264", rate=24)
         (stream.width, stream.height), stream.pix_fmt = SIZE, "yuv420p"

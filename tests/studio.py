@@ -30,7 +30,7 @@ from impasto.apps.studio.store import Store
 PLACE = "+48.8566+002.3522/"  # where a clip was taken
 SMALL = {"long_side": 32, "steps": 4, "coarsest": 0}
 # Processes may be starved on a busy machine: nothing is concluded from times, but for this long.
-PATIENCE = 600.0
+PATIENCE = 180.0
 
 
 def picture_bytes(seed: int = 0, size: tuple[int, int] = (40, 32), **options: Any) -> bytes:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from impasto.apps.studio import answers, reproduce
@@ -462,6 +463,74 @@ def test_what_fails_names_the_clip_as_its_owner_does(jobs):
     with working(jobs):
         failed = wait_for_state(jobs, job, "failed")
     assert failed.error.startswith("clip.mp4 is not a video")
+
+
+def with_old_sound(data: bytes) -> bytes:
+    """A clip in MOV, with sound that MP4 has no place for."""
+    buffer = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(buffer, "w", format="mov") as made:
+        pictures = made.add_stream_from_template(source.streams.video[0], opaque=True)
+        sound = made.add_stream("pcm_mulaw", rate=8000, layout="mono")
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = pictures
+                made.mux(packet)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        frame.rate, frame.pts = 8000, 0
+        made.mux([*sound.encode(frame), *sound.encode()])
+    return buffer.getvalue()
+
+
+def test_sound_that_mp4_cannot_hold(jobs):
+    request = clip_request(jobs)
+    clip = upload(jobs, with_old_sound(clip_bytes()), "old.mov").id
+    request = request.with_pictures({**request.pictures, "clip": clip})
+    silent = Request(**{**vars(request), "options": {**request.options, "sound": False}})
+    with working(jobs):
+        job = jobs.create(request, "me").id
+        failed = wait_for_state(jobs, job, "done", "failed")
+        job = jobs.create(silent, "me").id
+        assert wait_for_state(jobs, job, "done", "failed").error == ""
+    assert failed.error == (
+        "the sound of old.mov is pcm_mulaw, which MP4 cannot hold; paint it without its sound"
+    )
+
+
+@pytest.mark.parametrize("way", [{"suffix": "gif"}, {"size": (45, 35)}, {"suffix": "mkv"}])
+def test_clips_of_other_kinds_and_odd_sizes(jobs, way):
+    size = way.pop("size", (48, 36))
+    request = clip_request(jobs)
+    if size[0] % 2:  # H.264 pairs pixels, GIF does not
+        way = {"suffix": "gif"}
+    clip = upload(jobs, clip_bytes(size=size, **way), "clip").id
+    with working(jobs):
+        job = jobs.create(request.with_pictures({**request.pictures, "clip": clip}), "me").id
+        assert wait_for_state(jobs, job, "done", "failed").error == ""
+    assert frames_in(jobs.result(job)) == 4
+
+
+def test_masks_keep_the_clip(jobs):
+    half = np.zeros((36, 48), np.uint8)
+    half[:, :24] = 255
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(half).save(buffer, "png")
+    request = clip_request(jobs, 3, frame_steps=20)
+    mask = jobs.upload(buffer.getvalue(), "mask.png", "me").id
+    request = request.with_pictures({**request.pictures, "masks": [mask]})
+    with working(jobs):
+        job = jobs.create(request, "me").id
+        assert wait_for_state(jobs, job, "done", "failed").error == ""
+    assert "--mask mask.png" in jobs.command_line(job)
+    assert "guidance=impasto.Guidance(masks=['mask.png'])" in jobs.python_lines(job)
+    result, own = jobs.result(job), jobs.store.clip_file(request.clip)
+    changed = np.abs(pictures_in(result) - pictures_in(own))
+    assert changed[:, :, 28:].mean() < changed[:, :, :20].mean() / 2
+
+
+def pictures_in(path: Path) -> np.ndarray:
+    with av.open(str(path)) as clip:
+        return np.stack([each.to_ndarray(format="rgb24").astype(float) for each in
+                         clip.decode(video=0)])  # fmt: skip
 
 
 def test_a_sheet_grows(jobs):

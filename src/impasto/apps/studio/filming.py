@@ -21,7 +21,7 @@ from impasto.apps.studio.manners import Leaving, Manners
 from impasto.apps.studio.pictures import read_stored
 from impasto.apps.studio.rows import StoredJob
 from impasto.apps.studio.store import Store
-from impasto.errors import DivergenceError
+from impasto.errors import DivergenceError, VideoError
 from impasto.guidance import Guidance
 from impasto.images import Picture
 from impasto.settings import Settings
@@ -118,6 +118,21 @@ def paint_film(store: Store, row: StoredJob, manners: Manners, limits: Limits) -
 
 
 def _plan(footage: Footage, folder: Path) -> VideoPlan:
+    """Plan a clip. Raises: StudioError: MP4, which browsers play, cannot hold its sound."""
+    try:
+        return _planned(footage, folder)
+    except VideoError as error:
+        if footage.sound and footage.clip.has_sound:
+            _planned(replace(footage, sound=False), folder)  # if that is wrong, too, it is not that
+            codecs = " and ".join(footage.clip.sounds)
+            raise StudioError(
+                f"the sound of {footage.name} is {codecs}, which MP4 cannot hold; paint it without "
+                "its sound"
+            ) from error
+        raise
+
+
+def _planned(footage: Footage, folder: Path) -> VideoPlan:
     return plan_video(
         footage.clip, footage.styles, folder / _RESULT, footage.settings, footage.video,
         guidance=footage.guidance, start=footage.start, end=footage.end, sound=footage.sound,

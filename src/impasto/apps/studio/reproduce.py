@@ -67,10 +67,11 @@ def python_lines(request: Mapping[str, Any], names: Mapping[str, Any]) -> str:
     settings = (
         f"settings = impasto.recipe_settings({request['recipe']!r}{shortcut}{_given(changed)})"
     )
-    guides = {
-        role: names[role] for role in ("masks", "style_masks", "content_mask") if role in names
-    }
-    guidance = [f"guidance=impasto.Guidance({_given(guides)[2:]})"] if guides else []
+    guides = [
+        f"{role}={names[role]!r}" for role in ("masks", "style_masks", "content_mask")
+        if role in names
+    ]  # fmt: skip
+    guidance = [f"guidance=impasto.Guidance({', '.join(guides)})"] if guides else []
     if kind in ("video", "preview"):
         return _clip_lines(request, settings, sources, guidance)
     extra = ["settings"]
