@@ -332,13 +332,15 @@ impasto.estimated = (kind, text) => {
   line.textContent = answer.error ? impasto.sentence(answer.error)
     : `${answer.frames ? `${answer.frames} frames of ` : ""}${answer.width} × ${answer.height} px` +
       ` · about ${spoken(answer.seconds)}` +
-      ` · ${memory(answer.memory)} of memory${answer.measured ? "" : " (roughly)"}`;
+      ` · ${memory(answer.memory)} of memory${answer.measured ? "" : " (roughly)"}` + tooLong(answer);
   if (kind === "stylize") showCost();
 };
 function askMissing(kind) {
   const line = $(`#shown-estimate-${kind}`);
   if (!line.classList.contains("wanting")) askEstimate(kind);
 }
+const tooLong = ({ seconds }) => impasto.limits && seconds > impasto.limits.max_time
+  ? `. It will be stopped after ${spoken(impasto.limits.max_time)}, and kept as far as it is.` : "";
 const spoken = (seconds) => seconds < 90 ? `${Math.max(1, Math.round(seconds))} s`
   : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 const memory = (bytes) => bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
