@@ -27,9 +27,10 @@ from impasto.apps.studio.kinds import Request
 from impasto.apps.studio.limits import Limits
 from impasto.apps.studio.store import Store
 
+PLACE = "+48.8566+002.3522/"  # where a clip was taken
 SMALL = {"long_side": 32, "steps": 4, "coarsest": 0}
 # Processes may be starved on a busy machine: nothing is concluded from times, but for this long.
-PATIENCE = 600.0
+PATIENCE = 180.0
 
 
 def picture_bytes(seed: int = 0, size: tuple[int, int] = (40, 32), **options: Any) -> bytes:
@@ -37,6 +38,39 @@ def picture_bytes(seed: int = 0, size: tuple[int, int] = (40, 32), **options: An
     values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, options.pop("format", "png"), **options)
+    return buffer.getvalue()
+
+
+def clip_bytes(
+    count: int = 4, *, size: tuple[int, int] = (48, 36), sound: bool = False, suffix: str = "mp4",
+    place: bool = False,
+) -> bytes:  # fmt: skip
+    """A clip of a camera that moves over a texture, (W, H), 12 frames a second."""
+    import av
+
+    width, height = size
+    coarse = np.random.default_rng(3).integers(0, 256, (height // 4, width, 3), dtype=np.uint8)
+    wall = np.asarray(Image.fromarray(coarse).resize((width * 4, height), Image.Resampling.BICUBIC))
+    buffer = io.BytesIO()
+    buffer.name = f"clip.{suffix}"
+    with av.open(buffer, "w", container_options={"movflags": "use_metadata_tags"}) as made:
+        if place:
+            made.metadata.update({"location": PLACE, "com.apple.quicktime.location.ISO6709": PLACE})
+        pictures = made.add_stream("gif" if suffix == "gif" else "libx264", rate=12)
+        pictures.width, pictures.height = width, height
+        pictures.pix_fmt = "rgb8" if suffix == "gif" else "yuv420p"
+        noise = made.add_stream("aac", rate=48000) if sound else None
+        for index in range(count):
+            values = np.ascontiguousarray(wall[:, index : index + width])
+            made.mux(pictures.encode(av.VideoFrame.from_ndarray(values, format="rgb24")))
+        made.mux(pictures.encode())
+        if noise is not None:
+            for index in range(count * 4):
+                values = np.zeros((1, 1000), np.float32) + 0.1
+                frame = av.AudioFrame.from_ndarray(values, format="fltp", layout="mono")
+                frame.rate, frame.pts = 48000, index * 1000
+                made.mux(noise.encode(frame))
+            made.mux(noise.encode())
     return buffer.getvalue()
 
 
@@ -53,18 +87,28 @@ def small_request(jobs: Jobs, owner: str = "me", **settings: Any) -> Request:
     )
 
 
+def clip_request(jobs: Jobs, count: int = 4, kind: str = "video", **options: Any) -> Request:
+    """A request for a tiny clip, it and its painting uploaded."""
+    clip = jobs.upload_clip(io.BytesIO(clip_bytes(count)), "clip.mp4", "me").id
+    painting = jobs.upload(picture_bytes(2, (36, 34)), "painting.png", "me").id
+    given = {"frame_steps": 2, **options} if kind == "video" else options
+    return Request(
+        kind=kind, pictures={"clip": clip, "styles": [painting]},
+        settings={"long_side": 48, "steps": 3, "coarsest": 0}, options=given,
+    )  # fmt: skip
+
+
 @contextmanager
-def working(jobs: Jobs, **limits: Any) -> Iterator[threading.Event]:
+def working(jobs: Jobs) -> Iterator[threading.Event]:
     """A worker in a thread of this process."""
     from impasto.apps.studio.worker import work
 
     going = threading.Event()
-    settings = {"max_pixels": jobs.limits.max_pixels, "max_time": jobs.limits.max_time, **limits}
 
     def run() -> None:
         store = Store(jobs.store.folder)
         try:
-            work(store, going, **settings)
+            work(store, going, jobs.limits)
         finally:
             store.close()
 
@@ -157,6 +201,24 @@ class Server:
             "styles": ["example:church_at_auvers_van_gogh.jpg"],
             "settings": {"long_side": 64, "steps": 4, "coarsest": 0, **settings},
         }
+        status, job = self.call("POST", "/api/jobs", body)
+        assert status == 201, job
+        return str(job["id"])
+
+    def upload_clip(self, data: bytes, name: str = "clip.mp4") -> str:
+        head = f'Content-Disposition: form-data; name="file"; filename="{name}"'
+        body = b"--x\r\n" + head.encode() + b"\r\n\r\n" + data + b"\r\n--x--\r\n"
+        kind = {"content-type": "multipart/form-data; boundary=x"}
+        status, clip = self.call("POST", "/api/clips", body, kind)
+        assert status == 201, clip
+        return str(clip["id"])
+
+    def create_clip(self, count: int, **options: Any) -> str:
+        body = {
+            "kind": "video", "clip": self.upload_clip(clip_bytes(count)),
+            "styles": ["example:church_at_auvers_van_gogh.jpg"],
+            "settings": {"long_side": 48, "steps": 3, "coarsest": 0}, "options": options,
+        }  # fmt: skip
         status, job = self.call("POST", "/api/jobs", body)
         assert status == 201, job
         return str(job["id"])

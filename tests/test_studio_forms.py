@@ -9,6 +9,7 @@ import warnings
 
 import pytest
 
+from impasto.apps.studio.kinds import KINDS
 from impasto.errors import SettingsError
 from impasto.recipes import RECIPES, recipe_settings
 from impasto.settings import Settings
@@ -46,7 +47,7 @@ def test_every_setting_has_a_labelled_component(forms):
         assert component.info == row["help"]
 
 
-@pytest.mark.parametrize("kind", ["stylize", "texture", "recolor", "reconstruct"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_touched_is_not_a_change(forms, kind):
     form = forms[kind]
     shown = [each.value for each in form.components]
@@ -93,6 +94,26 @@ def test_shares_of_the_paintings_multiply_the_style_weight(forms):
     assert make_request(form, given, form.values("default", {}, {})).settings == {}
 
 
+def test_a_clips_form_serves_its_sheet_too(forms):
+    from impasto.apps.studio.page import make_request
+
+    form = forms["video"]
+    assert {row["name"] for row in form.rows} >= {"start", "sound", "frame_steps", "long_side"}
+    assert "flow_weights" not in {row["name"] for row in form.rows}
+    labels = [each.label for each in form.components]
+    assert len(labels) == len(set(labels))
+    assert not any("--" in each.info for each in form.components)
+    shown = form.values("default", {"long_side": 64}, {"end": 2.0, "distances": [1, 3]})
+    given = {"recipe": "default", "pictures": {"clip": "a", "styles": ["b"], "content": "c"}}
+    request = make_request(form, given, shown)
+    assert (request.kind, request.pictures) == ("video", {"clip": "a", "styles": ["b"]})
+    assert request.options["distances"] == [1, 3]
+    assert request.settings == {"long_side": 64}
+    sheet = make_request(form, given, shown, "preview")
+    assert (sheet.kind, sheet.options) == ("preview", {"start": 0.0, "end": 2.0})
+    assert sheet.settings == {"long_side": 64}
+
+
 def test_values_of_a_grid(forms):
     from impasto.apps.studio.grids import values_of
 
@@ -115,3 +136,23 @@ def test_every_recipe_and_bundled_picture_has_a_small_picture():
         files = [*(FOLDER / folder).iterdir()]
         assert {each.stem for each in files} == names
         assert max(each.stat().st_size for each in files) <= 15_000
+
+
+def test_without_the_extra_the_tab_says_what_to_install(tmp_path, monkeypatch):
+    from impasto.apps.studio import clips, page
+    from studio import make_jobs
+
+    monkeypatch.setattr(clips, "find_spec", lambda name: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        built = page.build_page(make_jobs(tmp_path))
+        asyncio.set_event_loop(None)
+        gc.collect()
+    texts = [getattr(each, "value", None) for each in built.blocks.values()]
+    shown = [each for each in texts if isinstance(each, str) and 'class="missing"' in each]
+    assert len(shown) == 1
+    assert "PyAV and OpenCV" in shown[0]
+    assert "pip install &#x27;impasto[video]&#x27;" in shown[0]
+    names = {getattr(each, "elem_id", None) for each in built.blocks.values()}
+    assert "start-stylize" in names
+    assert "start-video" not in names

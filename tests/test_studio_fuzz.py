@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from impasto.apps.studio import jobs as jobs_module
 from impasto.apps.studio.guard import Keys
 from impasto.apps.studio.server import build_app
-from studio import make_jobs, small_request
+from studio import clip_request, make_jobs, small_request
 
 pytest.importorskip("fastapi", reason="the studio needs impasto[studio]")
+pytest.importorskip("av", reason="clips need impasto[video]")
 schemathesis = pytest.importorskip("schemathesis", reason="the fuzzing needs schemathesis")
 
 HERE = {"host": "127.0.0.1:7860"}
@@ -32,6 +33,9 @@ def api(tmp_path, monkeypatch):
     jobs.store.take()
     jobs.cancel(made[2])
     KNOWN["job"], KNOWN["picture"] = made, request.ids
+    clip = clip_request(jobs)
+    KNOWN["clip"] = [str(clip.clip)]
+    made.append(jobs.create(clip, "me").id)
     app = build_app(jobs, Keys(), page=False)
     return schemathesis.openapi.from_asgi("/api/openapi.json", app, headers=HERE)
 
@@ -58,6 +62,10 @@ def test_no_answer_is_a_server_error(api):
                     "styles": styles,
                     "settings": case.body["settings"],
                 }
+                if len(repr(case.body)) % 3 == 0:
+                    kind = ["video", "preview"][len(repr(case.body)) % 2]
+                    clip = {"clip": KNOWN["clip"][0], "content": None, "kind": kind}
+                    case.body |= clip
             answer = case.call(headers=HERE)
             seen[answer.status_code] += 1
             assert answer.status_code < 500, (case.as_curl_command(), answer.text)

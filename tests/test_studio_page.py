@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio import PATIENCE, Server, installed, picture_bytes, wait_until
+from studio import PATIENCE, Server, clip_bytes, installed, picture_bytes, wait_until
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
@@ -33,6 +33,8 @@ pytestmark = pytest.mark.browser
 if MISSING and not os.environ.get("IMPASTO_DEMAND_BROWSER"):
     pytest.skip(", ".join(MISSING), allow_module_level=True)
 
+av = pytest.importorskip("av", reason="clips need impasto[video]")
+
 MILLISECONDS = PATIENCE * 1000
 
 
@@ -40,8 +42,9 @@ MILLISECONDS = PATIENCE * 1000
 def server(tmp_path_factory):
     assert not MISSING, f"the browser's tests are demanded here: {MISSING}"
     started = Server(
-        tmp_path_factory.mktemp("studio"), "--max-megabytes", "1", "--max-pixels", "4000000"
-    )
+        tmp_path_factory.mktemp("studio"), "--max-megabytes", "1", "--max-pixels", "4000000",
+        "--max-clip-megabytes", "1", "--max-frames", "60",
+    )  # fmt: skip
     yield started
     started.end()
 
@@ -363,9 +366,10 @@ def test_nothing_is_asked_of_another_machine(visit, server):
     keep(page, "gallery_dark")
     page.click("#gallery .tiles button >> nth=0")
     page.wait_for_selector(".tile img")
-    for tab in ("Texture", "Recolor", "Reconstruct", "Grid", "Paint"):
+    for tab in ("Video", "Texture", "Recolor", "Reconstruct", "Grid", "Paint"):
         page.get_by_role("tab", name=tab, exact=True).click()
-        page.wait_for_selector(f"[role=tabpanel]:visible >> text={tab}")
+        kind = {"Paint": "stylize"}.get(tab, tab.lower())
+        page.wait_for_selector(f"#start-{kind}:visible")
         keep(page, f"tab_{tab.lower()}_dark", full_page=True)
     page.get_by_text("More settings").first.click()
     page.wait_for_selector("#stylize-optimizer:visible")
@@ -393,7 +397,7 @@ def test_recipes_fill_the_form_and_a_picture_is_made_again(visit, server):
     page.wait_for_function("document.querySelector('#stylize-style_weight input').value == '20'")
     page.click("[data-do=again]")
     page.wait_for_function("document.querySelector('#stylize-style_weight input').value == '1000'")
-    assert page.locator("input[name=recipe]:checked").get_attribute("value") == "gatys"
+    assert page.locator("input[name=recipe-stylize]:checked").get_attribute("value") == "gatys"
     assert page.locator(".share input").nth(1).input_value() == "0.5"
     assert page.input_value("#stylize-steps input[type=number]") == "2"
 
@@ -436,6 +440,134 @@ def test_a_grid_over_two_settings(visit):
     heads = page.locator(".grid-view th[scope=col]").all_inner_texts()
     assert heads == ["style weight 5", "style weight 80"]
     keep(page, "grid")
+
+
+def open_video(page, count=25, **options):
+    """Go to the tab Video, and give it a clip and a painting."""
+    page.get_by_role("tab", name="Video", exact=True).click()
+    page.wait_for_selector("#start-video:visible")
+    clip = {"name": "clip.mp4", "mimeType": "video/mp4", "buffer": clip_bytes(count, **options)}
+    give(page, "clip", clip)
+    give(page, "styles", file("painting.png", 2))
+    fill(page, "long_side", 48, "video")
+    fill(page, "steps", 4, "video")
+
+
+def share_done(page):
+    """Frame and frames that are shown."""
+    found = re.search(r"Frame\s+(\d+) of (\d+)", page.inner_text("#easel .facts"))
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+@pytest.mark.slow
+def test_a_clip_is_previewed_painted_watched_and_downloaded(visit, server, tmp_path):
+    page = visit()
+    open_video(page, sound=True)
+    assert "25 frames" in page.inner_text(".picker[data-role=clip] .tile")
+    fill(page, "frame_steps", 3, "video")
+    page.wait_for_function(
+        "/25 frames of 48 × 36 px · about/.test("
+        "document.querySelector('#shown-estimate-video').innerText)"
+    )
+    keep(page, "video", full_page=True)
+    page.click("#start-preview")
+    wait_state(page, "done")
+    page.wait_for_selector(".downloads a >> text=PNG")
+    assert re.search(r"Picture\s+3 of 3", page.inner_text("#easel .facts"))
+    keep(page, "video_sheet")
+    page.evaluate("sessionStorage.removeItem('impasto-job')")
+    page.click("#start-video")
+    page.wait_for_selector(".easel[data-state=running]")
+    seen = set()
+
+    def changing():
+        seen.add(share_done(page))
+        return page.query_selector(".easel[data-state=done]")
+
+    wait_until(changing, "the clip")
+    assert len(seen - {None}) >= 3
+    assert {each[1] for each in seen - {None}} == {25}
+    page.wait_for_function("document.querySelector('.film').videoWidth == 48")
+    with page.expect_download() as download:
+        page.click(".downloads a >> text=MP4")
+    assert download.value.suggested_filename == "clip-painting.mp4"
+    result = tmp_path / "result.mp4"
+    download.value.save_as(result)
+    with av.open(str(result)) as made:
+        assert sum(1 for _ in made.decode(video=0)) == 25
+        assert len(made.streams.audio) == 1
+    page.wait_for_function("document.querySelector('[data-code=command]').textContent")
+    assert "impasto video clip.mp4 painting.png -o" in page.text_content("[data-code=command]")
+    assert not page.is_visible("[data-do=compare]")
+    page.wait_for_function("document.querySelectorAll('.strip button').length == 2")
+    keep(page, "video_done")
+    page.get_by_role("tab", name="Paint", exact=True).click()
+    page.wait_for_selector(".picker[data-role=content]:visible")
+    assert not page.is_visible(".picker[data-role=clip]")
+    page.click("[data-do=again]")
+    page.wait_for_selector(".picker[data-role=clip] .tile:visible")
+    page.wait_for_function("document.querySelector('#video-frame_steps input').value == '3'")
+
+
+def test_a_clip_is_paused_stopped_and_kept(visit, server):
+    page = visit(color_scheme="dark")
+    open_video(page)
+    fill(page, "frame_steps", 500, "video")
+    page.click("#start-video")
+    wait_until(lambda: (share_done(page) or (0,))[0] >= 2, "the second frame")
+    keep(page, "video_dark", full_page=True)
+    page.click("[data-do=pause]")
+    wait_state(page, "paused")
+    page.click("[data-do=resume]")
+    wait_state(page, "running")
+    page.click("[data-do=stop]")
+    wait_state(page, "stopped")
+    page.wait_for_selector(".film:visible")
+    page.reload()
+    page.wait_for_selector(".film:visible")
+    page.get_by_role("tab", name="Video", exact=True).click()
+    page.wait_for_selector(".picker[data-role=clip] .name >> text=clip.mp4")
+
+
+def test_a_wrong_clip_gets_one_sentence_and_a_long_one_is_to_be_cut(visit):
+    page = visit()
+    page.get_by_role("tab", name="Video", exact=True).click()
+    page.wait_for_selector("#start-video:visible")
+    playlist = {"name": "clip.mp4", "mimeType": "video/mp4", "buffer": b"#EXTM3U\n/etc/passwd\n"}
+    page.set_input_files("input[data-role=clip]", [playlist])
+    page.wait_for_function("document.querySelector('#message-pictures').textContent")
+    assert "clip.mp4 is not a video of a kind" in page.inner_text("#message-pictures")
+    keep(page, "video_wrong_file")
+    large = {"name": "long.mp4", "mimeType": "video/mp4", "buffer": bytes(1_500_000)}
+    page.set_input_files("input[data-role=clip]", [large])
+    page.wait_for_selector("#message-pictures >> text=long.mp4 has 1.5 MB; the studio allows 1 MB")
+    open_video(page, 70)
+    page.wait_for_function(
+        "/70 frames are more than the 60/.test("
+        "document.querySelector('#shown-estimate-video').innerText)"
+    )
+    page.fill("#video-end input", "2")
+    page.keyboard.press("Tab")
+    page.wait_for_function(
+        "/24 frames of/.test(document.querySelector('#shown-estimate-video').innerText)"
+    )
+
+
+def test_a_clip_on_a_narrow_screen_and_one_that_is_dropped_on_the_photo(visit):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True)
+    page.evaluate(SEND.replace("image/png", "video/mp4").replace("}.png", "}.mp4"), [
+        ".picker[data-role=content]", "drop", "content", [*clip_bytes(4)]
+    ])  # fmt: skip
+    page.wait_for_selector(".picker[data-role=clip] .name:visible >> text=drop.mp4")
+    give(page, "styles", file("painting.png", 2))
+    for name, value in (("long_side", 48), ("steps", 3), ("frame_steps", 2)):
+        fill(page, name, value, "video")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.click("#start-video")
+    wait_state(page, "done")
+    page.wait_for_selector(".film:visible")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    keep(page, "video_phone", full_page=True)
 
 
 def test_narrow_screens_and_the_keyboard(visit):

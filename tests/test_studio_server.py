@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import pytest
 
 import impasto
 from impasto.images import read_metadata
-from studio import Server, ended, installed, picture_bytes, wait_until
+from studio import Server, clip_bytes, ended, installed, picture_bytes, wait_until
 
 if not installed("gradio", "6."):
     pytest.skip("the studio needs impasto[studio]", allow_module_level=True)
@@ -74,12 +75,10 @@ def is_gone(process: int) -> bool:
         return True
 
 
-def curl_line() -> list[str]:
-    """The line of docs/studio.md."""
+def curl_lines() -> list[list[str]]:
+    """The lines of docs/studio.md."""
     text = (ROOT / "docs" / "studio.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^    (curl .*)$", text, flags=re.MULTILINE)
-    assert len(lines) == 1
-    return shlex.split(lines[0])
+    return [shlex.split(each) for each in re.findall(r"^    (curl .*)$", text, flags=re.MULTILINE)]
 
 
 @pytest.mark.slow
@@ -134,9 +133,18 @@ def test_the_client_and_the_curl_line(server, tmp_path, monkeypatch):
     done = subprocess.run([*client, server.address], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert read_metadata("a.png")["settings"]["steps"] == 10
-    words = [each.replace("http://127.0.0.1:7860", server.address) for each in curl_line()]
-    done = subprocess.run([*words, "--silent"], capture_output=True, text=True, check=True)
-    assert '"state":"queued"' in done.stdout or '"state":"running"' in done.stdout, done.stdout
+    Path("CLIP").write_bytes(clip_bytes(36))
+    clip, answers = "", []
+    for line in curl_lines():
+        words = [each.replace("http://127.0.0.1:7860", server.address) for each in line]
+        words = [each.replace('"ID"', f'"{clip}"') for each in words]
+        words = [each.replace('"start": 2, "end": 5', '"start": 2.8') for each in words]
+        done = subprocess.run([*words, "--silent"], capture_output=True, text=True, check=True)
+        answers.append(json.loads(done.stdout))
+        clip = answers[-1]["id"]
+    assert [each.get("state", "")[:1] in "qr" for each in answers] == [True] * 3
+    assert [each.get("kind") for each in answers] == ["stylize", None, "video"]
+    assert answers[1]["frames"] == 36
 
 
 @pytest.mark.slow
@@ -167,6 +175,26 @@ def test_a_killed_workers_job_goes_on_and_the_next_is_painted(server):
     assert server.wait(job, ended)["state"] == "stopped"
     assert server.wait(following, ended)["state"] == "done"
     assert server.call("GET", f"/api/jobs/{job}/result")[0] == 200
+
+
+@pytest.mark.slow
+def test_a_killed_workers_clip_goes_on_from_its_last_finished_frame(server):
+    av = pytest.importorskip("av", reason="clips need impasto[video]")
+    job = server.create_clip(12, frame_steps=40)
+
+    def at_frame(number: int):
+        return lambda found: found["clip"] is not None and found["clip"]["frame"] >= number
+
+    before = server.wait(job, at_frame(3))
+    os.kill(server.worker_id(), signal.SIGKILL)
+    after = server.wait(job, lambda found: found["continued"])
+    assert after["continued"][0]["frame"] >= before["clip"]["frame"]
+    done = server.wait(job, ended)
+    assert (done["state"], done["error"]) == ("done", "")
+    assert done["clip"]["frame"] == 12
+    made = server.get(f"/api/jobs/{job}/result")
+    with av.open(io.BytesIO(made)) as clip:
+        assert sum(1 for _ in clip.decode(video=0)) == 12
 
 
 @pytest.mark.slow

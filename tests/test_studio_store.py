@@ -411,7 +411,7 @@ def test_forms_know_every_setting(kind):
             assert row["default"] in row["choices"]
 
 
-@pytest.mark.parametrize("kind", ["texture", "recolor", "reconstruct"])
+@pytest.mark.parametrize("kind", ["texture", "recolor", "reconstruct", "video", "preview"])
 def test_the_defaults_of_a_form_are_accepted(kind):
     rows = describe_settings(kind)
     given = {of: {row["name"]: row["default"] for row in rows if row["of"] == of}

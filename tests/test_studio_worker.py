@@ -10,13 +10,16 @@ import pytest
 import torch
 
 import impasto
+from impasto.apps.studio import answers
 from impasto.apps.studio.easel import read_checkpoint, write_checkpoint
 from impasto.apps.studio.kinds import Request
 from impasto.apps.studio.limits import NoSuchThing, StudioError
+from impasto.apps.studio.rows import LESSONS
 from impasto.apps.studio.runs import Start, left_of, plan_run
 from impasto.errors import SettingsError
 from impasto.images import load_image, load_picture, read_metadata
 from impasto.pyramid import Level
+from impasto.settings import Settings
 from studio import (
     SMALL,
     make_jobs,
@@ -310,6 +313,37 @@ def test_estimates(jobs):
         tiny = jobs.upload(picture_bytes(1, (4, 4)), "tiny.png", "me").id
         with pytest.raises(StudioError, match="is too small"):
             jobs.estimate(request.with_pictures({**request.pictures, "content": tiny}))
+
+
+def test_what_a_job_took_replaces_what_was_measured_on_a_busy_machine(jobs, monkeypatch):
+    monkeypatch.setattr(answers, "_TELLING", 0.0)
+    request = small_request(jobs, steps=20)
+    settings = Settings.from_dict(jobs.create(request, "nobody").request["settings"])
+    jobs.cancel(jobs.history("nobody")[0].id)
+    for name in (answers._name(settings), answers._LATEST):  # as a starved machine measures
+        jobs.store.remember(name, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
+    with working(jobs):
+        before = jobs.estimate(request)
+        assert before.measured
+        assert before.seconds > 200
+        job = jobs.create(request, "me").id
+        wait_for_state(jobs, job, "done")
+        wait_until(lambda: jobs.store.fact(LESSONS), "a lesson")
+        after = jobs.estimate(request)
+    assert after.seconds < before.seconds / 5
+    pace = jobs.store.fact(answers._LATEST)
+    assert pace["fixed"] / pace["step"] == pytest.approx(1e4)
+
+
+def test_what_was_interrupted_teaches_nothing(jobs, monkeypatch):
+    monkeypatch.setattr(answers, "_TELLING", 0.0)
+    jobs.store.remember(answers._LATEST, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
+    with working(jobs):
+        stopped = jobs.create(small_request(jobs, **LONG), "me").id
+        wait_for_step(jobs, stopped)
+        jobs.stop(stopped)
+        wait_for_state(jobs, stopped, "stopped")
+    assert jobs.store.fact(LESSONS) is None
 
 
 # ---- going on -----------------------------------------------------------------------------------

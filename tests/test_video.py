@@ -29,6 +29,7 @@ from impasto.images import load_image, read_metadata, save_image
 from impasto.optimize import Step
 from impasto.settings import Settings
 from impasto.video.carrying import Motion, Past, carry, chained, temporal_loss, with_temporal
+from impasto.video.clips import probe
 from impasto.video.drafts import between
 from impasto.video.frames import open_clip, read_frames, write_clip
 from impasto.video.previews import contact_sheet, preview_frames
@@ -269,6 +270,57 @@ def test_a_run_that_was_stopped_paints_the_same_frames(way, clip, painting_file,
     assert frames_in(parts) == frames_in(whole)
     assert len(frames_in(whole)) == 6
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("way", [{}, {"passes": 2}, {"draft": True, "key_every": 2}])
+def test_a_run_that_was_stopped_is_kept_as_far_as_it_is(way, clip, painting_file, tmp_path):
+    video = VideoSettings(frame_steps=2, **way)
+    plan = plan_video(clip, painting_file, tmp_path / "out.mp4", SETTINGS, video)
+    assert plan.finished == 0
+    with pytest.raises(VideoError, match="no frames are painted yet"):
+        plan.finish(partly=True)
+    for step in plan.steps():
+        if step.done >= 3:
+            break
+    count = plan.finished
+    assert 3 <= count < 6
+    with pytest.raises(VideoError, match="not all frames are painted yet"):
+        plan.finish()
+    film = plan.finish(partly=True)
+    assert film.frames == count
+    assert len(list(read_frames(open_clip(film.path)))) == count
+    assert not plan.folder.exists()
+
+
+def test_sound_ends_where_a_stopped_run_does(painting_file, tmp_path):
+    from test_frames import make_clip
+
+    clip = make_clip(tmp_path / "clip.mp4", sounds=("aac",))
+    plan = plan_video(clip, painting_file, tmp_path / "out.mp4", SETTINGS, VIDEO)
+    for step in plan.steps():
+        if step.done == 3:
+            break
+    whole = open_clip(clip).duration
+    plan.finish(partly=True)
+    with av.open(str(tmp_path / "out.mp4")) as made:
+        assert float(made.streams.audio[0].duration * made.streams.audio[0].time_base) < whole / 2
+
+
+def test_only_the_containers_that_are_named_are_opened(clip, tmp_path):
+    """A playlist is a container to FFmpeg, and has it open the files that it names."""
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "part.ts"), "w") as made:
+        stream = made.add_stream_from_template(source.streams.video[0], opaque=True)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                made.mux(packet)
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\npart.ts\n#EXT-X-ENDLIST\n")
+    assert probe(playlist).size == SIZE  # it would be followed
+    for path in (playlist, tmp_path / "part.ts"):
+        with pytest.raises(VideoError, match="is not a video of a kind that is taken: mov, avi"):
+            probe(path, ("mov", "avi"))
+    assert probe(clip, ("mov", "avi")).size == SIZE
 
 
 @pytest.mark.slow

@@ -51,9 +51,9 @@ from impasto.video.settings import VideoSettings
 if TYPE_CHECKING:
     from impasto.video.stylize_video import Film, VideoPlan
 
-__all__ = ["VideoCommand", "video_command"]
+__all__ = ["DRAFT_SCHEDULE", "VideoCommand", "video_command"]
 
-_FAST = "fast"  # the schedule of a draft's first frame
+DRAFT_SCHEDULE = "fast"  # of its first frame, where none is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +177,7 @@ def video_command(
     video = VideoSettings(**options_of(VideoSettings, given))
     own = options_of(Settings, given)
     if video.draft and recipe == "default" and schedule is None and "steps" not in own:
-        schedule = _FAST
+        schedule = DRAFT_SCHEDULE
     settings = gather_settings(recipe, schedule, settings_file, own, paintings)
     if output is None and preview is None:
         raise typer.BadParameter("name the result: -o OUT.mp4", param_hint="--output")

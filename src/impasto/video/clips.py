@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -132,19 +132,27 @@ def reason(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def open_file(path: Path) -> Iterator[Any]:
+def open_file(path: Path, containers: Sequence[str] = ()) -> Iterator[Any]:
     """Open a video file, as PyAV's input container; from this machine only, whatever it refers to.
 
-    Raises: VideoError: there is no such file, or it is not a video.
+    Args: containers: FFmpeg's names of the formats that are allowed; none: all. Playlists and lists
+        of files, which would have other files opened, are formats, too.
+
+    Raises: VideoError: there is no such file, or it is not a video, or of another format.
     """
     av = av_library()
+    allowed = {"format_whitelist": ",".join(containers)} if containers else {}
     try:
         container = av.open(
             f"file:{path}",
             metadata_errors="replace",
-            options={"protocol_whitelist": "file"},
+            options={"protocol_whitelist": "file", **allowed},
         )
     except av.error.FFmpegError as error:
+        if containers:
+            raise VideoError(
+                f"{path} is not a video of a kind that is taken: {', '.join(containers)}"
+            ) from error
         raise VideoError(f"{path} is not a video: {reason(error)}") from error
     with container:
         if any(each in container.format.name for each in _NO_CLIPS):
@@ -213,16 +221,17 @@ def time_of(frame: Any, clip: Clip) -> Fraction | None:
     return None if frame.pts is None else Fraction(frame.pts * frame.time_base) - clip.origin
 
 
-def probe(path: Path) -> Clip:
+def probe(path: Path, containers: Sequence[str] = ()) -> Clip:
     """Read what a video file says of itself, and its first frame.
 
+    Args:   containers: see `open_file`.
     Raises: VideoError: it is not a video, or has no frame that can be read.
     """
     if not path.exists():
         raise VideoError(f"{path}: there is no such file")
     if not os.access(path, os.R_OK):
         raise VideoError(f"{path} cannot be read: permission denied")
-    with open_file(path) as container:
+    with open_file(path, containers) as container:
         stream = video_in(container, path)
         crop = crop_in(stream)
         first = next(decoded(container, stream, Health()), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from impasto.video.frame_painter import FramePainter
 from impasto.video.frames import Clip, Frame, open_clip, read_frames
 from impasto.video.styling import read_styling
 
-__all__ = ["contact_sheet", "preview_frames"]
+__all__ = ["contact_sheet", "preview_frames", "preview_step", "small_settings"]
 
 _EVERY = 10
 _LONG_SIDE = 192  # px; below, brush strokes are no longer recognised
@@ -45,17 +46,16 @@ def preview_frames(
     Returns: pairs of photo and pastiche, one by one.
     """
     source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
-    settings = settings or Settings()
-    side = min(settings.long_side, _LONG_SIDE)
-    small = settings.replace(long_side=side, steps=min(settings.steps, _STEPS))
+    small = small_settings(settings or Settings())
+    side = small.long_side
     first = next(read_frames(source, start=start, end=end, long_side=side)).image
     styling, _ = read_styling(
         Picture(first, name=source.path.name), styles, small, guidance=guidance, times=style_times
     )
     stylizer = Stylizer(small, device=device, memory=memory)
     painter = FramePainter(stylizer, styling, fit(source.size, side))
-    every = max(_EVERY, -(-(source.frames or 0) // _MOST))
-    for frame in read_frames(source, start=start, end=end, long_side=side, every=every):
+    photos = read_frames(source, start=start, end=end, long_side=side, every=preview_step(source))
+    for frame in itertools.islice(photos, _MOST):
         painting = painter.first(frame)
         while True:
             try:
@@ -63,6 +63,17 @@ def preview_frames(
             except StopIteration as ending:
                 yield frame, ending.value
                 break
+
+
+def small_settings(settings: Settings) -> Settings:
+    """Return those of the pictures on a sheet."""
+    side = min(settings.long_side, _LONG_SIDE)
+    return settings.replace(long_side=side, steps=min(settings.steps, _STEPS))
+
+
+def preview_step(clip: Clip) -> int:
+    """Return how many frames there are from one that is painted to the next."""
+    return max(_EVERY, -(-(clip.frames or 0) // _MOST))
 
 
 def contact_sheet(frames: Sequence[tuple[Frame, Image]]) -> Image:

@@ -8,6 +8,7 @@ Ruder, Dosovitskiy & Brox, arXiv 1604.08610 and 1708.04538.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,33 +103,53 @@ class VideoPlan:
         else:
             yield from paint_onward(self.reel)
 
-    def finish(self) -> Film:
+    def finish(self, *, partly: bool = False) -> Film:
         """Encode the painted frames with the clip's sound, and clear up.
 
-        Raises: VideoError: not all frames are painted, or the result cannot be written.
+        Args: partly: whether it may end before the clip does, where the first frame is missing.
+
+        Raises: VideoError: not all frames are painted, or none; or the result cannot be written.
         """
         reel, run = self.reel, self.reel.run
-        count = reel.count or 0
-        if not count or not run.has(count - 1):
-            raise VideoError(f"{run.folder}: not all frames are painted yet")
-        notes = [run.note(index) for index in range(count)]
+        folders = list(self._folders()) if partly else [""] * (reel.count or 0)
+        if not folders or not run.has(len(folders) - 1, folders[-1]):
+            raise VideoError(
+                f"{run.folder}: {'no' if partly else 'not all'} frames are painted yet"
+            )
+        notes = [run.note(index, folder) for index, folder in enumerate(folders)]
         if self.encode is not None:
-            with self.encode() as writer:
-                for note in notes:
-                    writer.write(run.load(note.index), note.time, note.duration)
+            until = {"end": float(notes[-1].time + notes[-1].duration)} if partly else {}
+            with self.encode(**until) as writer:
+                for note, folder in zip(notes, folders, strict=True):
+                    writer.write(run.load(note.index, folder), note.time, note.duration)
         run.clear_stages()
         if not self.keeps_frames:
             run.remove()
         return Film(
             path=self.output,
             size=reel.painter.work.level.size,
-            frames=count,
+            frames=len(notes),
             resumed=run.resumed,
             scenes=tuple(note.index + 1 for note in notes if note.begins),
             losses=_means([note.losses for note in notes]),
             truncated=reel.truncated,
             about=run.record["about"],
         )
+
+    @property
+    def finished(self) -> int:
+        """How many frames are painted, in whatever pass, from the first one to the first gap."""
+        return sum(1 for _ in self._folders())
+
+    def _folders(self) -> Iterator[str]:
+        """Name, for each frame up to the first gap, the folder of the run with its last pass."""
+        run, last = self.reel.run, self.reel.video.passes
+        folders = ["", *(f"stage-{stage}" for stage in range(last - 1, 0, -1))]
+        for index in itertools.count():
+            there = [folder for folder in folders if run.has(index, folder)]
+            if not there:
+                return
+            yield there[0]
 
 
 def _means(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from impasto.apps.studio.runs import Run, plan_run
+from impasto.apps.studio.rows import LESSONS
+from impasto.apps.studio.runs import plan_run
 from impasto.apps.studio.store import Store
 from impasto.errors import ImpastoError
-from impasto.planning import Pace
+from impasto.inputs import Inputs
+from impasto.planning import Pace, Workload
 from impasto.settings import Settings
+from impasto.stylizer import Stylizer
 
-__all__ = ["answer_questions", "estimate"]
+__all__ = ["answer_questions", "estimate", "known_pace", "learn", "levels_of"]
 
 # Settings that cost no time, or whose cost is known from the plan.
 _FREE = (
@@ -24,6 +27,7 @@ _FREE = (
     "learning_rate", "feather", "averaging", "clamp",
 )  # fmt: skip
 _LATEST = "the latest pace"
+_TELLING = 2.0  # seconds; what is over sooner tells little of how fast this machine is
 
 
 def answer_questions(store: Store, *, idle: bool) -> bool:
@@ -45,6 +49,10 @@ def answer_questions(store: Store, *, idle: bool) -> bool:
 
 def estimate(request: Mapping[str, Any], store: Store, *, idle: bool) -> dict[str, Any]:
     """Return the fields of an `Estimate`."""
+    if request["kind"] in ("video", "preview"):
+        from impasto.apps.studio.forecast import forecast
+
+        return forecast(request, store, idle=idle)
     run = plan_run(request, store)
     height, width = run.size
     if run.pace is None:
@@ -52,14 +60,8 @@ def estimate(request: Mapping[str, Any], store: Store, *, idle: bool) -> dict[st
             "seconds": 1.0, "memory": 5e8 + 12.0 * 8 * height * width, "width": width,
             "height": height, "levels": [], "measured": True,
         }  # fmt: skip
-    pace, measured = _pace(run, store, idle=idle)
-    rows = []
-    for work in run.works:
-        seen = sum(min(each, work.pixels) for each in run.seen)
-        rows.append({
-            "width": work.level.size[1], "height": work.level.size[0], "steps": work.level.steps,
-            "tiles": max(len(work.tiles), 1), "seconds": round(pace.seconds(work, seen), 2),
-        })  # fmt: skip
+    pace, measured = known_pace(run.settings, run.pace, store, idle=idle)
+    rows = levels_of(run.works, run.seen, pace)
     return {
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "memory": round(max(work.memory for work in run.works)),
@@ -67,22 +69,64 @@ def estimate(request: Mapping[str, Any], store: Store, *, idle: bool) -> dict[st
     }  # fmt: skip
 
 
-def _pace(run: Run, store: Store, *, idle: bool) -> tuple[Pace, bool]:
-    """Return how fast this machine is with a run's settings, and whether that was measured."""
-    name = _name(run.settings)
+def levels_of(works: Sequence[Workload], seen: Sequence[int], pace: Pace) -> list[dict[str, Any]]:
+    """Return what each level takes. Args: seen: pixels of the paintings."""
+    rows = []
+    for work in works:
+        measured = sum(min(each, work.pixels) for each in seen)
+        rows.append({
+            "width": work.level.size[1], "height": work.level.size[0], "steps": work.level.steps,
+            "tiles": max(len(work.tiles), 1), "seconds": round(pace.seconds(work, measured), 2),
+        })  # fmt: skip
+    return rows
+
+
+def known_pace(
+    settings: Settings,
+    subject: Callable[[], tuple[Stylizer, Inputs]],
+    store: Store,
+    *,
+    idle: bool,
+) -> tuple[Pace, bool]:
+    """Return how fast this machine is with some settings, and whether that was measured.
+
+    Args: subject: what to measure it with, if there is time.
+    """
+    name = _name(settings)
     known = store.fact(name)
     if known is not None:
         return Pace(**known), True
     other = store.fact(_LATEST)
     if not idle and other is not None:
         return Pace(**other), False
-    if run.pace is None:
-        raise ValueError("nothing to measure")
-    stylizer, inputs = run.pace()
+    stylizer, inputs = subject()
     pace = stylizer.pace(inputs)
     for each in (name, _LATEST):
         store.remember(each, dataclasses.asdict(pace))
     return pace, True
+
+
+def learn(
+    settings: Settings, seconds: float, expected: Callable[[Pace], float], store: Store
+) -> float | None:
+    """Let what a finished job took replace a pace that was measured, maybe on a busy machine.
+
+    Args:
+        seconds: that it took.
+        expected: pace → the seconds that it should have taken.
+
+    Returns: how many times the expected it was; None: nothing was learned.
+    """
+    known = store.fact(_name(settings)) or store.fact(_LATEST)
+    if known is None or seconds < _TELLING:
+        return None
+    pace = Pace(**known)
+    factor = seconds / expected(pace)
+    scaled = {name: value * factor for name, value in dataclasses.asdict(pace).items()}
+    for each in (_name(settings), _LATEST):
+        store.remember(each, scaled)
+    store.remember(LESSONS, (store.fact(LESSONS) or 0) + 1)
+    return factor
 
 
 def _name(settings: Settings) -> str:

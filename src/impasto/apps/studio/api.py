@@ -19,7 +19,7 @@ from impasto import __version__
 from impasto.apps.studio import kinds
 from impasto.apps.studio.bodies import Failure, NewJob, Reproduction, Weights
 from impasto.apps.studio.guard import session_in
-from impasto.apps.studio.jobs import RESULTS, Estimate, Job, Jobs, Upload
+from impasto.apps.studio.jobs import RESULTS, Estimate, Job, Jobs, Upload, UploadedClip
 from impasto.apps.studio.limits import Busy, NoSuchThing
 from impasto.apps.studio.reference import reference_page
 from impasto.errors import ImpastoError, SettingsError
@@ -30,9 +30,9 @@ __all__ = ["build_api"]
 T = TypeVar("T")
 
 _ABOUT = """\
-Paint pictures in the style of others. A picture is uploaded, a job is made of pictures and
-settings, and asked about until it has ended; then its result is there. What is wrong with a request
-is said in the field `error` of a 4xx answer, in one sentence."""
+Paint pictures and clips in the style of others. What is painted is uploaded, a job is made of it
+and of settings, and asked about until it has ended; then its result is there. What is wrong with a
+request is said in the field `error` of a 4xx answer, in one sentence."""
 
 _FAILURES: dict[int | str, dict[str, Any]] = {
     400: {"model": Failure, "description": "Something about it is wrong; says what"},
@@ -58,6 +58,7 @@ def build_api(jobs: Jobs) -> FastAPI:
         return HTMLResponse(reference_page(app.openapi()))
 
     _add_pictures(app, jobs)
+    _add_clips(app, jobs)
     _add_jobs(app, jobs)
     _add_views(app, jobs)
     _add_commands(app, jobs)
@@ -100,6 +101,22 @@ def _add_pictures(app: FastAPI, jobs: Jobs) -> None:
     def list_examples() -> list[str]:
         """List the bundled pictures, for example:NAME."""
         return jobs.examples()
+
+
+def _add_clips(app: FastAPI, jobs: Jobs) -> None:
+    decoders = anyio.CapacityLimiter(_DECODERS)
+
+    @app.post("/api/clips", status_code=201, tags=["clips"])
+    async def upload_clip(file: Annotated[UploadFile, File()], owner: Owner) -> UploadedClip:
+        """Upload a clip (MP4, MOV, WebM, Matroska, AVI, GIF …). It is never given out again."""
+        return await _apart(
+            decoders, lambda: jobs.upload_clip(file.file, file.filename or "", owner)
+        )
+
+    @app.get("/api/clips/{clip}", tags=["clips"], response_class=FileResponse)
+    def get_clip(clip: str) -> Response:
+        """Return the first frame of a clip, a JPEG."""
+        return FileResponse(jobs.poster(clip), media_type="image/jpeg")
 
 
 def _add_jobs(app: FastAPI, jobs: Jobs) -> None:
@@ -167,7 +184,7 @@ def _add_views(app: FastAPI, jobs: Jobs) -> None:
 
     @app.get("/api/jobs/{job}/preview", tags=["jobs"], response_class=FileResponse)
     def get_preview(job: str) -> Response:
-        """Return the picture as it is now, a JPEG; 404 before the first one."""
+        """Return the picture, or a clip's present frame, as it is now, a JPEG; 404 before."""
         jobs.touch(job)
         path = jobs.preview(job)
         if path is None:
@@ -175,10 +192,15 @@ def _add_views(app: FastAPI, jobs: Jobs) -> None:
         return FileResponse(path, media_type="image/jpeg", headers={"cache-control": "no-cache"})
 
     @app.get("/api/jobs/{job}/result", tags=["jobs"], response_class=FileResponse)
-    def get_result(job: str, format: Literal["png", "jpg", "tiff"] = "png") -> Response:
-        """Return the result, with the settings in its metadata; TIFF has 16 bits a channel."""
-        path = jobs.result(job, f".{format}")
-        return _download(path, jobs.title(job), RESULTS[f".{format}"])
+    def get_result(
+        job: str, format: Literal["png", "jpg", "tiff", "mp4"] | None = None
+    ) -> Response:
+        """Return the result: a clip as MP4; a picture as PNG, or in another form.
+
+        Pictures have the settings in their metadata; TIFF has 16 bits a channel.
+        """
+        path = jobs.result(job, None if format is None else f".{format}")
+        return _download(path, jobs.title(job), RESULTS[path.suffix])
 
     @app.get("/api/jobs/{job}/timelapse", tags=["jobs"], response_class=FileResponse)
     async def get_timelapse(job: str, format: Literal["webp", "gif", "mp4"] = "webp") -> Response:
@@ -263,7 +285,8 @@ def _request(body: NewJob, jobs: Jobs, owner: str) -> kinds.Request:
     )  # fmt: skip
     kinds.check_request(request, jobs.limits)  # before anything is decoded
     return request.with_pictures({
-        role: [known(each) for each in value] if isinstance(value, list) else known(value)
+        role: [known(each) for each in value] if isinstance(value, list)
+        else value if role == "clip" else known(value)
         for role, value in bare.items()
     })  # fmt: skip
 

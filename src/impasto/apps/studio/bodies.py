@@ -50,6 +50,9 @@ class NewJob(BaseModel):
 
     kind: str = Field("stylize", description=f"One of {', '.join(kinds.KINDS)}.")
     content: Picture | None = Field(None, description="The photo.")
+    clip: str | None = Field(
+        None, description="For the kinds video and preview: the id of a clip that was uploaded."
+    )
     styles: list[Picture] = Field(
         default_factory=list, max_length=16, description="The paintings: one, or several to blend."
     )
@@ -69,7 +72,8 @@ class NewJob(BaseModel):
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="What kinds but stylize take besides: see /api/settings?kind=….",
+        description="What kinds but stylize take besides: see /api/settings?kind=…. Of a clip, "
+        "that is also which part of it: start and end, in seconds.",
     )
 
 

@@ -53,8 +53,14 @@ def studio_command(
     max_megabytes: Annotated[
         int, typer.Option(metavar="N", min=1, max=10_000, help="Megabytes of an upload.")
     ] = _DEFAULT.max_bytes // 1_000_000,
+    max_clip_megabytes: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100_000, help="Megabytes of a clip.")
+    ] = _DEFAULT.max_clip_bytes // 1_000_000,
+    max_frames: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Frames of a clip, or of its painted part.")
+    ] = _DEFAULT.max_frames,
     max_time: Annotated[
-        str, typer.Option(metavar="TIME", help="How long one picture may take: 90s, 30m, 4h.")
+        str, typer.Option(metavar="TIME", help="How long one job may take: 90s, 30m, 4h.")
     ] = f"{_DEFAULT.max_time / 3600:g}h",
     grace: Annotated[
         str, typer.Option(metavar="TIME", help="When a picture stops whose page was closed.")
@@ -69,6 +75,7 @@ def studio_command(
 
     limits = Limits(
         queue=queue, max_pixels=max_pixels, max_bytes=max_megabytes * 1_000_000,
+        max_clip_bytes=max_clip_megabytes * 1_000_000, max_frames=max_frames,
         max_time=parse_duration(max_time), grace=parse_duration(grace), keep=int(keep * 1e9),
     )  # fmt: skip
     serve(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,18 +21,28 @@ _SLIDERS: Mapping[str, tuple[float, float, float]] = {
     "steps": (1, 2000, 1),
     "style_scale": (0.1, 4, 0.05),
     "strength": (0, 1, 0.05),
+    "frame_steps": (1, 500, 1),
 }
 # What matters comes first, in this order.
 _FIRST = (
-    "long_side", "steps", "style_weight", "content_weight", "style_scale", "color", "statistic",
-    "feather",
+    "start", "end", "long_side", "frame_steps", "draft", "sound", "temporal_weight", "steps",
+    "style_weight", "content_weight", "style_scale", "color", "statistic", "feather",
 )  # fmt: skip
 # Drawn in the page instead, or needless in it.
-_LEFT_OUT = ("weights", "weights_convention")
-_TITLES = {"objective": "What is aimed at", "schedule": "How it is reached"}
+_LEFT_OUT = ("weights", "weights_convention", "flow_weights")
+_TITLES = {
+    "video": "How frames hold together", "objective": "What is aimed at",
+    "schedule": "How it is reached",
+}  # fmt: skip
+# … but of some kinds rather not.
+_LATER: Mapping[str, tuple[str, ...]] = {"video": ("flow", "feather"), "preview": ("feather",)}
+# What settings are called on the page, where that is not their name.
+_SPOKEN_OF_CLIPS = {"steps": "First frame's steps"}
 _SPOKEN = {
     "long_side": "Size", "style_scale": "Stroke size", "color": "Colors", "statistic": "Manner",
     "feather": "Soft edge of masks", "tv_weight": "Calm", "init": "Start from", "of": "Look for",
+    "start": "Begin", "frame_steps": "Steps per frame", "temporal_weight": "Steadiness",
+    "flow": "Motion is found by", "cuts": "Look for cuts",
 }  # fmt: skip
 
 
@@ -48,9 +59,9 @@ class Form:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         rows = [row for row in describe_settings(kind) if row["name"] not in _LEFT_OUT]
-        first = [row for row in rows if _is_first(row)]
+        first = [row for row in rows if _is_first(row, kind)]
         first.sort(key=_place)
-        rest = [row for row in rows if not _is_first(row)]
+        rest = [row for row in rows if row not in first]
         self.rows: list[dict[str, Any]] = []
         self.components: list[Any] = []
         with gr.Group(elem_classes="settings"):
@@ -67,7 +78,7 @@ class Form:
     def _lay_out(self, rows: Sequence[dict[str, Any]]) -> None:
         for row in rows:
             self.rows.append(row)
-            self.components.append(_component(row, f"{self.kind}-{row['name']}"))
+            self.components.append(_component(row, self.kind))
 
     def values(
         self, recipe: str, settings: Mapping[str, Any], options: Mapping[str, Any]
@@ -95,26 +106,37 @@ class Form:
 
 
 def _place(row: Mapping[str, Any]) -> int:
-    if row["of"] == "options":
-        return -1
-    return _FIRST.index(row["name"])
+    return _FIRST.index(row["name"]) if row["name"] in _FIRST else -1
 
 
-def _is_first(row: Mapping[str, Any]) -> bool:
-    return row["of"] == "options" or row["name"] in _FIRST
+def _is_first(row: Mapping[str, Any], kind: str) -> bool:
+    if row["name"] in _LATER.get(kind, ()):
+        return False
+    return row["common"] if row["of"] == "options" else row["name"] in _FIRST
 
 
-def label_of(row: Mapping[str, Any]) -> str:
-    """Return what a setting is called on the page."""
+def _help(row: Mapping[str, Any], kind: str) -> str:
+    """Return what is said of a setting, others not by their flags but as they are called here."""
+
+    def called(flag: re.Match[str]) -> str:
+        return f"“{label_of({'name': flag[1].replace('-', '_')}, kind)}”"
+
+    return re.sub(r"--([a-z-]+)", called, row["help"])
+
+
+def label_of(row: Mapping[str, Any], kind: str = "") -> str:
+    """Return what a setting is called on the page, of a kind of job."""
     name = row["name"]
+    if kind == "video" and name in _SPOKEN_OF_CLIPS:
+        return _SPOKEN_OF_CLIPS[name]
     return _SPOKEN.get(name) or name.replace("_", " ").capitalize().replace("Tv", "TV")
 
 
-def _component(row: Mapping[str, Any], name: str) -> Any:
+def _component(row: Mapping[str, Any], of: str) -> Any:
     unit = f" ({row['unit']})" if row["unit"] else ""
     facts: dict[str, Any] = {
-        "label": f"{label_of(row)}{unit}", "info": row["help"],
-        "value": _shown(row, row["default"]), "elem_id": name, "interactive": True,
+        "label": f"{label_of(row, of)}{unit}", "info": _help(row, of),
+        "value": _shown(row, row["default"]), "elem_id": f"{of}-{row['name']}", "interactive": True,
         "min_width": 220,
     }  # fmt: skip
     kind = row["type"]
@@ -149,7 +171,7 @@ def _parsed(row: Mapping[str, Any], value: Any, base: Any) -> Any:
         if kind == "names":
             return items
         try:
-            return [float(each) for each in items]
+            return [int(each) if each.isdecimal() else float(each) for each in items]
         except ValueError as error:
             raise SettingsError(
                 f"{row['name']}: {value!r} is not a list of numbers, like 1, 0.5, 2"

@@ -24,6 +24,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 SESSION = "impasto_session"  # the cookie that tells one browser from another
+CLIPS = "/api/clips"  # where more may be sent than elsewhere
 _TOKEN = "impasto_token"  # a cookie, too
 _SAFE = ("GET", "HEAD", "OPTIONS")
 # Bytes of a request beside the file in it: a form's other fields, a mask, JSON around base64.
@@ -76,13 +77,17 @@ class Guard:
             a browser could be made to show under a name that leads here (DNS rebinding), are told
             from ours by the Host header.
         max_bytes: of an upload.
+        max_clip_bytes: of an upload to `CLIPS`.
     """
 
-    def __init__(self, app: Any, keys: Keys, *, loopback: bool, max_bytes: int) -> None:
+    def __init__(
+        self, app: Any, keys: Keys, *, loopback: bool, max_bytes: int, max_clip_bytes: int
+    ) -> None:
         self.app = app
         self.keys = keys
         self.loopback = loopback
         self.most = max_bytes * 4 // 3 + _BESIDE  # base64 takes a third more
+        self.most_of_clips = max_clip_bytes + _BESIDE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -110,7 +115,7 @@ class Guard:
             value = f"{fresh}{SESSION}={session}".encode("latin-1")
             kept = [each for each in scope["headers"] if each[0] != b"cookie"]
             scope = {**scope, "headers": [*kept, (b"cookie", value)]}
-        await self.app(scope, self._limited(receive), _with_headers(send, set_cookies))
+        await self.app(scope, self._limited(scope, receive), _with_headers(send, set_cookies))
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str, str] | None:
         """Return status, text and challenge of a request that is not let through."""
@@ -127,8 +132,9 @@ class Guard:
             challenge = 'Basic realm="impasto", charset="UTF-8"' if self.keys.login else "Bearer"
             return 401, "this studio wants its --auth user and password, or its --token", challenge
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self.most:
-            return 413, f"more than the {self.most / 1e6:.0f} MB that the studio takes at once", ""
+        most = self._most(scope)
+        if not length.isdecimal() or int(length) > most:
+            return 413, f"more than the {most / 1e6:.0f} MB that the studio takes at once", ""
         return None
 
     def _may_enter(self, scope: Scope, headers: dict[str, str]) -> bool:
@@ -151,15 +157,18 @@ class Guard:
             return any(_same(each, token) for each in offered)
         return False
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _most(self, scope: Scope) -> int:
+        return self.most_of_clips if scope["path"] == CLIPS else self.most
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """Count what comes in, where no length was announced."""
-        taken = 0
+        taken, most = 0, self._most(scope)
 
         async def counted() -> MutableMapping[str, Any]:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            return {"type": "http.disconnect"} if taken > self.most else message
+            return {"type": "http.disconnect"} if taken > most else message
 
         return counted
 

@@ -1,7 +1,7 @@
 """What a browser or a program may do in the studio: the one door to store and worker.
 
 Everything the page and the HTTP API offer is a method of `Jobs`; neither touches the store itself.
-Methods are quick (but `upload` and `estimate`, which may take seconds), safe to call from any
+Methods are quick (but uploads and `estimate`, which may take seconds), safe to call from any
 thread, and raise an ImpastoError whose message can be shown as it is. Whoever knows a job's id may
 see and command it; ids cannot be guessed, and only a session's own are listed to it.
 """
@@ -14,19 +14,30 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from impasto.apps.studio import pictures, reproduce
+from impasto.apps.studio import clips, pictures, reproduce
 from impasto.apps.studio.kinds import Request, check_request, check_size
 from impasto.apps.studio.limits import Busy, Limits, NoSuchThing, QueueFull, StudioError
-from impasto.apps.studio.store import ALIVE, ENDED, State, Store, StoredJob, StoredPicture
-from impasto.apps.studio.views import Estimate, Job, Upload
+from impasto.apps.studio.rows import (
+    ALIVE,
+    ENDED,
+    LESSONS,
+    State,
+    StoredClip,
+    StoredJob,
+    StoredPicture,
+)
+from impasto.apps.studio.store import Store
+from impasto.apps.studio.views import ClipProgress, Estimate, Job, Upload, UploadedClip
 from impasto.settings import Settings
 
-__all__ = ["RESULTS", "Estimate", "Job", "Jobs", "Upload"]
+__all__ = ["RESULTS", "Estimate", "Job", "Jobs", "Upload", "UploadedClip"]
 
 # Forms of a result: suffix → its media type. TIFF has 16 bits a channel.
-RESULTS = {".png": "image/png", ".jpg": "image/jpeg", ".tiff": "image/tiff"}
+RESULTS = {
+    ".png": "image/png", ".jpg": "image/jpeg", ".tiff": "image/tiff", ".mp4": "video/mp4"
+}  # fmt: skip
 _CURVE = 200  # points are enough for a small one
 _PATIENCE = 30.0  # seconds to wait for an estimate
 
@@ -77,6 +88,25 @@ class Jobs:
             raise NoSuchThing("there is no such picture; it may have been cleaned up")
         return path
 
+    # ---- clips ----------------------------------------------------------------------------------
+
+    def upload_clip(self, file: BinaryIO, name: str, owner: str) -> UploadedClip:
+        """Keep a clip, once it has been opened and its first frame read.
+
+        Raises: TooLarge, VideoError.
+        """
+        with self._decoding:
+            return _uploaded(clips.add_clip(self.store, file, name, owner, self.limits))
+
+    def clip(self, clip: str) -> UploadedClip:
+        """Tell what is known of a clip. Raises: NoSuchThing."""
+        return _uploaded(self.store.clip(clip))
+
+    def poster(self, clip: str) -> Path:
+        """Return the file of a clip's first frame, a JPEG. Raises: NoSuchThing."""
+        self.store.clip(clip)
+        return self.store.clip_file(clip, ".jpg")
+
     # ---- making jobs ----------------------------------------------------------------------------
 
     def create(self, request: Request, owner: str, *, watched: bool = False) -> Job:
@@ -112,7 +142,8 @@ class Jobs:
         checked = self._checked(request)
         sizes = [(row.width, row.height) for row in map(self.store.picture, checked.ids)]
         known = {**checked.to_dict(), "pictures": None, "changes": None, "recipe": None}
-        key = json.dumps([known, sizes, [*checked.pictures]], sort_keys=True)
+        lessons = self.store.fact(LESSONS)
+        key = json.dumps([lessons, known, sizes, [*checked.pictures], checked.clip], sort_keys=True)
         if key not in self._estimates:
             answer = self._ask(checked.to_dict())
             estimate = Estimate(**answer)
@@ -127,8 +158,13 @@ class Jobs:
         checked = check_request(request, self.limits)
         for each in checked.ids:
             self.picture(each)
+        photo: StoredPicture | StoredClip | None = None
         if "content" in checked.pictures:
             photo = self.store.picture(checked.pictures["content"])
+        if checked.clip is not None:
+            photo = self.store.clip(checked.clip)
+            clips.check_part(photo, checked.options, self.limits)
+        if photo is not None:
             settings = Settings.from_dict(checked.settings)
             size = (photo.width, photo.height)
             check_size(checked.kind, settings, checked.options, self.limits, size)
@@ -173,19 +209,24 @@ class Jobs:
         path = self.store.job_folder(job) / "preview.jpg"
         return path if path.is_file() else None
 
-    def result(self, job: str, suffix: str = ".png") -> Path:
-        """Return the file of a result, with its metadata: a suffix of `RESULTS`.
+    def result(self, job: str, suffix: str | None = None) -> Path:
+        """Return the file of a result.
+
+        Args: suffix: one of `RESULTS`: .mp4 for a clip, or one of the others for a picture, which
+            have its metadata; None: .mp4 or .png.
 
         Raises: NoSuchThing: there is none (yet), or not in this form.
         """
         row = self.store.job(job)
+        forms = _forms(row.kind)
+        suffix = forms[0] if suffix is None else suffix
         path = self.store.job_folder(job) / f"result{suffix}"
-        if suffix not in RESULTS or row.state not in ENDED or not path.is_file():
-            raise NoSuchThing(
-                f"there is no result{suffix}: the job is {row.state}"
-                if row.state not in ("done", "stopped")
-                else f"there is no result{suffix}; there are {', '.join(RESULTS)}"
-            )
+        if row.state not in ("done", "stopped"):
+            raise NoSuchThing(f"there is no result{suffix}: the job is {row.state}")
+        if suffix not in forms:
+            raise NoSuchThing(f"there is no result{suffix}; there is {' or '.join(forms)}")
+        if not path.is_file():
+            raise NoSuchThing(f"there is no result{suffix}: {row.error or 'it was deleted'}")
         return path
 
     def timelapse(self, job: str, suffix: str = ".webp") -> Path:
@@ -205,9 +246,10 @@ class Jobs:
         """Return a name for a job's files, without a suffix, of its photo and first painting."""
         row = self.store.job(job)
         names = self._names(row)
-        parts = [names.get("content"), *names.get("styles", [])[:1]]
+        parts = [names.get("content"), names.get("clip"), *names.get("styles", [])[:1]]
         stems = [each.rpartition(".")[0] or each for each in parts if each]
-        return "-".join(stems if row.kind == "stylize" else [*stems[:1], row.kind])
+        plain = row.kind in ("stylize", "video")
+        return "-".join(stems if plain else [*stems[:1], row.kind])
 
     def command_line(self, job: str) -> str:
         """Return the command that makes the same picture from the files that were uploaded."""
@@ -259,6 +301,8 @@ class Jobs:
         given = {"content_weight": content_weight, "style_weight": style_weight}
         given = {name: value for name, value in given.items() if value is not None}
         request = _request(row)
+        if row.kind in ("video", "preview"):
+            raise StudioError("the weights of a clip stay as they are: its frames would not match")
         changes = {**request["changes"], **given}
         before = Request(**{**request, "settings": changes, "changes": {}})
         check_request(before, self.limits)
@@ -290,14 +334,21 @@ class Jobs:
             if not self.store.move(row.id, "cancelled", among=("queued",), error="its page closed"):
                 self.store.tell(row.id, "stop", reason="its page was closed")
 
+    def _has_result(self, row: StoredJob) -> bool:
+        return (self.store.job_folder(row.id) / f"result{_forms(row.kind)[0]}").is_file()
+
     def _names(self, row: StoredJob) -> dict[str, Any]:
-        def name(picture: str | None) -> str | None:
-            return None if picture is None else self.store.picture(picture).name
+        def name(role: str, upload: str | None) -> str | None:
+            if upload is None:
+                return None
+            known = self.store.clip if role == "clip" else self.store.picture
+            return known(upload).name
 
         return {
-            role: [name(each) for each in given] if isinstance(given, list) else name(given)
+            role: [name(role, each) for each in given] if isinstance(given, list)
+            else name(role, given)
             for role, given in row.request["pictures"].items()
-        }
+        }  # fmt: skip
 
     def _shown(self, row: StoredJob) -> Job:
         facts = row.progress
@@ -308,11 +359,17 @@ class Jobs:
             step=facts.get("step", 0), count=facts.get("count", 0), level=facts.get("level", 0),
             levels=facts.get("levels", 0), width=facts.get("width", 0),
             height=facts.get("height", 0), losses=facts.get("losses", {}),
+            clip=ClipProgress(**facts["clip"]) if "clip" in facts else None,
             seconds=facts.get("seconds", 0.0), remaining=facts.get("remaining"),
             reported=facts.get("reported"), previews=facts.get("previews", 0),
             request=_request(row), continued=facts.get("continued", []),
-            has_result=there and (self.store.job_folder(row.id) / "result.png").is_file(),
+            has_result=there and self._has_result(row),
         )  # fmt: skip
+
+
+def _forms(kind: str) -> list[str]:
+    """Return the suffixes of a kind's results, the usual one first."""
+    return [each for each in RESULTS if (each == ".mp4") == (kind == "video")]
 
 
 def _full(limits: Limits) -> QueueFull:
@@ -332,3 +389,9 @@ def _request(row: StoredJob) -> dict[str, Any]:
 def _upload(picture: StoredPicture) -> Upload:
     fields = {each.name for each in dataclasses.fields(Upload)}
     return Upload(**{name: value for name, value in vars(picture).items() if name in fields})
+
+
+def _uploaded(clip: StoredClip) -> UploadedClip:
+    fields = {each.name for each in dataclasses.fields(UploadedClip)}
+    known = {name: value for name, value in vars(clip).items() if name in fields}
+    return UploadedClip(**{**known, "sound": bool(clip.sound)})

@@ -14,12 +14,19 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from impasto.apps.recolor import METHODS
+from impasto.apps.studio.extras import (
+    ClipOptions,
+    PartOptions,
+    RecolorOptions,
+    ReconstructOptions,
+    TextureOptions,
+)
 from impasto.apps.studio.limits import Limits, TooLarge
 from impasto.apps.variations import RECONSTRUCTION, TEXTURE, reconstruct_command, texture_command
+from impasto.apps.video import DRAFT_SCHEDULE
 from impasto.errors import SettingsError, nearest_match
 from impasto.layers import check_layer
-from impasto.options import PerStyle, option_types
+from impasto.options import Options, PerStyle, option_types
 from impasto.recipes import RECIPES, recipe_settings
 from impasto.settings import Settings
 
@@ -27,15 +34,15 @@ __all__ = [
     "KINDS",
     "ROLES",
     "Kind",
-    "Option",
     "Request",
     "check_request",
     "check_size",
     "describe_settings",
+    "schedule_of",
 ]
 
 # What a picture is to a job; the plural ones may be several.
-ROLES = ("content", "styles", "masks", "style_masks", "content_mask", "init")
+ROLES = ("content", "styles", "masks", "style_masks", "content_mask", "init", "clip")
 _MANY = ("styles", "masks", "style_masks")
 _MOST_STYLES = 8
 # Settings that can name files: no path from outside may reach the file system, and nothing is
@@ -43,35 +50,9 @@ _MOST_STYLES = 8
 _NAMES_ONLY: Mapping[str, tuple[str, ...]] = {
     "weights": ("bundled",),
     "init": ("content", "style", "noise"),
+    "flow": ("dis", "farneback"),
+    "flow_weights": ("none",),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """What a kind of job takes besides settings."""
-
-    default: Any
-    help: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-
-    def check(self, name: str, value: Any) -> Any:
-        """Return the value as it is wanted. Raises: SettingsError."""
-        kind = type(self.default)
-        if kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not kind:
-            words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-            raise SettingsError(f"{name}: {value!r} is not {words[kind]}")
-        if self.choices and value not in self.choices:
-            raise SettingsError(
-                f"{name}: {value!r} is not one of {', '.join(self.choices)}"
-                f"{nearest_match(value, self.choices)}"
-            )
-        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
-            raise SettingsError(f"{name}: {value} is not between {self.low:g} and {self.high:g}")
-        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +74,7 @@ class Kind:
     takes: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: type[Options] = Options
     recipes: bool = False
 
 
@@ -115,34 +96,35 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
         needs=("styles",),
         settings=_fields_of(texture_command),
         defaults=TEXTURE,
-        options={
-            "width": Option(default=512, help="Width of the texture, in px.", low=16, high=16384),
-            "height": Option(default=512, help="Height of the texture, in px.", low=16, high=16384),
-            "seamless": Option(default=False, help="Let copies of it join without a seam."),
-        },
+        options=TextureOptions,
     ),
     "recolor": Kind(
         purpose="Give the content the colors of a painting, and nothing else of it.",
         needs=("content", "styles"),
-        options={
-            "method": Option(default=METHODS[0], help="What is matched.", choices=METHODS),
-            "strength": Option(
-                default=1.0, help="From 0, the photo's colors, to 1.", low=0, high=1
-            ),
-        },
+        options=RecolorOptions,
     ),
     "reconstruct": Kind(
         purpose="Paint, from noise, what a layer of the network knows of a picture.",
         needs=("content",),
         settings=_fields_of(reconstruct_command),
         defaults=RECONSTRUCTION,
-        options={
-            "layer": Option(default="relu4_2", help="What is seen."),
-            "of": Option(
-                default="content", help="What is where, or how it is painted up to that layer.",
-                choices=("content", "style"),
-            ),
-        },
+        options=ReconstructOptions,
+    ),
+    "video": Kind(
+        purpose="Paint a clip so that it holds together: strokes move with what they paint.",
+        needs=("clip", "styles"),
+        takes=("masks", "style_masks", "content_mask"),
+        settings=tuple(each.name for each in dataclasses.fields(Settings)),
+        options=ClipOptions,
+        recipes=True,
+    ),
+    "preview": Kind(
+        purpose="Paint every 10th frame of a clip, small and each by itself, on one sheet.",
+        needs=("clip", "styles"),
+        takes=("masks", "style_masks", "content_mask"),
+        settings=tuple(each.name for each in dataclasses.fields(Settings)),
+        options=PartOptions,
+        recipes=True,
     ),
 })  # fmt: skip
 
@@ -154,7 +136,7 @@ class Request:
     Attributes:
         kind: a name in `KINDS`.
         pictures: ids of uploads by role, see `ROLES`: one, or a list of them for those that may
-            be several; None in a list of masks: everywhere.
+            be several; None in a list of masks: everywhere. That of a clip is among them.
         recipe: settings to begin with.
         settings: changes to the recipe; once checked, all of them.
         options: what the kind takes besides, see `Kind.options`; once checked, all of them.
@@ -171,8 +153,14 @@ class Request:
     @property
     def ids(self) -> list[str]:
         """The ids of all its pictures."""
-        many = [each if isinstance(each, list) else [each] for each in self.pictures.values()]
+        pictures = [each for role, each in self.pictures.items() if role != "clip"]
+        many = [each if isinstance(each, list) else [each] for each in pictures]
         return [each for group in many for each in group if each is not None]
+
+    @property
+    def clip(self) -> str | None:
+        """The id of its clip, if it has one."""
+        return self.pictures.get("clip")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -198,15 +186,12 @@ def check_request(request: Request, limits: Limits) -> Request:
         if name not in kind.settings:
             hint = nearest_match(name, kind.settings)
             raise SettingsError(f"{name}: no such setting of the kind {request.kind}{hint}")
-        if name in _NAMES_ONLY and changes[name] not in _NAMES_ONLY[name]:
-            raise SettingsError(
-                f"{name}: {changes[name]!r} is not one of {', '.join(_NAMES_ONLY[name])}; the "
-                "studio opens no files and downloads nothing"
-            )
+    _check_names(changes)
     if not kind.recipes and request.recipe != "default":
         raise SettingsError(f"recipe: the kind {request.kind} has none but default")
     _check_recipe(request.recipe)
-    settings = recipe_settings(request.recipe, **{**kind.defaults, **changes})
+    schedule = schedule_of(options, request.recipe, changes)
+    settings = recipe_settings(request.recipe, schedule=schedule, **{**kind.defaults, **changes})
     for name in ("style_weight", "style_scale"):
         settings.per_style(name, len(pictures.get("styles", ())) or 1)
     if "layer" in options:
@@ -216,6 +201,22 @@ def check_request(request: Request, limits: Limits) -> Request:
         kind=request.kind, pictures=pictures, recipe=request.recipe, settings=settings.to_dict(),
         options=options, changes=changes,
     )  # fmt: skip
+
+
+def schedule_of(options: Mapping[str, Any], recipe: str, changes: Mapping[str, Any]) -> str | None:
+    """Return the schedule that a draft's first frames have unless one is asked for; else None."""
+    is_draft = bool(options.get("draft")) and recipe == "default" and "steps" not in changes
+    return DRAFT_SCHEDULE if is_draft else None
+
+
+def _check_names(given: Mapping[str, Any]) -> None:
+    """Raise a SettingsError for what would name a file."""
+    for name, value in given.items():
+        if name in _NAMES_ONLY and value not in _NAMES_ONLY[name]:
+            raise SettingsError(
+                f"{name}: {value!r} is not one of {', '.join(_NAMES_ONLY[name])}; the studio "
+                "opens no files and downloads nothing"
+            )
 
 
 def _kind(name: str) -> Kind:
@@ -261,23 +262,21 @@ def _checked_roles(request: Request, kind: Kind) -> dict[str, Any]:
                 f"{role}: {len(pictures[role])} for {len(styles)} styles; give one for each, in "
                 "their order, or null"
             )
-    for each in Request(pictures=pictures).ids:
+    for each in [*Request(pictures=pictures).ids, pictures.get("clip", "")]:
         if not isinstance(each, str):
             raise SettingsError(f"pictures: {each!r} is not the id of a picture")
     return pictures
 
 
 def _checked_options(request: Request, kind: Kind) -> dict[str, Any]:
+    known = option_types(kind.options)
     for name in request.options:
-        if name not in kind.options:
+        if name not in known:
             raise SettingsError(
-                f"{name}: no such option of the kind {request.kind}"
-                f"{nearest_match(name, kind.options)}"
+                f"{name}: no such option of the kind {request.kind}{nearest_match(name, known)}"
             )
-    return {
-        name: option.check(name, request.options.get(name, option.default))
-        for name, option in kind.options.items()
-    }
+    _check_names(request.options)
+    return kind.options.from_dict(request.options).to_dict()
 
 
 def check_size(
@@ -289,12 +288,12 @@ def check_size(
 ) -> None:
     """Raise a TooLarge for a result of more pixels than allowed.
 
-    Args: photo: width and height of the content; None: not known yet.
+    Args: photo: width and height of the content, or of a clip; None: not known yet.
     """
     pixels = 0
     if kind == "texture":
         pixels = options["width"] * options["height"]
-    elif photo is not None and kind != "recolor":  # which keeps the photo's size
+    elif photo is not None and kind not in ("recolor", "preview"):  # which have sizes of their own
         pixels = round(settings.long_side**2 * min(photo) / max(photo))
     if pixels > limits.max_pixels:
         raise TooLarge(
@@ -315,22 +314,23 @@ def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[di
     """
     known = _kind(kind)
     _check_recipe(recipe)
-    base = recipe_settings(recipe, **known.defaults).to_dict()
-    rows = [_describe_option(name, option) for name, option in known.options.items()]
-    for each in dataclasses.fields(Settings):
-        if each.name in known.settings:
-            rows.append(_describe_field(each, base[each.name]))
-    return rows
+    base = {**known.options().to_dict(), **recipe_settings(recipe, **known.defaults).to_dict()}
+    groups = (("options", known.options), ("settings", Settings))
+    return [
+        {"of": of, **_describe(each, options), "default": base[each.name]}
+        for of, options in groups for each in dataclasses.fields(options)
+        if of == "options" or each.name in known.settings
+    ]  # fmt: skip
 
 
 # What forms call the types of plain values.
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "text"}
 
 
-def _describe_field(option: dataclasses.Field[Any], default: Any) -> dict[str, Any]:
-    facts, kind = option.metadata, option_types(Settings)[option.name]
+def _describe(option: dataclasses.Field[Any], options: type[Options]) -> dict[str, Any]:
+    facts, kind = option.metadata, option_types(options)[option.name]
     choices: Sequence[str] = _NAMES_ONLY.get(option.name, ())
-    if typing.get_origin(kind) is Literal:
+    if not choices and typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
     if choices:
         name = "choice"
@@ -341,19 +341,10 @@ def _describe_field(option: dataclasses.Field[Any], default: Any) -> dict[str, A
     else:
         name = _TYPES[kind]
     return {
-        "name": option.name, "of": "settings", "type": name, "default": default,
+        "name": option.name, "type": name,
         "help": facts["help"], "unit": facts["unit"], "low": _finite(facts["low"]),
         "high": _finite(facts["high"]), "choices": list(choices), "half": facts["half"],
         "common": facts["common"],
-    }  # fmt: skip
-
-
-def _describe_option(name: str, option: Option) -> dict[str, Any]:
-    return {
-        "name": name, "of": "options",
-        "type": "choice" if option.choices else _TYPES[type(option.default)],
-        "default": option.default, "help": option.help, "unit": "", "low": option.low,
-        "high": option.high, "choices": list(option.choices), "half": "", "common": True,
     }  # fmt: skip
 
 

@@ -48,6 +48,8 @@ class Limits:
         queue: jobs that may wait, besides the one that is painted.
         max_bytes: of an uploaded file.
         max_pixels: of an uploaded picture, and of a result.
+        max_clip_bytes: of an uploaded clip.
+        max_frames: of a clip, or of the part of it that is painted.
         max_time: seconds that one job may paint; then it is stopped and what is there is kept.
         grace: seconds after which a job stops whose page was closed.
         keep: bytes of results and uploads that are kept; the oldest go first.
@@ -57,6 +59,8 @@ class Limits:
     queue: int = 20
     max_bytes: int = 50_000_000
     max_pixels: int = 40_000_000
+    max_clip_bytes: int = 500_000_000
+    max_frames: int = 2000
     max_time: float = 4 * 3600.0
     grace: float = 120.0
     keep: int = 5_000_000_000

@@ -12,7 +12,7 @@ from impasto.apps.examples import EXAMPLES
 from impasto.apps.studio.limits import StudioError
 from impasto.apps.studio.look import FOLDER, HEAD, theme
 from impasto.apps.studio.page import build_page
-from impasto.apps.studio.views import Upload
+from impasto.apps.studio.views import Upload, UploadedClip
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -48,6 +48,10 @@ def _add_files(app: FastAPI, jobs: Jobs) -> None:
     @app.get("/look/pictures/{picture}", include_in_schema=False)
     def tell_of_picture(picture: str) -> Upload:
         return jobs.known(picture)
+
+    @app.get("/look/clips/{clip}", include_in_schema=False)
+    def tell_of_clip(clip: str) -> UploadedClip:
+        return jobs.clip(clip)
 
     app.mount("/look/examples", StaticFiles(directory=EXAMPLES))
     app.mount("/look", StaticFiles(directory=FOLDER))

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
 
+from impasto.apps.options import options_of
 from impasto.apps.studio import parts
+from impasto.apps.studio.clips import missing_extra
 from impasto.apps.studio.forms import Form
 from impasto.apps.studio.grids import Grid
 from impasto.apps.studio.guard import session_in
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["build_page", "make_request", "session_of"]
 
 _TABS = {
-    "stylize": "Paint", "texture": "Texture", "recolor": "Recolor", "reconstruct": "Reconstruct",
+    "stylize": "Paint", "video": "Video", "texture": "Texture", "recolor": "Recolor",
+    "reconstruct": "Reconstruct",
 }  # fmt: skip
+_STARTS = {"texture": "Paint the texture", "video": "Paint the clip"}
 
 
 def session_of(request: gr.Request) -> str:
@@ -46,6 +50,9 @@ def build_page(jobs: Jobs) -> gr.Blocks:
                 with gr.Tabs(elem_id="kinds"):
                     for kind, title in _TABS.items():
                         with gr.Tab(title, id=kind, elem_id=f"tab-{kind}"):
+                            if kind == "video" and missing_extra():
+                                parts.html(parts.missing(missing_extra()))
+                                continue
                             form = _lay_out_kind(kind, jobs)
                             if kind == "stylize":
                                 painting = form
@@ -61,18 +68,28 @@ def build_page(jobs: Jobs) -> gr.Blocks:
 def _lay_out_kind(kind: str, jobs: Jobs) -> Form:
     parts.html(parts.purpose(kind))
     if KINDS[kind].recipes:
-        parts.html(parts.recipes(), elem_id="recipes")
+        parts.html(parts.recipes(kind), elem_id=f"recipes-{kind}")
     form = Form(kind)
     with gr.Column(elem_classes="launch"):
         parts.html(parts.estimate(kind))
-        words = "Paint the texture" if kind == "texture" else _TABS[kind]
-        start = gr.Button(words, variant="primary", elem_id=f"start-{kind}", elem_classes="start")
-    _connect(form, start, jobs)
+        starts = {}
+        with gr.Row(elem_classes="starts"):
+            if kind == "video":
+                starts["preview"] = _start("preview", "Preview sheet", "secondary")
+            starts[kind] = _start(kind, _STARTS.get(kind, _TABS[kind]), "primary")
+    _connect(form, starts, jobs)
     return form
 
 
-def _connect(form: Form, start: gr.Button, jobs: Jobs) -> None:
-    """Let the form start jobs, ask for estimates, and show a recipe's settings or a job's."""
+def _start(kind: str, words: str, variant: Literal["primary", "secondary"]) -> gr.Button:
+    return gr.Button(words, variant=variant, elem_id=f"start-{kind}", elem_classes="start")
+
+
+def _connect(form: Form, starts: Mapping[str, gr.Button], jobs: Jobs) -> None:
+    """Let the form start jobs, ask for estimates, and show a recipe's settings or a job's.
+
+    Args: starts: by the kind of job that a button starts with what the form has.
+    """
     kind = form.kind
     sent = gr.Textbox(visible="hidden", label="sent")
     asks = gr.Button(visible="hidden", elem_id=f"estimate-{kind}")
@@ -80,14 +97,15 @@ def _connect(form: Form, start: gr.Button, jobs: Jobs) -> None:
     state = f"(...given) => [impasto.state('{kind}'), ...given.slice(1)]"
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 
-    def begin(request: gr.Request, text: str, *values: Any) -> str:
-        return _answered(
-            lambda: {
-                "job": jobs.create(
-                    make_request(form, json.loads(text), values), session_of(request), watched=True
-                ).id
-            }
-        )
+    def beginning(kind: str) -> Callable[..., str]:
+        def begin(request: gr.Request, text: str, *values: Any) -> str:
+            def create() -> dict[str, Any]:
+                asked = make_request(form, json.loads(text), values, kind)
+                return {"job": jobs.create(asked, session_of(request), watched=True).id}
+
+            return _answered(create)
+
+        return begin
 
     def tell(text: str, *values: Any) -> str:
         return _answered(lambda: vars(jobs.estimate(make_request(form, json.loads(text), values))))
@@ -97,9 +115,10 @@ def _connect(form: Form, start: gr.Button, jobs: Jobs) -> None:
         return form.values(given["recipe"], given.get("settings", {}), given.get("options", {}))
 
     begun = f"(text) => impasto.begun('{kind}', text)"
-    start.click(begin, [sent, *form.components], sent, js=state, **quiet).then(
-        None, sent, js=begun, queue=False
-    )
+    for name, start in starts.items():
+        start.click(beginning(name), [sent, *form.components], sent, js=state, **quiet).then(
+            None, sent, js=begun, queue=False
+        )
     estimated = f"(text) => impasto.estimated('{kind}', text)"
     answer = gr.Textbox(visible="hidden", label="answer")
     gr.on(
@@ -123,18 +142,23 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def make_request(form: Form, given: Mapping[str, Any], values: Any) -> Request:
+def make_request(
+    form: Form, given: Mapping[str, Any], values: Any, name: str | None = None
+) -> Request:
     """Put together what is asked for: the page's pictures and recipe, the form's settings.
 
     Args:
         given: pictures (by role), recipe, and shares: how much each painting counts beside the
             others, multiplied by the style weight.
+        name: of the kind; None: the form's own. It may be one that looks at a part of it.
 
     Raises: SettingsError.
     """
-    kind = KINDS[form.kind]
+    name = name or form.kind
+    kind = KINDS[name]
     recipe = given["recipe"] if kind.recipes else "default"
     settings, options = form.read(recipe, values)
+    options = options_of(kind.options, options)
     roles = (*kind.needs, *kind.takes)
     pictures = {role: each for role, each in given["pictures"].items() if role in roles and each}
     if form.kind == "recolor" and "styles" in pictures:
@@ -144,6 +168,4 @@ def make_request(form: Form, given: Mapping[str, Any], values: Any) -> Request:
     if "styles" in pictures and len(set(shares)) > 1 and "style_weight" in weights:
         weight = values[weights.index("style_weight")]
         settings["style_weight"] = [weight * each for each in shares]
-    return Request(
-        kind=form.kind, pictures=pictures, recipe=recipe, settings=settings, options=options
-    )
+    return Request(kind=name, pictures=pictures, recipe=recipe, settings=settings, options=options)

@@ -12,8 +12,17 @@ from impasto.apps.studio.kinds import KINDS
 from impasto.recipes import RECIPES
 
 __all__ = [
-    "DIALOGS", "EASEL", "GRID", "HEADER", "HISTORY", "estimate", "html", "pictures",
-    "purpose", "recipes",
+    "DIALOGS",
+    "EASEL",
+    "GRID",
+    "HEADER",
+    "HISTORY",
+    "estimate",
+    "html",
+    "missing",
+    "pictures",
+    "purpose",
+    "recipes",
 ]  # fmt: skip
 
 HEADER = """
@@ -36,10 +45,13 @@ EASEL = """
 <section aria-label="The picture" class="easel" data-state="empty">
   <div class="canvas">
     <div class="empty"><p class="big">Your picture appears here</p>
-      <p>Choose a photo and a painting, then press <b>Paint</b>.<br>
-      No photo at hand? Take one of the gallery's.</p></div>
+      <p class="of-pictures">Choose a photo and a painting, then press
+      <b>Paint</b>.<br>No photo at hand? Take one of the gallery's.</p>
+      <p class="of-clips">Choose a clip and a painting, then press
+      <b>Paint the clip</b>.<br>A preview sheet shows beforehand how it will look.</p></div>
     <img class="after" alt="" hidden>
     <img class="before" alt="The photo, before" hidden>
+    <video class="film" controls loop playsinline hidden aria-label="The painted clip"></video>
     <div class="divider" hidden aria-hidden="true"><span>⇔</span></div>
     <input class="wipe" type="range" min="0" max="100" value="50" hidden
       aria-label="Before and after: how much of the photo is shown">
@@ -129,18 +141,30 @@ def html(text: str, **options: Any) -> gr.HTML:
 
 def purpose(kind: str) -> str:
     """Say what a kind makes, and of which pictures."""
-    words = {("content", "styles"): "", ("styles",): " It needs paintings only.",
-             ("content",): " It needs the photo only."}  # fmt: skip
-    return f'<p class="purpose">{escape(KINDS[kind].purpose)}{words[KINDS[kind].needs]}</p>'
+    words = {"styles": " It needs paintings only.", "content": " It needs the photo only."}
+    also = words.get(" ".join(KINDS[kind].needs), "")
+    return f'<p class="purpose">{escape(KINDS[kind].purpose)}{also}</p>'
+
+
+def missing(words: str) -> str:
+    """Say what is to be installed before a tab can be used."""
+    what, _, line = words.partition(": ")
+    return f"""
+<p class="purpose">{escape(KINDS["video"].purpose)}</p>
+<div class="missing"><p>{escape(what[0].upper() + what[1:])}, which are not installed here:</p>
+<div class="code"><pre tabindex="0">{escape(line)}</pre></div>
+<p>Then end the studio with Ctrl-C, and start it again.</p></div>"""
 
 
 def pictures(names: Sequence[str]) -> str:
-    """The photo and the paintings: to drop, paste, choose, or take."""
+    """The photo, or on its tab the clip, and the paintings: to drop, paste, choose, or take."""
     listed = [name for name in names if "_mask" not in name]
     return f"""
 <div class="pickers" data-examples="{escape(" ".join(listed))}">
   <section class="picker" data-role="content" aria-labelledby="content-title">
     <h2 id="content-title">Photo</h2>{_drop("content", "the photo")}</section>
+  <section class="picker" data-role="clip" aria-labelledby="clip-title">
+    <h2 id="clip-title">Clip</h2>{_drop("clip", "the clip")}</section>
   <section class="picker" data-role="styles" aria-labelledby="styles-title">
     <h2 id="styles-title">Paintings</h2><div class="styles"></div>
     {_drop("styles", "a painting")}</section>
@@ -149,21 +173,26 @@ def pictures(names: Sequence[str]) -> str:
 
 
 def _drop(role: str, what: str) -> str:
+    files, words = "image/*,.heic,.avif,.tif,.tiff", "or paste, or choose a file"
+    sources = f"""<div class="sources">
+    <button type="button" data-gallery="{role}">Gallery</button>
+    <button type="button" data-camera="{role}">Camera</button></div>"""
+    if role == "clip":
+        files, words, sources = "video/*,.mkv,.gif,.ts,.m2ts", "or choose a file", ""
     return f"""
 <div class="drop" data-role="{role}">
   <div class="shown"></div>
-  <label class="choose"><input type="file" accept="image/*,.heic,.avif,.tif,.tiff"
+  <label class="choose"><input type="file" accept="{files}"
     data-role="{role}" aria-label="Choose {what}" {"multiple" if role == "styles" else ""}>
-    <span><b>Drop {what} here</b><br>or paste, or choose a file</span></label>
-  <div class="sources"><button type="button" data-gallery="{role}">Gallery</button>
-    <button type="button" data-camera="{role}">Camera</button></div>
+    <span><b>Drop {what} here</b><br>{words}</span></label>
+  {sources}
 </div>"""
 
 
-def recipes() -> str:
-    """The recipes as cards, of which one is chosen."""
+def recipes(kind: str) -> str:
+    """The recipes as cards, of which one is chosen for a kind."""
     cards = "".join(
-        f'<label class="card"><input type="radio" name="recipe" value="{name}"'
+        f'<label class="card"><input type="radio" name="recipe-{kind}" value="{name}"'
         f"{' checked' if name == 'default' else ''}>"
         f'<img src="/look/recipes/{name}.jpg" alt="" width="192" height="128" loading="lazy">'
         f"<span><b>{name}</b><small>{escape(each.purpose)}</small></span></label>"

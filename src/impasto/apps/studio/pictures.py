@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.apps.examples import EXAMPLES, example_files
 from impasto.apps.studio.limits import Limits, NoSuchThing, TooLarge
-from impasto.apps.studio.store import Store, StoredPicture, new_id
+from impasto.apps.studio.rows import StoredPicture
+from impasto.apps.studio.store import Store, new_id
 
 if TYPE_CHECKING:
     from impasto.images import Picture
@@ -29,7 +30,7 @@ __all__ = [
 _LONGEST_NAME = 80
 
 
-def bare_name(name: str) -> str:
+def bare_name(name: str, otherwise: str = "picture") -> str:
     """Return a name that is no path, on any platform, and fit to be shown and downloaded."""
     last = PureWindowsPath(name.replace("\0", "")).name
     plain = "".join(each for each in last if unicodedata.category(each)[0] != "C")
@@ -37,7 +38,7 @@ def bare_name(name: str) -> str:
     stem, dot, suffix = plain.rpartition(".")
     if len(plain) > _LONGEST_NAME and dot and len(suffix) < 8:
         plain = f"{stem[: _LONGEST_NAME - len(suffix) - 1]}.{suffix}"
-    return plain[:_LONGEST_NAME] or "picture"
+    return plain[:_LONGEST_NAME] or otherwise
 
 
 def add_upload(store: Store, data: bytes, name: str, owner: str, limits: Limits) -> StoredPicture:

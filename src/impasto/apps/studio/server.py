@@ -92,7 +92,10 @@ def build_app(jobs: Jobs, keys: Keys, *, host: str = "127.0.0.1", page: bool = T
         raise SettingsError(
             f"the studio needs {error.name}: pip install 'impasto[studio]'"
         ) from error
-    return Guard(app, keys, loopback=is_loopback(host), max_bytes=jobs.limits.max_bytes)
+    return Guard(
+        app, keys, loopback=is_loopback(host), max_bytes=jobs.limits.max_bytes,
+        max_clip_bytes=jobs.limits.max_clip_bytes,
+    )  # fmt: skip
 
 
 def _check_keys(host: str, keys: Keys) -> None:

@@ -1,8 +1,9 @@
 """What a studio remembers: jobs, their steps and commands in SQLite, pictures as files beside it.
 
-    FOLDER/studio.db              everything but pictures
+    FOLDER/studio.db              everything but pictures and clips
     FOLDER/pictures/ID.png        uploads, re-encoded
-    FOLDER/jobs/ID/               preview.jpg, checkpoint.npz, frames/, result.png .jpg .tiff
+    FOLDER/clips/ID.clip .jpg     uploads, never given out, and their first frames, which are
+    FOLDER/jobs/ID/               preview.jpg, checkpoint.npz, frames/, result.png .jpg .tiff .mp4
 
 Server and worker share it and talk through nothing else, so either may die at any moment. Every
 change is one transaction, and an ended job never changes its state again.
@@ -18,17 +19,20 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from impasto.apps.studio.limits import NoSuchThing, StudioError
+from impasto.apps.studio.rows import (
+    ALIVE,
+    ENDED,
+    State,
+    StoredClip,
+    StoredJob,
+    StoredPicture,
+)
 
-__all__ = ["ALIVE", "ENDED", "State", "Store", "StoredJob", "StoredPicture", "new_id"]
-
-State = Literal["queued", "running", "paused", "done", "stopped", "failed", "cancelled"]
-ALIVE: tuple[State, ...] = ("queued", "running", "paused")
-ENDED: tuple[State, ...] = ("done", "stopped", "failed", "cancelled")
+__all__ = ["Store", "new_id"]
 
 # 144 bits: cannot be guessed, so that knowing an id is being allowed to see what it names.
 _ID = re.compile(r"[A-Za-z0-9_-]{24}")
@@ -53,55 +57,16 @@ CREATE TABLE IF NOT EXISTS pictures (
     width INTEGER NOT NULL, height INTEGER NOT NULL, dpi REAL, suffix TEXT NOT NULL,
     created REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS clips (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, width INTEGER NOT NULL,
+    height INTEGER NOT NULL, frames INTEGER, seconds REAL, rate REAL NOT NULL,
+    sound INTEGER NOT NULL, created REAL NOT NULL
+);
 CREATE TABLE IF NOT EXISTS questions (
     id TEXT PRIMARY KEY, request TEXT NOT NULL, answer TEXT, created REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, fact TEXT NOT NULL);
 """
-
-
-@dataclass(frozen=True)
-class StoredPicture:
-    """An upload: its id, and what its file was before it was re-encoded."""
-
-    id: str
-    owner: str
-    name: str
-    sha256: str
-    width: int
-    height: int
-    dpi: float | None
-    suffix: str
-    created: float
-
-
-@dataclass(frozen=True)
-class StoredJob:
-    """A job as it is remembered.
-
-    Attributes:
-        owner: the session that made it.
-        kind: see `kinds.KINDS`.
-        request: what was asked for, checked and complete: see `kinds.Request`.
-        created, started, ended: seconds since 1970; None: not yet.
-        progress: what the worker last said: step, count, losses, preview …
-        error: why it failed, or was stopped; "" otherwise.
-        deaths: how many workers died while they painted it.
-        watched: whether it stops when its page is closed.
-    """
-
-    id: str
-    owner: str
-    kind: str
-    request: dict[str, Any]
-    state: State
-    created: float
-    started: float | None
-    ended: float | None
-    progress: dict[str, Any]
-    error: str
-    deaths: int
-    watched: bool
 
 
 def new_id() -> str:
@@ -121,7 +86,7 @@ class Store:
         self.folder = folder
         self._local = threading.local()
         try:
-            for each in (folder, folder / "pictures", folder / "jobs"):
+            for each in (folder, folder / "pictures", folder / "clips", folder / "jobs"):
                 each.mkdir(parents=True, exist_ok=True, mode=0o700)
             connection = self._connection()
             connection.execute("PRAGMA journal_mode = WAL")
@@ -257,6 +222,10 @@ class Store:
         """Return where a job's files are, whether or not there are any."""
         return self.folder / "jobs" / _checked(job)
 
+    def frames_folder(self, job: str) -> Path:
+        """Return where the frames of a clip are until they are one; the library's own choice."""
+        return self.job_folder(job) / "result.mp4.frames"
+
     # ---- commands -------------------------------------------------------------------------------
 
     def tell(self, job: str, name: str, **details: Any) -> None:
@@ -311,6 +280,39 @@ class Store:
         self._run("DELETE FROM pictures WHERE id = ?", picture.id)
         self.picture_file(picture).unlink(missing_ok=True)
 
+    # ---- clips ----------------------------------------------------------------------------------
+
+    def add_clip(self, clip: StoredClip) -> StoredClip:
+        """Note a clip whose files are written already."""
+        values = tuple(vars(clip).values())
+        self._run(f"INSERT INTO clips VALUES ({', '.join('?' * len(values))})", *values)
+        return clip
+
+    def clip(self, clip: str) -> StoredClip:
+        """Return a clip. Raises: NoSuchThing."""
+        row = self._run("SELECT * FROM clips WHERE id = ?", clip).fetchone()
+        if row is None or not self.clip_file(clip).is_file():
+            raise NoSuchThing("there is no such clip; it may have been cleaned up")
+        return StoredClip(**dict(row))
+
+    def clips(self) -> list[StoredClip]:
+        """List all clips, the oldest first."""
+        rows = self._run("SELECT * FROM clips ORDER BY created")
+        return [StoredClip(**dict(row)) for row in rows]
+
+    def clip_file(self, clip: str, suffix: str = ".clip") -> Path:
+        """Return the file of a clip, or with .jpg of its first frame.
+
+        A suffix that says nothing: FFmpeg is to take a file for what it is, not for its name.
+        """
+        return self.folder / "clips" / f"{_checked(clip)}{suffix}"
+
+    def forget_clip(self, clip: str) -> None:
+        """Delete a clip and its files."""
+        self._run("DELETE FROM clips WHERE id = ?", clip)
+        for suffix in (".clip", ".jpg"):
+            self.clip_file(clip, suffix).unlink(missing_ok=True)
+
     # ---- questions and facts --------------------------------------------------------------------
 
     def ask(self, request: Mapping[str, Any]) -> str:
@@ -364,5 +366,5 @@ def _job(row: sqlite3.Row) -> StoredJob:
 def _checked(name: str) -> str:
     """Return an id that may be part of a path. Raises: NoSuchThing: it is not one of ours."""
     if not _ID.fullmatch(name):
-        raise NoSuchThing("there is no such job or picture")
+        raise NoSuchThing("there is no such job, picture or clip")
     return name

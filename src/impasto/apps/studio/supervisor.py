@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +14,7 @@ from pathlib import Path
 from impasto.apps.studio.jobs import Jobs
 from impasto.apps.studio.kinds import Request
 from impasto.apps.studio.limits import NoSuchThing
-from impasto.apps.studio.store import ENDED, StoredJob
+from impasto.apps.studio.rows import ENDED, StoredJob, StoredPicture
 
 __all__ = ["Supervisor", "recover", "tidy"]
 
@@ -63,7 +66,7 @@ class Supervisor:
             self.worker = subprocess.Popen(
                 [
                     sys.executable, "-m", "impasto.apps.studio.worker", str(store.folder),
-                    str(limits.max_pixels), str(limits.max_time),
+                    json.dumps(dataclasses.asdict(limits)),
                 ],
                 stdin=subprocess.PIPE, stdout=log, stderr=log,
             )  # fmt: skip
@@ -109,23 +112,41 @@ def tidy(jobs: Jobs) -> None:
     """Delete what is old, and the oldest of what is too much."""
     store, limits, now = jobs.store, jobs.limits, time.time()
     ended = store.jobs(states=ENDED)
+    for row in ended:  # whose frames are a clip, or of no use any more
+        shutil.rmtree(store.frames_folder(row.id), ignore_errors=True)
     sizes = {row.id: _size(store.job_folder(row.id)) for row in ended}
     pictures = {each.id: each for each in store.pictures()}
     weights = {name: _size(store.picture_file(each)) for name, each in pictures.items()}
+    clips = {each.id: each for each in store.clips()}
+    weights |= {name: _size(store.clip_file(name)) for name in clips}
     total = sum(sizes.values()) + sum(weights.values())
     for row in ended:
         if total > limits.keep or now - (row.ended or now) > limits.keep_days * 86400:
             store.forget(row.id)
             total -= sizes[row.id]
     used = _used(store.jobs())
-    for name, each in pictures.items():
+    for name, each in (pictures | clips).items():
         if name not in used and (now - each.created > _UPLOADS or total > limits.keep):
-            store.forget_picture(each)
+            if isinstance(each, StoredPicture):
+                store.forget_picture(each)
+            else:
+                store.forget_clip(name)
             total -= weights[name]
+    for path in (store.folder / "clips").iterdir():  # of uploads that never came to an end
+        if path.stem not in clips and now - _modified(path) > _UPLOADS:
+            path.unlink(missing_ok=True)
 
 
-def _used(rows: list[StoredJob]) -> set[str]:
-    return {each for row in rows for each in Request(pictures=row.request["pictures"]).ids}
+def _used(rows: list[StoredJob]) -> set[str | None]:
+    requests = [Request(pictures=row.request["pictures"]) for row in rows]
+    return {each for request in requests for each in (*request.ids, request.clip)}
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # deleted meanwhile
+        return float("inf")
 
 
 def _size(path: Path) -> int:

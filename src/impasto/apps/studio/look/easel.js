@@ -15,6 +15,7 @@
       const image = $("#easel .after");
       image.hidden = true;
       image.removeAttribute("src");
+      closeFilm();
       $("#easel .curve").hidden = true;
       $("#easel .keep").hidden = true;
       $("#easel details.steer").open = false;
@@ -67,19 +68,20 @@
     $(".grid-view", easel).hidden = true;
     picture(easel);
     const place = job.position ? `, number ${job.position} in the queue` : "";
-    const size = job.levels > 1 && job.state === "running" ? ` · size ${job.level} of ${job.levels}` : "";
-    $(".state", easel).textContent = `${WORDS[job.state]}${place}${size}`;
+    $(".state", easel).textContent = `${WORDS[job.state]}${place}${job.state === "running" ? stage() : ""}`;
     if (job.error) message(job.error);
     else if (!before || before.error) message("");
     const bar = $("progress", easel);
     bar.hidden = ended && !["failed"].includes(job.state);
-    if (job.state === "running" && !job.count) bar.removeAttribute("value");
-    else bar.value = job.count ? job.step / job.count : 0;
+    const part = share();
+    if (job.state === "running" && part === null) bar.removeAttribute("value");
+    else bar.value = part ?? 0;
     for (const button of $$("[data-do]", easel)) {
       const name = button.dataset.do;
       button.hidden = !{
         pause: job.state === "running", resume: job.state === "paused",
-        stop: ["running", "paused"].includes(job.state) && job.step > 0, cancel: !ended,
+        stop: ["running", "paused"].includes(job.state) && (job.clip ? job.clip.done : job.step) > 0,
+        cancel: !ended,
         compare: job.has_result && !!job.request.pictures.content, again: ended, delete: ended,
       }[name];
     }
@@ -93,25 +95,62 @@
     if (!job.has_result) $(".keep", easel).hidden = true;
   }
 
+  // What of a picture, or a clip, is painted at present.
+  function stage() {
+    const { clip } = job;
+    if (clip?.encoding) return " · writing the clip";
+    if (clip?.stages > 1) return ` · pass ${clip.stage} of ${clip.stages}`;
+    return !clip && job.levels > 1 ? ` · size ${job.level} of ${job.levels}` : "";
+  }
+
+  // How much of it is done, from 0 to 1; null: unknown.
+  function share() {
+    const { clip, count, step } = job;
+    if (!clip) return count ? step / count : null;
+    if (!clip.frames || !clip.frame) return null;
+    const now = job.kind === "video" && count ? step / count : 0;
+    return Math.min(1, (clip.done + now) / (clip.frames * (clip.stages ?? 1)));
+  }
+
+  // A painted clip, to be played in the place of the picture.
+  function film(easel) {
+    const shown = $(".film", easel), path = `/api/jobs/${id}/result?format=mp4`;
+    const there = job.kind === "video" && job.has_result;
+    shown.hidden = !there;
+    if (there && shown.getAttribute("src") !== path) {
+      shown.poster = `/api/jobs/${id}/preview?n=${job.previews}`;
+      shown.src = path;
+    }
+    return there;
+  }
+
+  function closeFilm() {
+    const shown = $("#easel .film");
+    shown.hidden = true;
+    shown.removeAttribute("src");
+    shown.load();
+  }
+
   function picture(easel) {
     const image = $(".after", easel);
     $(".empty", easel).hidden = job.previews > 0;
     if (!job.previews) {
       $(".empty .big", easel).textContent = { queued: "Waiting for its turn", running: "Preparing the canvas",
         failed: "No picture", cancelled: "Cancelled" }[job.state] ?? "";
-      $(".empty p:last-child", easel).hidden = true;
+      for (const each of $$(".empty p:not(.big)", easel)) each.hidden = true;
     } else if (job.previews !== shown) {
       shown = job.previews;
       const next = new Image(), mine = id;
       next.onload = () => {
         if (mine !== id) return;
         image.src = next.src;
-        image.hidden = false;
+        image.hidden = job.kind === "video" && job.has_result;
         image.dataset.preview = shown;
       };
       next.src = `/api/jobs/${id}/preview?n=${job.previews}`;
       image.alt = `The picture ${job.state === "done" ? "" : "so far"}`.trim();
     }
+    if (film(easel)) image.hidden = true;
     for (const each of [$(".before", easel), $(".divider", easel), $(".wipe", easel)]) {
       each.hidden = !(comparing && job.has_result);
     }
@@ -133,7 +172,12 @@
     const since = job.state === "running" && job.reported
       ? Math.max(0, (performance.now() - job.received) / 1000) : 0;
     const rows = [];
-    if (job.count) rows.push(["Step", `${job.step} of ${job.count}`]);
+    if (job.clip?.frame) {
+      const name = job.kind === "video" ? "Frame" : "Picture";
+      rows.push([name, job.clip.frames ? `${job.clip.frame} of ${job.clip.frames}` : `${job.clip.frame}`]);
+    }
+    const whole = job.clip && (job.kind !== "video" || job.has_result);
+    if (job.count && !whole) rows.push(["Step", `${job.step} of ${job.count}`]);
     if (job.seconds || job.state === "running") rows.push(["Elapsed", impasto.time(clock(job, since))]);
     if (job.remaining !== null && ["running", "paused"].includes(job.state)) {
       rows.push(["Remaining", impasto.time(job.remaining - since)]);
@@ -209,10 +253,11 @@
     [id, job] = [null, null];
     const easel = $("#easel .easel");
     easel.dataset.state = "empty";
+    closeFilm();
     for (const each of [".status", ".after", ".before", ".divider", ".wipe"]) $(each, easel).hidden = true;
     $(".empty", easel).hidden = false;
     $(".empty .big", easel).textContent = "Your picture appears here";
-    $(".empty p:last-child", easel).hidden = false;
+    for (const each of $$(".empty p:not(.big)", easel)) each.hidden = false;
     history();
   }
 
@@ -246,12 +291,12 @@
     $(".keep", easel).hidden = false;
     const link = (text, path, title) =>
       impasto.element("a", { href: `/api/jobs/${id}/${path}`, download: "", textContent: text, title });
-    const rows = [
+    const rows = job.kind === "video" ? [link("MP4", "result?format=mp4", "H.264, with the clip's sound")] : [
       link("PNG", "result?format=png", "8 bits a channel, with its settings inside"),
       link("JPEG", "result?format=jpg", "smaller, with its settings inside"),
       link("TIFF, 16 bit", "result?format=tiff", "16 bits a channel, with its settings inside"),
     ];
-    if (job.count > 1) rows.push(link("Time-lapse", "timelapse?format=webp", "an animated WebP"),
+    if (job.count > 1 && !job.clip) rows.push(link("Time-lapse", "timelapse?format=webp", "an animated WebP"),
       link("as GIF", "timelapse?format=gif", "an animated GIF"));
     $(".downloads", easel).replaceChildren(...rows);
     const mine = id, lines = await impasto.ask(`/api/jobs/${id}/reproduction`).catch(() => null);
@@ -267,7 +312,8 @@
     const section = $("#history .history");
     section.hidden = jobs.length === 0;
     $(".strip", section).replaceChildren(...jobs.slice(0, 60).map((each) => {
-      const what = each.kind === "stylize" ? each.request.recipe : each.kind;
+      const what = each.kind === "stylize" ? each.request.recipe
+        : { video: "clip", preview: "preview sheet" }[each.kind] ?? each.kind;
       const changes = Object.entries(each.request.changes ?? {}).slice(0, 3)
         .map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`).join(", ");
       const picture = each.previews

@@ -3,8 +3,8 @@
 
 const impasto = (window.impasto = {
   COLORS: ["#e4572e", "#2e86e4", "#3a9d5d", "#b14fc5", "#d9a514", "#17a2a2", "#8a5a2b", "#d6498b"],
-  pictures: { content: null, styles: [] }, // {id, name, width, height, share, mask…}
-  recipe: "default",
+  pictures: { content: null, clip: null, styles: [] }, // {id, name, width, height, share, mask…}
+  recipes: { stylize: "default", video: "default" },
   limits: null,
 });
 
@@ -50,24 +50,52 @@ impasto.time = (seconds) => {
 // ---- pictures --------------------------------------------------------------------------------
 
 async function upload(file) {
+  return impasto.ask("/api/pictures", { method: "POST", body: await packed(file, "max_bytes") });
+}
+impasto.upload = upload;
+
+async function packed(file, limit) {
   const limits = (impasto.limits ??= await impasto.ask("/api/limits"));
-  const most = limits.max_bytes;
+  const most = limits[limit];
   if (file.size > most) {
     throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB; the studio allows ` +
       `${+(most / 1e6).toFixed(1)} MB`);
   }
   const form = new FormData();
   form.append("file", file, file.name || "pasted.png");
-  return impasto.ask("/api/pictures", { method: "POST", body: form });
+  return form;
 }
-impasto.upload = upload;
+
+// Clips are large: this one tells how much of it has been sent.
+async function uploadClip(file, tell) {
+  const form = await packed(file, "max_clip_bytes");
+  const request = new XMLHttpRequest();
+  request.responseType = "json";
+  request.upload.onprogress = (event) => {
+    tell(event.loaded < event.total ? `Sending… ${Math.floor((100 * event.loaded) / event.total)} %` : "Reading…");
+  };
+  await new Promise((done, fail) => {
+    request.onload = done;
+    request.onerror = () => fail(new Error("the studio does not answer; is it still running?"));
+    request.open("POST", "/api/clips");
+    request.send(form);
+  });
+  if (request.status !== 201) {
+    throw new Error(request.response?.error || `the studio answers with ${request.status}`);
+  }
+  return request.response;
+}
 
 async function addFiles(role, files) {
   impasto.say("pictures", "");
   const zone = $(`.drop[data-role=${role}]`);
+  const tell = (words) => { zone.dataset.words = words; };
   zone.classList.add("busy");
+  tell("Reading…");
   try {
-    for (const file of role === "content" ? [...files].slice(0, 1) : files) put(role, await upload(file));
+    for (const file of role === "styles" ? files : [...files].slice(0, 1)) {
+      put(role, await (role === "clip" ? uploadClip(file, tell) : upload(file)));
+    }
   } catch (error) {
     impasto.say("pictures", error.message);
   }
@@ -78,6 +106,8 @@ function put(role, picture) {
   if (role === "content") {
     impasto.pictures.content = picture;
     dropMasks();
+  } else if (role === "clip") {
+    impasto.pictures.clip = picture;
   } else if (impasto.pictures.styles.length >= 8) {
     return impasto.say("pictures", "eight paintings are as many as can be blended");
   } else {
@@ -98,33 +128,40 @@ impasto.put = put;
 function changed() {
   remember();
   draw();
-  for (const kind of ["stylize", "texture", "recolor", "reconstruct"]) askEstimate(kind);
+  for (const kind of Object.keys(needs)) askEstimate(kind);
 }
 impasto.changed = changed;
 
 function draw() {
-  const { content, styles } = impasto.pictures;
-  const shown = $(".drop[data-role=content] .shown");
-  if (!shown) return;
-  $(".drop[data-role=content]").classList.toggle("full", !!content);
-  shown.replaceChildren(...(content ? [tile(content, "content", 0)] : []));
+  const { styles } = impasto.pictures;
+  if (!$(".drop .shown")) return;
+  for (const role of ["content", "clip"]) {
+    const zone = $(`.drop[data-role=${role}]`), one = impasto.pictures[role];
+    zone.classList.toggle("full", !!one);
+    $(".shown", zone).replaceChildren(...(one ? [tile(one, role, 0)] : []));
+  }
   $(".picker .styles").replaceChildren(...styles.map((each, index) => tile(each, "styles", index)));
   $(".drop[data-role=styles]").classList.toggle("more", styles.length > 0);
 }
 
 function tile(picture, role, index) {
-  const image = element("img", { src: `/api/pictures/${picture.id}`, alt: picture.name });
+  const folder = role === "clip" ? "clips" : "pictures";
+  const image = element("img", { src: `/api/${folder}/${picture.id}`, alt: picture.name });
   const frame = element("div", { className: "frame" }, image);
   if (picture.overlay) frame.append(element("img", { src: picture.overlay, className: "veil", alt: "" }));
   const name = element("span", { className: "name", title: picture.name, textContent: picture.name });
   const remove = element("button", { type: "button", textContent: "✕", className: "remove" });
   remove.setAttribute("aria-label", `Remove ${picture.name}`);
   remove.onclick = () => {
-    if (role === "content") impasto.pictures.content = null;
-    else impasto.pictures.styles.splice(index, 1);
-    dropMasks();
+    if (role === "styles") impasto.pictures.styles.splice(index, 1);
+    else impasto.pictures[role] = null;
+    if (role !== "clip") dropMasks();
     changed();
   };
+  if (role === "clip") {
+    return element("div", { className: "tile" }, frame, remove,
+      element("div", { className: "caption" }, name, element("small", { textContent: length(picture) })));
+  }
   const masked = role === "content" ? impasto.pictures.styles.some((each) => each.mask) : picture.style_mask;
   const mask = element("button", { type: "button", className: "mask" }, masked ? "Mask ✓" : "Mask…");
   mask.setAttribute("aria-label", role === "content" ? "Brush where each painting goes"
@@ -143,16 +180,21 @@ function tile(picture, role, index) {
   }
   return made;
 }
+const length = ({ frames, seconds, rate, width, height }) => [
+  frames ? `${frames} frames` : "", seconds ? `${seconds.toFixed(1)} s` : `${rate.toFixed(1)} a second`,
+  `${width} × ${height}`,
+].filter(Boolean).join(" · ");
 const percent = (share) => `${Math.round(share * 100)} %`;
 
 document.addEventListener("change", (event) => {
   const input = event.target;
   if (input.matches?.(".choose input[type=file]")) {
     addFiles(input.dataset.role, [...input.files]).then(() => { input.value = ""; });
-  } else if (input.matches?.("input[name=recipe]")) {
-    impasto.recipe = input.value;
+  } else if (input.matches?.("input[name^=recipe-]")) {
+    const kind = input.name.slice("recipe-".length);
+    impasto.recipes[kind] = input.value;
     remember();
-    fill("stylize", { recipe: input.value });
+    fill(kind, { recipe: input.value });
   }
 });
 
@@ -164,7 +206,11 @@ for (const name of ["dragover", "dragleave", "drop"]) {
     event.preventDefault();
     if (!zone) return;
     if (name === "dragover") zone.classList.add("over");
-    if (name === "drop") addFiles(zone.dataset.role, [...event.dataTransfer.files]);
+    if (name !== "drop") return;
+    const files = [...event.dataTransfer.files];
+    const isClip = zone.dataset.role === "content" && files[0].type.startsWith("video/");
+    if (isClip) openTab("video");
+    addFiles(isClip ? "clip" : zone.dataset.role, files);
   });
 }
 
@@ -226,15 +272,15 @@ async function openCamera(role) {
 // ---- forms -----------------------------------------------------------------------------------
 
 // What Python is to know besides the form's own values.
-impasto.state = () => {
-  const { content, styles } = impasto.pictures;
+impasto.state = (kind) => {
+  const { content, clip, styles } = impasto.pictures;
   const some = (name) => (styles.some((each) => each[name]) ? styles.map((each) => each[name]) : null);
   return JSON.stringify({
-    recipe: impasto.recipe,
+    recipe: impasto.recipes[kind] ?? "default",
     shares: styles.map((each) => each.share),
     pictures: {
-      content: content?.id ?? null, styles: styles.map((each) => each.id),
-      masks: some("mask"), style_masks: some("style_mask"),
+      content: content?.id ?? null, clip: clip?.id ?? null, styles: styles.map((each) => each.id),
+      masks: kind === "video" ? null : some("mask"), style_masks: some("style_mask"),
     },
   });
 };
@@ -250,18 +296,20 @@ impasto.begun = (kind, text) => {
   }
 };
 
-const needs = { stylize: ["content", "styles"], texture: ["styles"], recolor: ["content", "styles"],
-  reconstruct: ["content"] };
+const needs = { stylize: ["content", "styles"], video: ["clip", "styles"], texture: ["styles"],
+  recolor: ["content", "styles"], reconstruct: ["content"] };
+const missingFor = (kind) => needs[kind].filter((each) => {
+  const given = impasto.pictures[each];
+  return Array.isArray(given) ? !given.length : !given;
+});
 
 function askEstimate(kind) {
-  const { content, styles } = impasto.pictures;
-  const there = { content: !!content, styles: styles.length > 0 };
   const line = $(`#shown-estimate-${kind}`);
   if (!line) return;
-  const missing = needs[kind].filter((each) => !there[each]);
+  const missing = missingFor(kind);
   line.classList.toggle("wanting", missing.length > 0);
   if (missing.length) {
-    const words = { content: "a photo", styles: "a painting" };
+    const words = { content: "a photo", clip: "a clip", styles: "a painting" };
     if (kind === "stylize") setTimeout(showCost);
     line.textContent = `Choose ${missing.map((each) => words[each]).join(" and ")} first.`;
     return;
@@ -274,8 +322,7 @@ impasto.askEstimate = askEstimate;
 impasto.estimated = (kind, text) => {
   const answer = JSON.parse(text || "{}"), line = $(`#shown-estimate-${kind}`);
   if (!line) return;
-  const { content, styles } = impasto.pictures;
-  if (needs[kind].some((each) => !{ content, styles: styles.length }[each])) return askMissing(kind);
+  if (missingFor(kind).length) return askMissing(kind);
   line.classList.toggle("wanting", !!answer.error);
   if (/no estimate in time/.test(answer.error ?? "")) {
     answer.error = "no estimate yet: the painter is busy. It is asked again in a while.";
@@ -283,14 +330,17 @@ impasto.estimated = (kind, text) => {
     impasto.later = setTimeout(() => $(`#estimate-${kind}`)?.click(), 15000);
   }
   line.textContent = answer.error ? impasto.sentence(answer.error)
-    : `${answer.width} × ${answer.height} px · about ${spoken(answer.seconds)}` +
-      ` · ${memory(answer.memory)} of memory${answer.measured ? "" : " (roughly)"}`;
+    : `${answer.frames ? `${answer.frames} frames of ` : ""}${answer.width} × ${answer.height} px` +
+      ` · about ${spoken(answer.seconds)}` +
+      ` · ${memory(answer.memory)} of memory${answer.measured ? "" : " (roughly)"}` + tooLong(answer);
   if (kind === "stylize") showCost();
 };
 function askMissing(kind) {
   const line = $(`#shown-estimate-${kind}`);
   if (!line.classList.contains("wanting")) askEstimate(kind);
 }
+const tooLong = ({ seconds }) => impasto.limits && seconds > impasto.limits.max_time
+  ? `. It will be stopped after ${spoken(impasto.limits.max_time)}, and kept as far as it is.` : "";
 const spoken = (seconds) => seconds < 90 ? `${Math.max(1, Math.round(seconds))} s`
   : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 const memory = (bytes) => bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
@@ -308,6 +358,7 @@ function fill(kind, what) {
 document.addEventListener("click", (event) => {
   const tab = event.target.closest?.("#kinds button[role=tab]");
   if (!tab) return;
+  document.body.dataset.kind = tab.textContent.trim().toLowerCase();
   if (tab.textContent.trim() === "Grid") setTimeout(showCost, 100);
   const kind = Object.keys(titles).find((each) => titles[each] === tab.textContent.trim());
   const ask = (left) => {
@@ -321,14 +372,20 @@ function showCost() {
   if (line && each) line.classList.toggle("wanting", !/about/.test(each.textContent));
   if (line && each) line.textContent = /about/.test(each.textContent) ? `Each: ${each.textContent}` : each.textContent;
 }
-const titles = { stylize: "Paint", texture: "Texture", recolor: "Recolor", reconstruct: "Reconstruct" };
+const titles = { stylize: "Paint", video: "Video", texture: "Texture", recolor: "Recolor", reconstruct: "Reconstruct" };
+
+function openTab(kind) {
+  $$("#kinds button[role=tab]").find((each) => each.textContent.trim() === titles[kind])?.click();
+}
 
 // "Again with this": the pictures, the recipe and the settings of a job.
 impasto.again = async (job) => {
-  const { kind, request } = job, given = request.pictures;
+  const { request } = job, given = request.pictures;
+  const kind = job.kind === "preview" ? "video" : job.kind;
   const known = async (id) => ({ id, ...(await impasto.ask(`/look/pictures/${id}`)) });
   try {
     if (given.content) impasto.pictures.content = await known(given.content);
+    if (given.clip) impasto.pictures.clip = await impasto.ask(`/look/clips/${given.clip}`);
     if (given.styles) {
       const weights = [request.settings.style_weight].flat(), most = Math.max(...weights);
       impasto.pictures.styles = await Promise.all(given.styles.map(async (id, index) => ({
@@ -339,22 +396,28 @@ impasto.again = async (job) => {
   } catch (error) {
     return impasto.say("pictures", error.message);
   }
-  impasto.recipe = request.recipe;
-  const card = $(`input[name=recipe][value="${request.recipe}"]`);
-  if (card) card.checked = true;
-  $$("#kinds button[role=tab]").find((each) => each.textContent.trim() === titles[kind])?.click();
+  openTab(kind);
+  chooseRecipe(kind, request.recipe);
   fill(kind, { recipe: request.recipe, settings: request.changes, options: request.options });
   changed();
   $("#work").scrollIntoView({ behavior: "smooth" });
 };
 
+function chooseRecipe(kind, recipe, left = 50) {
+  if (!(kind in impasto.recipes)) return;
+  impasto.recipes[kind] = recipe;
+  const card = $(`input[name=recipe-${kind}][value="${recipe}"]`);
+  if (card) card.checked = true;
+  else if (left) setTimeout(chooseRecipe, 100, kind, recipe, left - 1); // its tab is not drawn yet
+}
+
 // ---- this tab's memory -----------------------------------------------------------------------
 
 function remember() {
-  const { content, styles } = impasto.pictures;
+  const { content, clip, styles } = impasto.pictures;
   const bare = (each) => each && { ...each, overlay: undefined, strokes: undefined };
   sessionStorage.setItem("impasto", JSON.stringify({
-    content: bare(content), styles: styles.map(bare), recipe: impasto.recipe,
+    content: bare(content), clip, styles: styles.map(bare), recipes: impasto.recipes,
   }));
 }
 
@@ -364,11 +427,13 @@ async function recall() {
   const there = (each) => each && impasto.ask(`/look/pictures/${each.id}`).then(() => each, () => null);
   impasto.pictures.content = await there(kept.content);
   impasto.pictures.styles = (await Promise.all(kept.styles.map(there))).filter(Boolean);
-  if (kept.recipe && kept.recipe !== "default") {
-    impasto.recipe = kept.recipe;
-    const card = $(`input[name=recipe][value="${kept.recipe}"]`);
-    if (card) card.checked = true;
-    fill("stylize", { recipe: kept.recipe });
+  if (kept.clip) {
+    impasto.pictures.clip = await impasto.ask(`/look/clips/${kept.clip.id}`).catch(() => null);
+  }
+  for (const [kind, recipe] of Object.entries(kept.recipes ?? {})) {
+    if (recipe === "default") continue;
+    chooseRecipe(kind, recipe, 1e9);
+    fill(kind, { recipe });
   }
 }
 
