@@ -40,8 +40,8 @@ _FIRST_STEP = 0.1
 # the figures.
 _COARSE_GAIN = 1.6
 _BANDS = 5
-# The last pair tells the scale of the first guess, but steep directions, where steps are short, tell
-# most of it: so much further is better along all others (docs/performance.md).
+# The last pair tells the scale of the first guess, but steep directions, where steps are short,
+# tell most of it: so much further is better along all others (docs/performance.md).
 _STRETCH = 1.75
 
 # Of what is kept in bfloat16, so many values at a time are brought to float32.

@@ -111,7 +111,7 @@ RECIPES: dict[str, Recipe] = {
             "level_ratio": 2.0,
             "step_decay": -2.5,
             "steps": 130,
-            "history": 30,
+            "history": 60,
         },
     ),
     "print": Recipe(
