@@ -50,13 +50,19 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def playwright():
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield launched
-        launched.close()
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture
+def browser(playwright):
+    """A browser for each test: one that hangs takes no other test with it."""
+    launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    yield launched
+    launched.close()  # ends it even where a page's scripts do not
 
 
 @pytest.fixture
@@ -85,7 +91,6 @@ def visit(browser, server):
         for job in context.request.get(f"{server.address}/api/jobs").json():
             if job["state"] in ("queued", "running", "paused"):
                 context.request.post(f"{server.address}/api/jobs/{job['id']}/cancel")
-        context.close()
     assert faults == []
 
 
