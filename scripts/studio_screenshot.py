@@ -14,10 +14,10 @@ import numpy as np
 import PIL.Image
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "src/impasto/assets/examples"
+from impasto.apps.examples import EXAMPLES
+
 PHOTO, PAINTING = "neuschwanstein.jpg", "cafe_terrace_van_gogh.jpg"
-TARGET = ROOT / "docs/images/studio_video.jpg"
+TARGET = Path(__file__).parents[1] / "docs/images/studio_video.jpg"
 SIZE, FRAMES, STEP = (640, 360), 48, 6  # px of the clip (W, H), how many, px from one to the next
 TOP = 60  # px of the photo above what is filmed
 SHOWN = 9  # the frame that is painted when the page is pictured

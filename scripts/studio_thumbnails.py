@@ -9,11 +9,11 @@ from pathlib import Path
 import PIL.Image
 
 import impasto
+from impasto.apps.examples import EXAMPLES
 from impasto.apps.studio.pictures import example_names
 from impasto.recipes import RECIPES
 
-ROOT = Path(__file__).parents[1] / "src/impasto"
-EXAMPLES, LOOK = ROOT / "assets/examples", ROOT / "apps/studio/look"
+LOOK = Path(__file__).parents[1] / "src/impasto/apps/studio/look"
 PHOTO, PAINTING = "neuschwanstein.jpg", "cafe_terrace_van_gogh.jpg"
 SIZE = (192, 128)  # px of a thumbnail, (W, H)
 SIDE = 216  # px that are painted

@@ -527,7 +527,11 @@ def test_a_clip_is_paused_stopped_and_kept(visit, server):
     wait_state(page, "running")
     page.click("[data-do=stop]")
     wait_state(page, "stopped")
-    page.wait_for_selector(".film:visible")
+    page.wait_for_function("document.querySelector('.film').videoWidth == 48")
+    job = page.evaluate("sessionStorage.getItem('impasto-job')")
+    kept = page.request.get(f"{server.address}/api/jobs/{job}/result")
+    with av.open(io.BytesIO(kept.body())) as made:
+        assert 1 <= sum(1 for _ in made.decode(video=0)) < 25
     page.reload()
     page.wait_for_selector(".film:visible")
     page.get_by_role("tab", name="Video", exact=True).click()

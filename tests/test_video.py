@@ -269,10 +269,7 @@ def test_a_run_that_was_stopped_paints_the_same_frames(way, clip, painting_file,
     assert resumed == sorted(resumed)
     assert frames_in(parts) == frames_in(whole)
     assert len(frames_in(whole)) == 6
-    # Frames are the same to the last bit; x264 does not always encode them alike.
-    a, b = (list(read_frames(open_clip(tmp_path / name))) for name in ("a.mp4", "b.mp4"))
-    assert [frame.time for frame in a] == [frame.time for frame in b]
-    assert all(psnr(one.image, other.image) > 25 for one, other in zip(a, b, strict=True))
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
 @pytest.mark.parametrize("way", [{}, {"passes": 2}, {"draft": True, "key_every": 2}])

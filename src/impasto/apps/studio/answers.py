@@ -18,7 +18,7 @@ from impasto.planning import Pace, Workload
 from impasto.settings import Settings
 from impasto.stylizer import Stylizer
 
-__all__ = ["answer_questions", "estimate", "known_pace", "learn", "levels_of"]
+__all__ = ["answer_questions", "estimate", "known_pace", "learn", "levels_of", "seconds_of"]
 
 # Settings that cost no time, or whose cost is known from the plan.
 _FREE = (
@@ -79,6 +79,11 @@ def levels_of(works: Sequence[Workload], seen: Sequence[int], pace: Pace) -> lis
             "tiles": max(len(work.tiles), 1), "seconds": round(pace.seconds(work, measured), 2),
         })  # fmt: skip
     return rows
+
+
+def seconds_of(works: Sequence[Workload], seen: Sequence[int], pace: Pace) -> float:
+    """Return what all levels take; see `levels_of`."""
+    return float(sum(row["seconds"] for row in levels_of(works, seen, pace)))
 
 
 def known_pace(

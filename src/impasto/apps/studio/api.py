@@ -284,11 +284,13 @@ def _request(body: NewJob, jobs: Jobs, owner: str) -> kinds.Request:
         pictures=bare,
     )  # fmt: skip
     kinds.check_request(request, jobs.limits)  # before anything is decoded
-    return request.with_pictures({
-        role: [known(each) for each in value] if isinstance(value, list)
-        else value if role == "clip" else known(value)
-        for role, value in bare.items()
-    })  # fmt: skip
+    pictures = {
+        role: [known(each) for each in value] if isinstance(value, list) else known(value)
+        for role, value in bare.items() if role != "clip"
+    }  # fmt: skip
+    if "clip" in bare:  # which is uploaded before, and has an id
+        pictures["clip"] = bare["clip"]
+    return request.with_pictures(pictures)
 
 
 def _data_in(rest: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from impasto.apps.studio.answers import known_pace, learn, levels_of
+from impasto.apps.studio.answers import known_pace, learn, levels_of, seconds_of
 from impasto.apps.studio.clips import named
 from impasto.apps.studio.filming import Footage, gather
 from impasto.apps.studio.store import Store
@@ -51,13 +51,16 @@ class _Course:
 
     def levels(self, pace: Pace) -> list[dict[str, Any]]:
         """Return what the levels of a first frame take."""
-        seen = [each.size[0] * each.size[1] for each in self.inputs.paintings]
-        return levels_of(self.works, seen, pace)
+        return levels_of(self.works, self._seen, pace)
+
+    @property
+    def _seen(self) -> list[int]:
+        return [each.size[0] * each.size[1] for each in self.inputs.paintings]
 
     def seconds(self, pace: Pace, motion: float) -> float:
         """Return what all of it takes. Args: motion: seconds of looking for it once."""
-        levels = self.pictures * float(sum(row["seconds"] for row in self.levels(pace)))
-        return levels + self.steps * pace.seconds_per_step(self.work) + self.motions * motion
+        pictures = self.pictures * seconds_of(self.works, self._seen, pace)
+        return pictures + self.steps * pace.seconds_per_step(self.work) + self.motions * motion
 
 
 def forecast(request: Mapping[str, Any], store: Store, *, idle: bool) -> dict[str, Any]:

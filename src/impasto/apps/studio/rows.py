@@ -32,13 +32,9 @@ class StoredPicture:
 
 @dataclass(frozen=True)
 class StoredClip:
-    """An uploaded clip: its id, and what its file says of itself.
+    """An uploaded clip: its id, and what its file says of itself, as `UploadedClip` tells it.
 
     Attributes:
-        width, height: of its frames as they are shown, in px.
-        frames: how many there are, an estimate for some formats; None: unknown.
-        seconds: how long it is; None: unknown.
-        rate: frames a second.
         sound: whether there is a sound track; kept as 0 or 1.
     """
 

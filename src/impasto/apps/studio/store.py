@@ -110,6 +110,10 @@ class Store:
     def _run(self, sql: str, *values: Any) -> sqlite3.Cursor:
         return self._connection().execute(sql, values)
 
+    def _insert(self, table: str, row: StoredPicture | StoredClip) -> None:
+        values = tuple(vars(row).values())
+        self._run(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", *values)
+
     def close(self) -> None:
         """Close this thread's connection."""
         if hasattr(self._local, "connection"):
@@ -255,8 +259,7 @@ class Store:
 
     def add_picture(self, picture: StoredPicture) -> StoredPicture:
         """Note a picture whose file is written already."""
-        values = tuple(vars(picture).values())
-        self._run(f"INSERT INTO pictures VALUES ({', '.join('?' * len(values))})", *values)
+        self._insert("pictures", picture)
         return picture
 
     def picture(self, picture: str) -> StoredPicture:
@@ -284,8 +287,7 @@ class Store:
 
     def add_clip(self, clip: StoredClip) -> StoredClip:
         """Note a clip whose files are written already."""
-        values = tuple(vars(clip).values())
-        self._run(f"INSERT INTO clips VALUES ({', '.join('?' * len(values))})", *values)
+        self._insert("clips", clip)
         return clip
 
     def clip(self, clip: str) -> StoredClip:

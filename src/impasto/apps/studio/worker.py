@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from impasto.apps.studio.answers import answer_questions, learn, levels_of
+from impasto.apps.studio.answers import answer_questions, learn, seconds_of
 from impasto.apps.studio.easel import Easel
 from impasto.apps.studio.limits import Limits, StudioError
 from impasto.apps.studio.logbook import Logbook
@@ -117,7 +117,7 @@ def _paint_picture(store: Store, row: StoredJob, going: threading.Event, limits:
         run = easel.run
 
         def expected(pace: Pace) -> float:
-            return float(sum(row["seconds"] for row in levels_of(run.works, run.seen, pace)))
+            return seconds_of(run.works, run.seen, pace)
 
         learn(run.settings, easel.seconds, expected, store)
 
