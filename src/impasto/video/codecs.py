@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from impasto.errors import VideoError, nearest_match
 
 __all__ = ["CODECS", "SUFFIXES", "Codec", "codec_for", "container_for", "quality"]
@@ -132,14 +134,23 @@ def quality(codec: Codec, crf: int | None) -> dict[str, str]:
 
     Raises: VideoError: the codec has no such setting, or it is out of range.
     """
+    options = {**codec.options, **_steady(codec)}
     if crf is None:
-        return (
-            dict(codec.options) if codec.crf is None else {**codec.options, "crf": f"{codec.crf}"}
-        )
+        return options if codec.crf is None else {**options, "crf": f"{codec.crf}"}
     if codec.crf is None:
         raise VideoError(f"{codec.title} has no crf: its quality is fixed; leave it out")
     if not 0 <= crf <= codec.worst:
         raise VideoError(
             f"crf is {crf}; for {codec.title} it goes from 0 to {codec.worst}, lower is better"
         )
-    return {**codec.options, "crf": f"{crf}"}
+    return {**options, "crf": f"{crf}"}
+
+
+def _steady(codec: Codec) -> dict[str, str]:
+    """Return what keeps an encoder from making now and then another file of the same frames.
+
+    x264's AVX-512 does: of 100 files of eight frames of 64 x 50 px, 38 were others than the rest,
+    and with AVX2, which takes 3 % longer, none.
+    """
+    wide = codec.encoder == "libx264" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return {"x264-params": "asm=AVX2"} if wide else {}
