@@ -122,7 +122,7 @@ def assert_tiled_equals_whole(
 ) -> None:
     """Compare losses and gradient; at least so many tiles must have been looked at."""
     count = 0
-    forward = tiled.encoder.forward
+    forward = tiled.encoder.chain
 
     def counting(part: Tensor) -> dict[str, Tensor]:
         nonlocal count
@@ -131,11 +131,11 @@ def assert_tiled_equals_whole(
         return forward(part)
 
     losses, gradient = evaluated(whole, image)
-    tiled.encoder.forward = counting
+    tiled.encoder.chain = counting
     try:
         found, ours = evaluated(tiled, image)
     finally:
-        tiled.encoder.forward = forward
+        tiled.encoder.chain = forward
     assert count >= 2 * least, f"{count} tiles in two passes"
     assert list(found) == list(losses)
     for name, loss in losses.items():
@@ -243,11 +243,18 @@ def test_total_variation_does_not_depend_on_its_bands(band, monkeypatch):
         assert_tiled_equals_whole(*objectives(everything(tv_isotropic=isotropic), 60), picture())
 
 
-def test_a_picture_that_fits_one_tile_is_looked_at_whole():
-    whole, tiled = objectives(everything(), 131)
+@pytest.mark.parametrize("normalised", [False, True])
+def test_a_picture_that_fits_one_tile_is_looked_at_whole(normalised):
+    """And once: its features are kept until the losses are known."""
+    settings = everything().replace(normalise_gradients=normalised)
+    whole, tiled = objectives(settings, 131)
+    shown = without_memory(tiled.encoder, 97 * 131)
     (losses, gradient), (found, ours) = (evaluated(each, picture()) for each in (whole, tiled))
-    assert found == losses
-    assert torch.equal(ours, gradient)
+    assert shown.count(97 * 131) == 2  # by either, of the same encoder
+    assert list(found) == list(losses)
+    for name, loss in losses.items():
+        assert_close(found[name], float(loss), relative=1e-13)
+    assert_close(ours, gradient, relative=1e-13)
 
 
 def test_without_gradients_the_losses_are_the_same():
@@ -351,7 +358,7 @@ def without_memory(encoder: Encoder, pixels: int, *, grad: bool = False) -> list
 
     Args: grad: only where gradients are wanted.
     """
-    forward, shown = encoder.forward, []
+    forward, shown = encoder.chain, []
     messages = itertools.cycle(MESSAGES)
 
     def fail(image: Tensor) -> dict[str, Tensor]:
@@ -362,7 +369,7 @@ def without_memory(encoder: Encoder, pixels: int, *, grad: bool = False) -> list
             raise RuntimeError(next(messages))
         return forward(image)
 
-    encoder.forward = fail
+    encoder.chain = fail
     return shown
 
 
@@ -397,7 +404,7 @@ def test_tiles_are_not_halved_for_ever():
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyboardInterrupt()])
 def test_other_errors_and_interruptions_end_an_evaluation(error):
     _, tiled = objectives(everything(), 40)
-    forward, calls = tiled.encoder.forward, []
+    forward, calls = tiled.encoder.chain, []
 
     def fail(image: Tensor) -> dict[str, Tensor]:
         calls.append(1)
@@ -405,7 +412,7 @@ def test_other_errors_and_interruptions_end_an_evaluation(error):
             raise error
         return forward(image)
 
-    tiled.encoder.forward = fail
+    tiled.encoder.chain = fail
     with pytest.raises(type(error)):
         evaluated(tiled, picture())
     assert len(calls) == 20

@@ -386,8 +386,8 @@ def blurred(features: Tensor, sigma: float) -> Tensor:
     reach = blur_reach(sigma)
     offsets = torch.arange(-reach, reach + 1, dtype=features.dtype, device=features.device)
     kernel = torch.exp(-0.5 * (offsets / sigma).square())
-    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
-    planes = features.flatten(0, 1)[:, None]  # (B·C, 1, h, w)
-    across = functional.conv2d(planes, kernel, padding=(0, reach))
-    down = functional.conv2d(across, kernel.transpose(2, 3), padding=(reach, 0))
-    return down.view_as(features)
+    channels = features.shape[1]
+    # Filters of their own for each channel: as a batch of one channel, torch unfolds them all.
+    kernel = (kernel / kernel.sum()).expand(channels, 1, 1, -1)
+    across = functional.conv2d(features, kernel, padding=(0, reach), groups=channels)
+    return functional.conv2d(across, kernel.transpose(2, 3), padding=(reach, 0), groups=channels)

@@ -174,6 +174,14 @@ class Encoder(nn.Module):
         Returns: the features of the layers asked for, (B, C, h, w), shallow to deep.
         Raises:  ShapeError: not an image, or too small for the deepest layer.
         """
+        return {name: each.to(image.dtype) for name, each in self.chain(image).items()}
+
+    def chain(self, image: Tensor) -> dict[str, Tensor]:
+        """Describe an image by the very maps that deeper ones are computed from.
+
+        They are in `precision`, and all that flows back from deeper layers goes through them.
+        Otherwise as `forward`.
+        """
         if image.ndim != 4 or image.shape[1] != 3:
             raise ShapeError(f"an image is (B, 3, H, W), not {tuple(image.shape)}")
         height, width = image.shape[-2:]
@@ -200,7 +208,7 @@ class Encoder(nn.Module):
             else:
                 x = self._pool(x)
             if name in self.layers:
-                features[name] = x.to(image.dtype)
+                features[name] = x
         return features
 
     def _convolve(self, name: str, x: Tensor, *, rectify: bool) -> Tensor:

@@ -6,6 +6,7 @@ which is the rest of a large picture's memory, first the precision and then the 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,8 +31,8 @@ __all__ = ["Pace", "Workload", "show_bytes", "unusual", "workloads"]
 # Sides of tiles, in px, from the best; below 768 the margin around them begins to cost.
 _LARGE_TILES = (2048, 1536, 1280, 1024, 768)
 _SMALL_TILES = (640, 512, 384, 256, 128)
-# Lengths of a shortened history: what they cost stands in docs/performance.md.
-_SHORT, _SHORTEST = 10, 5
+# The least that a history is shortened to: what that costs stands in docs/performance.md.
+_SHORTEST = 5
 
 # Measured on Linux with torch 2.13 (docs/performance.md); benchmarks/sizes.py holds the whole
 # against reality.
@@ -39,8 +40,8 @@ _PROCESS = 550e6  # bytes of the interpreter, torch, its libraries and their scr
 _SCRATCH = 15e6  # bytes for each thread of the kernel
 _KERNEL_FILTERS = 8  # transformed filters, forward and backward, against the plain ones
 _COPIES = 6  # of the picture, 3 channels in float32, while the network runs
-_WHOLE = 2.1  # of the features that a step keeps, at once: with gradients and temporaries
-_TILED = 2.5  # the same within a tile, with its margins and what is seeded there
+_FEATURES = 2.1  # of those that a step keeps: with gradients, temporaries and what lies between
+_PAIRED = 4.0  # of two layers on one grid, where a statistic compares them
 _BUILT_IN = 1.35  # more, where torch's own convolutions and poolings are used
 
 
@@ -173,20 +174,28 @@ def _options(
         tiles += [each for each in _LARGE_TILES if each < most]
         small += [each for each in _SMALL_TILES if each < most]
     full = settings.history
-    histories = [(full, False)]
+    histories, shorter = [(full, False)], list[tuple[int, bool]]()
     if settings.optimizer == "lbfgs":
-        histories += [(full, True)] + [(_SHORT, True)] * (full > _SHORT)
-    shortest = [(_SHORTEST, True)] if settings.optimizer == "lbfgs" and full > _SHORTEST else []
-    # Tiles change nothing but the time, so they come before what changes the picture.
+        histories.append((full, True))
+        shorter = [(length, True) for length in range(full - 1, _SHORTEST - 1, -1)]
+    # A history in 16 bits costs nothing that could be measured, and tiles nothing but time; so
+    # they come before a shorter one. That comes with the smallest tile only, so that less memory
+    # never makes tiles larger.
     ways = [
-        *itertools.product(histories + shortest, tiles),
-        *itertools.product(histories + shortest, small),
+        *itertools.product(tiles, histories),
+        *itertools.product(tiles[-1:], shorter),
+        *itertools.product(small, histories + shorter),
     ]
     statistic = chosen_statistic(settings)
     around = look_around(statistic, statistic.inputs(seen_layers(settings, "style")))
-    for (history, half), side in ways:
-        cuts = () if side is None else cut_for(encoder, level.size, side, around)
-        work = Workload(level, side, history, half, 0.0, cuts if len(cuts) > 1 else ())
+
+    @functools.cache
+    def cuts(side: int | None) -> tuple[Tile, ...]:
+        tiles = () if side is None else cut_for(encoder, level.size, side, around)
+        return tiles if len(tiles) > 1 else ()
+
+    for side, (history, half) in ways:
+        work = Workload(level, side, history, half, 0.0, cuts(side))
         yield replace(work, memory=_needed(work, encoder, settings, files))
 
 
@@ -203,8 +212,8 @@ def _needed(work: Workload, encoder: Encoder, settings: Settings, files: int) ->
     remembered = 6.0 * pairs * pixels * width
     content = pixels * _values(seen_layers(settings, "content"), encoder) * width
     seen = max((each.outer.area for each in work.tiles), default=pixels)
-    factor = (_TILED if work.tiles else _WHOLE) * (1.0 if kernel else _BUILT_IN)
-    network = seen * _kept(encoder) * factor
+    factor = _FEATURES * (1.0 if kernel else _BUILT_IN)
+    network = seen * (_kept(encoder) * factor + _paired(encoder, settings) * _PAIRED)
     return fixed + pictures + remembered + content + network
 
 
@@ -212,6 +221,17 @@ def _kept(encoder: Encoder) -> float:
     """Return the bytes of features that a step keeps for a pixel."""
     names = [name for name in encoder.path if name.startswith("relu")]
     return _values(names, encoder) * (2 if encoder.precision == "bfloat16" else 4)
+
+
+def _paired(encoder: Encoder, settings: Settings) -> float:
+    """Return the bytes, for a pixel, of the most that a statistic brings to one grid."""
+    inputs = chosen_statistic(settings).inputs(seen_layers(settings, "style"))
+    grids = [
+        (min(map(minimum_side, layers)), sum(map(encoder.channels, layers)))
+        for layers in inputs.values()
+        if len(layers) > 1
+    ]
+    return max((4.0 * channels / stride**2 for stride, channels in grids), default=0.0)
 
 
 def _values(layers: Sequence[str], encoder: Encoder) -> float:

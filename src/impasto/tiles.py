@@ -9,7 +9,8 @@ picture's losses at the tile's own positions, and adds what flows back to the pi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ class _StyleTerm:
         self.name, self.weight, self.scale = term.name, term.weight, term.scale
         self.target = target
         self.form = form
-        self.parts = parts
+        self.parts, self.layers = parts, parts.layers
         self.factor = 0.0
         self.pull: Sums | None = None
 
@@ -92,7 +93,8 @@ class _ContentTerm:
     def __init__(
         self, term: LayerTerm, target: Tensor, factor: float, counts: Tensor | None
     ) -> None:
-        self.name, self.layer, self.weight = term.name, term.layer, term.weight
+        self.name, self.weight = term.name, term.weight
+        self.layer, self.layers = term.layer, (term.layer,)
         # Of Σ (F − P)² / 2, whose gradient is F − P.
         self.factor = 2 * term.weight * factor / term.scale / target.numel()
         self.target = target
@@ -121,6 +123,63 @@ class _ContentTerm:
 
 
 _Term = _StyleTerm | _ContentTerm
+
+
+class _Look:
+    """What the network makes of a tile.
+
+    Args:   pulling: whether the gradient will be asked for.
+    """
+
+    def __init__(self, encoder: Encoder, image: Tensor, tile: Tile, pulling: bool) -> None:
+        self.tile = tile
+        self._part = tile.outer.of(image).detach().requires_grad_(pulling)
+        with torch.set_grad_enabled(pulling):
+            self._chain = encoder.chain(self._part)
+        self.features = {name: each.detach().to(image.dtype) for name, each in self._chain.items()}
+
+    def pull(self, terms: Sequence[tuple[_Term, float]], gradient: Tensor) -> None:
+        """Add what the tile's own features contribute to the picture's gradient, margin included.
+
+        Each layer's slope is computed when what flows back has come to that layer, and the layer
+        is forgotten then: at no time are there slopes of more than a few. It can be done once.
+        """
+        order, due = list(self._chain), dict[str, list[tuple[_Term, float]]]()
+        for term, factor in terms:
+            due.setdefault(max(term.layers, key=order.index), []).append((term, factor))
+        slopes: dict[str, Tensor] = {}
+
+        def slope_of(layer: str) -> Tensor | None:
+            for term, factor in due.get(layer, ()):
+                for name, slope in term.slopes(self.tile, self.features):
+                    if name in slopes:
+                        slopes[name].add_(slope, alpha=factor)
+                    else:
+                        slopes[name] = slope.mul_(factor)
+            del self.features[layer]
+            return slopes.pop(layer, None)
+
+        def arrive(layer: str, flow: Tensor) -> None:
+            slope = slope_of(layer)
+            if slope is not None:
+                # In place: what arrives here was made for it, and is nobody else's.
+                self.tile.own(flow, minimum_side(layer)).add_(slope)
+
+        while self._chain:
+            layer, deepest = self._chain.popitem()
+            slope = slope_of(layer)
+            if slope is not None:
+                break
+        else:
+            return
+        for name, each in self._chain.items():
+            each.register_hook(functools.partial(arrive, name))  # type: ignore[no-untyped-call]
+        self._chain.clear()
+        with torch.enable_grad():
+            own = self.tile.own(deepest, minimum_side(layer))
+        del deepest
+        (pulled,) = torch.autograd.grad(own, self._part, slope.to(own.dtype))
+        self.tile.outer.of(gradient).add_(pulled)
 
 
 class TiledObjective(Objective):
@@ -172,39 +231,33 @@ class TiledObjective(Objective):
         self, image: Tensor, side: int, pulling: bool
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Return losses by term and layer, and the gradient of their sum where it is wanted."""
-        tiles = self.tiles((image.shape[-2], image.shape[-1]), side)
-        if len(tiles) > 1:
-            return self._in_tiles(image, tiles, pulling)
-        with torch.set_grad_enabled(pulling):
-            leaf = image.requires_grad_(pulling)
-            losses = super().by_layer(leaf)
-        if not pulling or not losses:
-            return losses, None
-        (gradient,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaf)
-        return {name: loss.detach() for name, loss in losses.items()}, gradient
+        size = (image.shape[-2], image.shape[-1])
+        tiles, terms = self.tiles(size, side), self._terms()
+        # What one tile shows can be kept until all is added up; of several, only one at a time.
+        whole = [_Look(self.encoder, image, tiles[0], pulling)] if len(tiles) == 1 else None
+
+        def looks(pulling: bool) -> Iterable[_Look]:
+            return whole or (_Look(self.encoder, image, tile, pulling) for tile in tiles)
+
+        with torch.no_grad():
+            for look in looks(False):
+                for term in terms:
+                    term.add(look.tile, look.features)
+                del look  # before there is another
+            losses = {term.name: term.settle(size, pulling=pulling) for term in terms}
+            factors = [term.factor for term in terms]
+            if pulling and self.settings.normalise_gradients:
+                factors = _normalising(looks(False), terms)
+            gradient = torch.zeros_like(image) if pulling else None
+            if gradient is not None:
+                for look in looks(True):
+                    look.pull(list(zip(terms, factors, strict=True)), gradient)
+            losses |= self._variation(image, gradient)
+        return {name: image.new_tensor(loss) for name, loss in losses.items()}, gradient
 
     def tiles(self, size: tuple[int, int], side: int) -> tuple[Tile, ...]:
         """Cut a picture (H, W) into tiles of which so many px count."""
         return cut_for(self.encoder, size, side, look_around(self.statistic, self._inputs))
-
-    def _in_tiles(
-        self, image: Tensor, tiles: Sequence[Tile], pulling: bool
-    ) -> tuple[dict[str, Tensor], Tensor | None]:
-        size = (image.shape[-2], image.shape[-1])
-        terms = self._terms()
-        with torch.no_grad():
-            for tile in tiles:
-                self._add(image, tile, terms)
-            losses = {term.name: term.settle(size, pulling=pulling) for term in terms}
-            factors = [term.factor for term in terms]
-            if pulling and self.settings.normalise_gradients:
-                factors = self._normalising(image, tiles, terms)
-            gradient = torch.zeros_like(image) if pulling else None
-            if gradient is not None:
-                for tile in tiles:
-                    self._pull(image, tile, list(zip(terms, factors, strict=True)), gradient)
-            losses |= self._variation(image, gradient)
-        return {name: image.new_tensor(loss) for name, loss in losses.items()}, gradient
 
     def _terms(self) -> list[_Term]:
         settings = self.settings
@@ -221,56 +274,6 @@ class TiledObjective(Objective):
             parts = StyleSums(self.statistic, inputs, guide)  # type: ignore[arg-type]
             terms.append(_StyleTerm(term, target, settings.style_form, parts))
         return terms
-
-    def _add(self, image: Tensor, tile: Tile, terms: Sequence[_Term]) -> None:
-        features = self.encoder(tile.outer.of(image))
-        for term in terms:
-            term.add(tile, features)
-
-    def _normalising(
-        self, image: Tensor, tiles: Sequence[Tile], terms: Sequence[_Term]
-    ) -> list[float]:
-        """Return what brings each term's gradient to an L1 norm, its weight, over all tiles.
-
-        See `normalise_gradient`.
-        """
-        norms = [0.0] * len(terms)
-        for tile in tiles:
-            features = self.encoder(tile.outer.of(image))
-            for index, term in enumerate(terms):
-                norms[index] += sum(float(s.abs_().sum()) for _, s in term.slopes(tile, features))
-            del features
-        # 0 / 0 at the target is 0.
-        return [
-            term.weight / norm if norm > 0 else 0.0 for term, norm in zip(terms, norms, strict=True)
-        ]
-
-    def _pull(
-        self,
-        image: Tensor,
-        tile: Tile,
-        terms: Sequence[tuple[_Term, float]],
-        gradient: Tensor,
-    ) -> None:
-        """Add what a tile's own features contribute to the picture's gradient, margin included."""
-        part = tile.outer.of(image).detach().requires_grad_()
-        with torch.enable_grad():
-            features = self.encoder(part)
-        seen = {name: each.detach() for name, each in features.items()}
-        seeds: dict[str, Tensor] = {}
-        for term, factor in terms:
-            for layer, slope in term.slopes(tile, seen):
-                if layer in seeds:
-                    seeds[layer].add_(slope, alpha=factor)
-                else:
-                    seeds[layer] = slope.mul_(factor)
-        if not seeds:
-            return
-        with torch.enable_grad():
-            own = [tile.own(features[layer], minimum_side(layer)) for layer in seeds]
-        del features, seen
-        (pulled,) = torch.autograd.grad(own, part, list(seeds.values()))
-        tile.outer.of(gradient).add_(pulled)
 
     def _variation(self, image: Tensor, gradient: Tensor | None) -> dict[str, float]:
         """Return total variation of the picture and of its chroma, band by band of rows.
@@ -311,6 +314,23 @@ class TiledObjective(Objective):
             isotropic=self.settings.tv_isotropic,
             power=self.settings.tv_power,
         )
+
+
+def _normalising(looks: Iterable[_Look], terms: Sequence[_Term]) -> list[float]:
+    """Return what brings each term's gradient to an L1 norm, its weight, over all tiles.
+
+    See `normalise_gradient`.
+    """
+    norms = [0.0] * len(terms)
+    for look in looks:
+        for index, term in enumerate(terms):
+            slopes = term.slopes(look.tile, look.features)
+            norms[index] += sum(float(slope.abs_().sum()) for _, slope in slopes)
+        del look, slopes  # before there is another
+    # 0 / 0 at the target is 0.
+    return [
+        term.weight / norm if norm > 0 else 0.0 for term, norm in zip(terms, norms, strict=True)
+    ]
 
 
 def _chroma_restlessness(band: Tensor) -> Tensor:
