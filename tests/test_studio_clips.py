@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import shlex
 import sqlite3
@@ -24,6 +25,7 @@ from impasto.apps.studio.supervisor import tidy
 from impasto.errors import SettingsError, VideoError
 from impasto.images import load_image
 from impasto.recipes import recipe_settings
+from impasto.video.stylize_video import VideoPlan
 from studio import (
     PLACE,
     clip_bytes,
@@ -361,6 +363,33 @@ def test_a_clip_whose_worker_did_not_come_to_say_that_it_is_done(jobs):
         assert wait_for_state(jobs, job, "done", "failed").has_result
 
 
+def test_a_clip_that_cannot_be_written_keeps_its_frames_and_is_resumed(jobs, monkeypatch):
+    request = clip_request(jobs)
+    with working(jobs):
+        whole = jobs.create(request, "me").id
+        wait_for_state(jobs, whole, "done")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(VideoPlan, "finish", full)
+        job = jobs.create(request, "me").id
+        with working(jobs):
+            failed = wait_for_state(jobs, job, "failed", "done")
+    assert failed.error == "the disk is full; free some space, and resume"
+    tidy(jobs)
+    assert len([*jobs.store.frames_folder(job).glob("frame-*.png")]) == 4
+    assert jobs.resume(job).state == "queued"
+    with working(jobs):
+        done = wait_for_state(jobs, job, "failed", "done")
+    assert (done.state, done.error) == ("done", "")
+    assert done.continued == [{"step": 0, "after": "an interruption", "frame": 5}]  # of 4
+    assert jobs.result(job).read_bytes() == jobs.result(whole).read_bytes()
+    tidy(jobs)
+    assert not jobs.store.frames_folder(job).exists()
+
+
 def test_a_paused_clip_makes_way_and_is_taken_up_again(jobs):
     with working(jobs):
         job = jobs.create(clip_request(jobs, **LONG), "me").id
@@ -593,7 +622,7 @@ def test_clips_and_frames_count_and_go(tmp_path, monkeypatch):
     frames = jobs.store.frames_folder(job)
     frames.mkdir(parents=True)
     (frames / "frame-000001.png").write_bytes(bytes(200_000))
-    jobs.store.move(job, "failed")
+    jobs.store.move(job, "cancelled")
     tidy(jobs)
     assert not frames.exists()
     assert jobs.clip(request.clip).frames == 4

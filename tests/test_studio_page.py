@@ -243,11 +243,11 @@ def test_a_mask_is_uploaded_softened_and_downloaded(visit, server, tmp_path):
     assert len(request["pictures"]["masks"]) == 1
 
 
-def test_what_is_brushed_white_stays_the_photo(visit, server):
-    page = visit()
-    give_both(page)
-    page.click(".picker[data-role=content] .tile .mask")
+def brush_the_middle(page, role: str) -> None:
+    """Brush a broad white line from left to right, by the mouse: what stays the photo."""
+    page.click(f".picker[data-role={role}] .tile .mask")
     page.wait_for_selector("#masks[open]")
+    page.wait_for_function("document.querySelector('#masks img').naturalWidth")
     page.click(".swatches label >> text=Stays the photo")
     page.fill("#brush-width", "40")
     box = page.locator("#masks canvas").bounding_box()
@@ -256,9 +256,15 @@ def test_what_is_brushed_white_stays_the_photo(visit, server):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] - 1, middle, steps=10)
     page.mouse.up()
-    keep(page, "mask")
+    keep(page, f"mask_{role}")
     page.click("[data-mask=use]")
-    page.wait_for_selector(".picker[data-role=content] .mask >> text=Mask ✓")
+    page.wait_for_selector(f".picker[data-role={role}] .mask >> text=Mask ✓")
+
+
+def test_what_is_brushed_white_stays_the_photo(visit, server):
+    page = visit()
+    give_both(page)
+    brush_the_middle(page, "content")
     job = begin(page, size=48, steps=5)
     wait_state(page, "done")
     photo = np.asarray(Image.open(io.BytesIO(picture_bytes(1, (48, 40)))).convert("RGB")).astype(
@@ -536,6 +542,31 @@ def test_a_clip_is_paused_stopped_and_kept(visit, server):
     page.wait_for_selector(".film:visible")
     page.get_by_role("tab", name="Video", exact=True).click()
     page.wait_for_selector(".picker[data-role=clip] .name >> text=clip.mp4")
+
+
+def test_what_is_brushed_white_stays_the_clip_in_every_frame(visit, server):
+    page = visit()
+    open_video(page, 6)
+    brush_the_middle(page, "clip")
+    fill(page, "frame_steps", 8, "video")
+    page.click("#start-video")
+    wait_state(page, "done")
+    job = page.evaluate("sessionStorage.getItem('impasto-job')")
+    kept = page.request.get(f"{server.address}/api/jobs/{job}/result").body()
+    with av.open(io.BytesIO(kept)) as made, av.open(io.BytesIO(clip_bytes(6))) as own:
+        pairs = zip(*(each.decode(video=0) for each in (made, own)), strict=True)
+        far = [np.abs(_gray(one) - _gray(other)) for one, other in pairs]
+    assert len(far) == 6
+    for each in far:
+        assert each[15:21, 4:44].mean() < 0.25 * each[:4].mean()
+    page.click(".picker[data-role=clip] .tile .mask")
+    page.wait_for_selector("#masks[open]")
+    page.click("[data-mask=none]")
+    page.wait_for_selector(".picker[data-role=clip] .mask >> text=Mask…")
+
+
+def _gray(frame) -> np.ndarray:
+    return frame.to_ndarray(format="gray").astype(int)
 
 
 def test_a_wrong_clip_gets_one_sentence_and_a_long_one_is_to_be_cut(visit):

@@ -178,23 +178,33 @@ def test_a_killed_workers_job_goes_on_and_the_next_is_painted(server):
 
 
 @pytest.mark.slow
-def test_a_killed_workers_clip_goes_on_from_its_last_finished_frame(server):
+@pytest.mark.parametrize("struck", ["worker", "server"])
+def test_a_clip_goes_on_from_its_last_finished_frame(tmp_path, struck):
     av = pytest.importorskip("av", reason="clips need impasto[video]")
-    job = server.create_clip(12, frame_steps=40)
-
-    def at_frame(number: int):
-        return lambda found: found["clip"] is not None and found["clip"]["frame"] >= number
-
-    before = server.wait(job, at_frame(3))
-    os.kill(server.worker_id(), signal.SIGKILL)
-    after = server.wait(job, lambda found: found["continued"])
-    assert after["continued"][0]["frame"] >= before["clip"]["frame"]
-    done = server.wait(job, ended)
-    assert (done["state"], done["error"]) == ("done", "")
-    assert done["clip"]["frame"] == 12
-    made = server.get(f"/api/jobs/{job}/result")
-    with av.open(io.BytesIO(made)) as clip:
-        assert sum(1 for _ in clip.decode(video=0)) == 12
+    server = Server(tmp_path / "data")
+    try:
+        job = server.create_clip(12, frame_steps=40)
+        before = server.wait(
+            job, lambda found: found["clip"] is not None and found["clip"]["frame"] >= 3
+        )
+        worker = server.worker_id()
+        if struck == "worker":
+            os.kill(worker, signal.SIGKILL)
+        else:
+            server.end(signal.SIGKILL)
+            wait_until(lambda: is_gone(worker), "the worker's end")
+            server = Server(tmp_path / "data")
+        after = server.wait(job, lambda found: found["continued"])
+        assert after["continued"][0]["frame"] >= before["clip"]["frame"]
+        done = server.wait(job, ended)
+        assert (done["state"], done["error"]) == ("done", "")
+        assert done["clip"]["frame"] == 12
+        made = server.get(f"/api/jobs/{job}/result")
+        with av.open(io.BytesIO(made)) as clip:
+            assert sum(1 for _ in clip.decode(video=0)) == 12
+    finally:
+        if server.process.poll() is None:
+            server.end()
 
 
 @pytest.mark.slow

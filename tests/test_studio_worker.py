@@ -13,7 +13,7 @@ import impasto
 from impasto.apps.studio import answers
 from impasto.apps.studio.easel import read_checkpoint, write_checkpoint
 from impasto.apps.studio.kinds import Request
-from impasto.apps.studio.limits import NoSuchThing, StudioError
+from impasto.apps.studio.limits import NoSuchThing, QueueFull, StudioError
 from impasto.apps.studio.rows import LESSONS
 from impasto.apps.studio.runs import Start, left_of, plan_run
 from impasto.errors import SettingsError
@@ -278,6 +278,33 @@ def test_a_job_goes_on_from_its_last_preview(jobs):
         assert after.seconds >= left.seconds
         jobs.stop(job)
         wait_for_state(jobs, job, "stopped")
+
+
+def test_a_failed_job_is_resumed_from_its_last_preview(jobs):
+    """And may strike down three workers again before it is given up."""
+    job = jobs.create(small_request(jobs, steps=60), "me").id
+    with working(jobs):
+        wait_for_step(jobs, job, 3)
+    jobs.store.blame(job)
+    jobs.store.move(job, "failed", error="struck down")
+    left = jobs.job(job).step
+    assert jobs.resume(job).position == 1
+    assert (jobs.job(job).error, jobs.store.job(job).deaths) == ("", 0)
+    with working(jobs):
+        done = wait_for_state(jobs, job, "done", "failed")
+    assert done.continued[0]["step"] == left
+    with pytest.raises(StudioError, match="is done; only paused or failed jobs can resume"):
+        jobs.resume(job)
+
+
+def test_a_failed_job_queues_as_others_do(tmp_path):
+    jobs = make_jobs(tmp_path / "studio", queue=1)
+    job = jobs.create(small_request(jobs), "me").id
+    jobs.store.move(job, "failed")
+    jobs.create(small_request(jobs), "me")
+    with pytest.raises(QueueFull):
+        jobs.resume(job)
+    assert jobs.job(job).state == "failed"
 
 
 def test_what_cannot_be_painted_fails_and_the_next_is_painted(jobs):

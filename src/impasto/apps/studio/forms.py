@@ -35,7 +35,7 @@ _TITLES = {
     "schedule": "How it is reached",
 }  # fmt: skip
 # … but of some kinds rather not.
-_LATER: Mapping[str, tuple[str, ...]] = {"video": ("flow", "feather"), "preview": ("feather",)}
+_LATER: Mapping[str, tuple[str, ...]] = {"video": ("flow",), "preview": ("feather",)}
 # What settings are called on the page, where that is not their name.
 _SPOKEN_OF_CLIPS = {"steps": "First frame's steps"}
 _SPOKEN = {

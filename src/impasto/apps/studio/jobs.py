@@ -277,8 +277,16 @@ class Jobs:
         return self._tell(job, "pause", ("running",))
 
     def resume(self, job: str) -> Job:
-        """Let a paused job go on."""
-        return self._tell(job, "resume", ("paused",))
+        """Let a paused job go on, or a failed one: from its last preview or finished frame.
+
+        Raises: QueueFull: a failed job has to queue again.
+        """
+        if self.store.job(job).state == "failed":
+            self.check_queue()
+            self.store.revive(job)
+            self.touch(job)
+            return self.job(job)
+        return self._tell(job, "resume", ("paused", "failed"))
 
     def stop(self, job: str) -> Job:
         """End a running or paused job and keep the picture as it is."""

@@ -193,6 +193,14 @@ class Store:
             self._run("DELETE FROM commands WHERE job = ?", job)
         return bool(done.rowcount)
 
+    def revive(self, job: str) -> None:
+        """Queue a failed job again, as if no worker had died of it."""
+        self._run(
+            "UPDATE jobs SET state = 'queued', ended = NULL, error = '', deaths = 0 "
+            "WHERE id = ? AND state = 'failed'",
+            job,
+        )
+
     def blame(self, job: str) -> None:
         """Count that a worker died while it painted a job."""
         self._run("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", job)

@@ -112,7 +112,9 @@ def tidy(jobs: Jobs) -> None:
     """Delete what is old, and the oldest of what is too much."""
     store, limits, now = jobs.store, jobs.limits, time.time()
     ended = store.jobs(states=ENDED)
-    for row in ended:  # whose frames are a clip, or of no use any more
+    for row in ended:  # whose frames are a clip, or of no use any more, unless it is resumed
+        if row.state == "failed":
+            continue
         shutil.rmtree(store.frames_folder(row.id), ignore_errors=True)
     sizes = {row.id: _size(store.job_folder(row.id)) for row in ended}
     pictures = {each.id: each for each in store.pictures()}

@@ -8,6 +8,7 @@ whatever happens to it, the server answers on.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -80,12 +81,15 @@ def paint_job(store: Store, row: StoredJob, going: threading.Event, limits: Limi
         store.move(row.id, "failed", error=" ".join(str(error).split()))
     except Exception as error:  # noqa: BLE001  (the next job is to be painted all the same)
         traceback.print_exc()
-        words = (
-            "it does not fit into this machine's memory; try a smaller size"
-            if out_of_memory(error)
-            else f"unexpectedly: {type(error).__name__}: {error}"
-        )
-        store.move(row.id, "failed", error=words)
+        store.move(row.id, "failed", error=_words(error))
+
+
+def _words(error: Exception) -> str:
+    if out_of_memory(error):
+        return "it does not fit into this machine's memory; try a smaller size"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full; free some space, and resume"
+    return f"unexpectedly: {type(error).__name__}: {error}"
 
 
 def _paint_clip(store: Store, row: StoredJob, going: threading.Event, limits: Limits) -> None:

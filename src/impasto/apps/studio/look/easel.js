@@ -79,7 +79,7 @@
     for (const button of $$("[data-do]", easel)) {
       const name = button.dataset.do;
       button.hidden = !{
-        pause: job.state === "running", resume: job.state === "paused",
+        pause: job.state === "running", resume: ["paused", "failed"].includes(job.state),
         stop: ["running", "paused"].includes(job.state) && (job.clip ? job.clip.done : job.step) > 0,
         cancel: !ended,
         compare: job.has_result && !!job.request.pictures.content, again: ended, delete: ended,

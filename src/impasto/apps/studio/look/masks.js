@@ -1,4 +1,5 @@
-// Masks, brushed onto the photo (which painting goes where) or onto a painting (what of it is taken).
+// Masks, brushed onto the photo or a clip's first frame (which painting goes where), or onto a painting
+// (what of it is taken).
 "use strict";
 
 (() => {
@@ -9,13 +10,13 @@
   let role, number, colors, chosen, canvas, context, undo, last;
 
   impasto.openMasks = (of, index) => {
-    const { content, styles } = impasto.pictures;
-    if (of === "content" && (!content || !styles.length)) {
-      return impasto.say("pictures", "choose a photo and a painting first; then brush where it goes");
+    const { styles } = impasto.pictures;
+    if (of !== "styles" && !styles.length) {
+      return impasto.say("pictures", "choose a painting first; then brush where it goes");
     }
     impasto.say("pictures", "");
     [role, number, undo, last] = [of, index, [], null];
-    const picture = of === "content" ? content : styles[index];
+    const picture = brushed();
     const scale = SIDE / Math.max(picture.width, picture.height, SIDE);
     const dialog = $("#masks");
     canvas = $("canvas", dialog);
@@ -24,21 +25,22 @@
     context = canvas.getContext("2d", { willReadFrequently: true });
     context.lineCap = context.lineJoin = "round";
     if (picture.strokes) context.putImageData(picture.strokes, 0, 0);
-    $(".board img", dialog).src = `/api/pictures/${picture.id}`;
+    $(".board img", dialog).src = `/api/${of === "clip" ? "clips" : "pictures"}/${picture.id}`;
     $(".board", dialog).style.setProperty("--shape", `${picture.width} / ${picture.height}`);
     $(".board", dialog).style.setProperty("--ratio", picture.width / picture.height);
-    colors = of === "content"
+    colors = of !== "styles"
       ? [...styles.map((each, at) => [impasto.COLORS[at], styles.length > 1 ? each.name : "Painted"]),
         [KEEP, "Stays the photo"]]
       : [[impasto.COLORS[index], "Taken"]];
     colors.push(["", "Eraser"]);
-    $("#masks-title").textContent = of === "content" ? "Where it is painted" : `What of ${picture.name} is taken`;
-    $(".explain", dialog).textContent = of !== "content"
+    $("#masks-title").textContent = of !== "styles" ? "Where it is painted" : `What of ${picture.name} is taken`;
+    $(".explain", dialog).textContent = of === "styles"
       ? "Brush the part of the painting that the style is to be taken from."
       : styles.length > 1
         ? "Brush each painting's color where it is to go, white where the photo is to stay. What is not " +
           "brushed goes to the paintings without a color here; if all have one, it stays the photo."
         : "Brush what is to be painted, and the rest stays the photo; or brush in white what is to stay.";
+    if (of === "clip") $(".explain", dialog).textContent += " The same holds for every frame.";
     $(".swatches", dialog).replaceChildren(
       impasto.element("legend", { textContent: "Brush" }),
       ...colors.map(([color, name], at) => {
@@ -52,12 +54,14 @@
     chosen = 0;
     $("#feather", dialog).value = feather().value || 0;
     $("#feather", dialog).nextElementSibling.textContent = `${feather().value || 0} px`;
-    $("#feather", dialog).parentElement.hidden = of !== "content";
+    $("#feather", dialog).parentElement.hidden = of === "styles";
     dialog.showModal();
   };
 
+  const brushed = () => (role === "styles" ? impasto.pictures.styles[number] : impasto.pictures[role]);
+
   // The setting's own box in the form; the dialog's slider only moves it.
-  const feather = () => $("#stylize-feather input");
+  const feather = () => $(role === "clip" ? "#video-feather input" : "#stylize-feather input");
 
   document.addEventListener("input", (event) => {
     if (event.target.id === "feather") event.target.nextElementSibling.textContent = `${event.target.value} px`;
@@ -161,7 +165,7 @@
   }
 
   async function use() {
-    const found = labels(), { content, styles } = impasto.pictures;
+    const found = labels(), { styles } = impasto.pictures;
     if (!found.some((each) => each >= 0)) return none();
     const send = async (test, name) =>
       (await impasto.upload(new File([await picture_of(test)], name, { type: "image/png" }))).id;
@@ -171,21 +175,21 @@
       set_feather();
       const used = styles.map((_, index) => found.includes(index));
       for (const [index, style] of styles.entries()) {
-        style.mask = await send((at) => found[at] === index || (found[at] < 0 && !used[index]),
+        style[impasto.MASKS[role]] = await send((at) => found[at] === index || (found[at] < 0 && !used[index]),
           `mask-${index + 1}.png`);
       }
     }
-    const picture = role === "content" ? content : styles[number];
+    const picture = brushed();
     picture.strokes = context.getImageData(0, 0, canvas.width, canvas.height);
     picture.overlay = canvas.toDataURL();
     close();
   }
 
   function none() {
-    const { content, styles } = impasto.pictures;
-    if (role === "content") for (const each of styles) each.mask = null;
-    else styles[number].style_mask = null;
-    const picture = role === "content" ? content : styles[number];
+    const { styles } = impasto.pictures;
+    if (role === "styles") styles[number].style_mask = null;
+    else for (const each of styles) each[impasto.MASKS[role]] = null;
+    const picture = brushed();
     picture.strokes = picture.overlay = null;
     close();
   }

@@ -105,23 +105,28 @@ async function addFiles(role, files) {
 function put(role, picture) {
   if (role === "content") {
     impasto.pictures.content = picture;
-    dropMasks();
+    dropMasks("content");
   } else if (role === "clip") {
     impasto.pictures.clip = picture;
+    dropMasks("clip");
   } else if (impasto.pictures.styles.length >= 8) {
     return impasto.say("pictures", "eight paintings are as many as can be blended");
   } else {
-    impasto.pictures.styles.push({ share: 1, mask: null, style_mask: null, ...picture });
+    impasto.pictures.styles.push({ share: 1, mask: null, clip_mask: null, style_mask: null, ...picture });
     dropMasks();
   }
   changed();
 }
 
-// Which painting goes where is brushed for these paintings on this photo, and for no others.
-function dropMasks() {
-  const { content, styles } = impasto.pictures;
-  for (const each of styles) each.mask = null;
-  if (content) content.strokes = content.overlay = null;
+// Which painting goes where is brushed for these paintings on this photo or clip, and for no others.
+impasto.MASKS = { content: "mask", clip: "clip_mask" };
+
+function dropMasks(...roles) {
+  for (const role of roles.length ? roles : Object.keys(impasto.MASKS)) {
+    for (const each of impasto.pictures.styles) each[impasto.MASKS[role]] = null;
+    const picture = impasto.pictures[role];
+    if (picture) picture.strokes = picture.overlay = null;
+  }
 }
 impasto.put = put;
 
@@ -155,20 +160,18 @@ function tile(picture, role, index) {
   remove.onclick = () => {
     if (role === "styles") impasto.pictures.styles.splice(index, 1);
     else impasto.pictures[role] = null;
-    if (role !== "clip") dropMasks();
+    dropMasks(...(role === "styles" ? [] : [role]));
     changed();
   };
-  if (role === "clip") {
-    return element("div", { className: "tile" }, frame, remove,
-      element("div", { className: "caption" }, name, element("small", { textContent: length(picture) })));
-  }
-  const masked = role === "content" ? impasto.pictures.styles.some((each) => each.mask) : picture.style_mask;
+  const masked = role === "styles" ? picture.style_mask
+    : impasto.pictures.styles.some((each) => each[impasto.MASKS[role]]);
   const mask = element("button", { type: "button", className: "mask" }, masked ? "Mask ✓" : "Mask…");
-  mask.setAttribute("aria-label", role === "content" ? "Brush where each painting goes"
-    : `Brush what of ${picture.name} is taken`);
+  mask.setAttribute("aria-label", role === "styles" ? `Brush what of ${picture.name} is taken`
+    : "Brush where each painting goes");
   mask.onclick = () => impasto.openMasks(role, index);
+  const facts = role === "clip" ? [element("small", { textContent: length(picture) })] : [];
   const made = element("div", { className: "tile" }, frame, remove,
-    element("div", { className: "caption" }, name, mask));
+    element("div", { className: "caption" }, name, ...facts, mask));
   if (role === "styles" && impasto.pictures.styles.length > 1) {
     made.style.setProperty("--own", impasto.COLORS[index]);
     const output = element("output", { textContent: percent(picture.share) });
@@ -280,7 +283,7 @@ impasto.state = (kind) => {
     shares: styles.map((each) => each.share),
     pictures: {
       content: content?.id ?? null, clip: clip?.id ?? null, styles: styles.map((each) => each.id),
-      masks: kind === "video" ? null : some("mask"), style_masks: some("style_mask"),
+      masks: some(impasto.MASKS[kind === "video" ? "clip" : "content"]), style_masks: some("style_mask"),
     },
   });
 };
@@ -390,7 +393,9 @@ impasto.again = async (job) => {
       const weights = [request.settings.style_weight].flat(), most = Math.max(...weights);
       impasto.pictures.styles = await Promise.all(given.styles.map(async (id, index) => ({
         ...(await known(id)), share: (weights[index] ?? most) / most || 1,
-        mask: given.masks?.[index] ?? null, style_mask: given.style_masks?.[index] ?? null,
+        mask: null, clip_mask: null,
+        [impasto.MASKS[given.clip ? "clip" : "content"]]: given.masks?.[index] ?? null,
+        style_mask: given.style_masks?.[index] ?? null,
       })));
     }
   } catch (error) {
@@ -417,7 +422,7 @@ function remember() {
   const { content, clip, styles } = impasto.pictures;
   const bare = (each) => each && { ...each, overlay: undefined, strokes: undefined };
   sessionStorage.setItem("impasto", JSON.stringify({
-    content: bare(content), clip, styles: styles.map(bare), recipes: impasto.recipes,
+    content: bare(content), clip: bare(clip), styles: styles.map(bare), recipes: impasto.recipes,
   }));
 }
 
