@@ -16,7 +16,9 @@ from impasto.apps.options import memory_limit
 from impasto.encoder import Encoder
 from impasto.errors import MemoryLimitError, SettingsError
 from impasto.images import load_image, load_picture, read_metadata
+from impasto.inputs import load_inputs
 from impasto.machine import free_memory
+from impasto.optimize import seconds_per_pair
 from impasto.planning import Pace, show_bytes, workloads
 from impasto.pyramid import Level, pyramid
 from impasto.settings import Settings
@@ -132,6 +134,25 @@ def test_pace_counts_margins_and_a_second_look_for_tiles(encoder):
     steps = cut.level.steps
     expected = steps * pace.seconds_per_step(cut) + 1e-6 * (seen + 1000)
     assert pace.seconds(cut, 1000) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("steps", [3, 20, 50])
+def test_pace_counts_what_is_remembered_at_each_step(encoder, steps):
+    pace = Pace(fixed=0.0, step=0.0, forward=0.0, pair=1e-7)
+    settings = Settings(long_side=64, coarsest=0, steps=steps)
+    (work,) = workloads(pyramid(SHAPE, settings), encoder, settings, budget=None)
+    remembered = sum(min(before, 20) for before in range(steps))
+    pixels = work.level.size[0] * work.level.size[1]
+    assert steps * pace.seconds_per_step(work) == pytest.approx(1e-7 * pixels * remembered)
+
+
+def test_what_a_pair_costs_is_measured(examples):
+    """Some microseconds, at the size of a picture; nothing where nothing is remembered."""
+    photo = load_image(examples / "kingfisher.jpg", long_side=256)
+    assert 0 < seconds_per_pair(photo) < 1
+    adam = Stylizer(Settings(optimizer="adam", long_side=64))
+    inputs = load_inputs(photo, photo, adam.settings)
+    assert adam.pace(inputs).pair == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")

@@ -119,7 +119,7 @@ def keep_freed_memory() -> None:
     library = _glibc()
     if library is not None and not os.environ.get("MALLOC_MMAP_MAX_"):
         library.mallopt(_MMAP_MAX, 0)
-        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(_TRIM_THRESHOLD, -1)  # never; as a number it could be 2 GB at most
 
 
 def give_freed_memory_back() -> None:

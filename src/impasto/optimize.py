@@ -16,7 +16,7 @@ from torch.nn import functional
 from impasto.errors import DivergenceError
 from impasto.losses import sum_by_term
 
-__all__ = ["Step", "optimize"]
+__all__ = ["Step", "optimize", "seconds_per_pair"]
 
 # Image → losses whose sum is minimised, by the name of their term, or of term and layer:
 # "style relu1_1".
@@ -343,6 +343,20 @@ class _LBFGS:
         for (moved, turned, curvature), weight in zip(self.pairs, reversed(weights), strict=True):
             result.add_(moved, alpha=weight - _dot(turned, result) / curvature)
         return result
+
+
+def seconds_per_pair(image: Tensor, pairs: int = 8) -> float:
+    """Measure by how much L-BFGS's step takes longer for each pair that is remembered."""
+    method, times = _LBFGS(pairs, clamp=True), []
+    for count in (1, pairs):
+        while len(method.pairs) < count:
+            moved, turned = torch.rand_like(image), torch.rand_like(image)
+            method.pairs.append((moved, turned, _dot(moved, turned)))
+        method._precondition(image)
+        start = time.perf_counter()
+        method._precondition(image)
+        times.append(time.perf_counter() - start)
+    return max(times[1] - times[0], 0.0) / (pairs - 1)
 
 
 def _first_step(loss: float, gradient: Tensor) -> float:

@@ -53,17 +53,21 @@ class Pace:
         fixed: seconds of a step, whatever the size.
         step: more seconds for each pixel.
         forward: seconds for each pixel of describing a picture without a gradient.
+        pair: more seconds of a step for each pixel and each pair that L-BFGS remembers.
     """
 
     fixed: float
     step: float
     forward: float
+    pair: float = 0.0
 
     def seconds_per_step(self, work: Workload) -> float:
         """Estimate a step: of tiles, all that is seen, once more without a gradient."""
+        remembering = work.pixels * work.pairs * self.pair
         if work.tiles:
-            return len(work.tiles) * self.fixed + self._seen(work) * (self.step + self.forward)
-        return self.fixed + work.pixels * self.step
+            looking = self._seen(work) * (self.step + self.forward)
+            return len(work.tiles) * self.fixed + looking + remembering
+        return self.fixed + work.pixels * self.step + remembering
 
     def seconds(self, work: Workload, paintings: int) -> float:
         """Estimate a level: its steps, and describing photo and paintings, of so many pixels."""
@@ -98,6 +102,12 @@ class Workload:
     def pixels(self) -> int:
         """How many pixels the picture has."""
         return self.level.size[0] * self.level.size[1]
+
+    @property
+    def pairs(self) -> float:
+        """How many pairs L-BFGS remembers on average, from none at the first step."""
+        steps, full = self.level.steps, min(self.history, self.level.steps)
+        return full - full * (full + 1) / (2 * steps) if steps else 0.0
 
     @property
     def is_thrifty(self) -> bool:

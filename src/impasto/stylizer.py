@@ -25,7 +25,7 @@ from impasto.inputs import (
 )
 from impasto.losses import TERMS, Objective, seen_layers
 from impasto.machine import choose_device, free_memory
-from impasto.optimize import Step, Terms, optimize
+from impasto.optimize import Step, Terms, optimize, seconds_per_pair
 from impasto.palette import Description, Palette, style_guides
 from impasto.pastiche import Pastiche, finish, record
 from impasto.planning import Pace, Workload, unusual, workloads
@@ -423,7 +423,9 @@ class Stylizer:
         start = time.perf_counter()
         with torch.no_grad():
             self.encoder(image)
-        return Pace(fixed, step, (time.perf_counter() - start) / pixels[-1])
+        forward = (time.perf_counter() - start) / pixels[-1]
+        pair = seconds_per_pair(image) if self.settings.optimizer == "lbfgs" else 0.0
+        return Pace(fixed, step, forward, pair / pixels[-1])
 
     def _seconds_per_step(self, inputs: Inputs, level: Level) -> float:
         objective = Objective(self.encoder, self.measure(inputs, level), self.settings)
