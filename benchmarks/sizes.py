@@ -306,10 +306,13 @@ def _draw_values(axes: Any, runs: Sequence[Run], values: Sequence[float], title:
         beside = sorted(each[-1] for each in lines if each[-1][0] == line[-1][0])
         lift = 7 * (beside.index(line[-1]) - (len(beside) - 1) / 2)
         label = "at once" if name == "none" else f"--memory {name}"
-        short = line[-1][0] < runs[-1]["side"]
-        axes.annotate(label, line[-1], (-7, 7) if short else (7, lift), color=f"C{number}",
-                      textcoords="offset points", ha="right" if short else "left",
-                      va="center", fontsize=10)  # fmt: skip
+        offset: tuple[float, float] = (7, lift)
+        if line[-1][0] < runs[-1]["side"]:  # others go on: below all of them, or above
+            here = [value for each in lines for side, value in each if side == line[-1][0]]
+            offset = (7, -5) if line[-1][1] == min(here) else (-7, 9)
+        axes.annotate(label, line[-1], offset, color=f"C{number}", textcoords="offset points",
+                      ha="left" if offset[0] > 0 else "right", va="center",
+                      fontsize=10)  # fmt: skip
     axes.set_xticks(sorted({run["side"] for run in runs}))
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for axis in (axes.xaxis, axes.yaxis):
