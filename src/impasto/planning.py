@@ -143,14 +143,14 @@ def workloads(
     """
     chosen = []
     for level in reversed(levels):  # the largest is what a person has asked for
-        options = list(_options(level, encoder, settings, tile, files, whole))
-        fitting = [each for each in options if budget is None or each.memory <= budget]
-        if not fitting:
-            least = min(each.memory for each in options)
+        ways = functools.partial(_options, level, encoder, settings, tile, files, whole)
+        best = next((each for each in ways() if budget is None or each.memory <= budget), None)
+        if best is None:
+            least = min(each.memory for each in ways())
             raise MemoryLimitError(
                 _too_large(level, encoder, settings, budget or 0.0, least, files, whole)
             )
-        chosen.append(fitting[0])
+        chosen.append(best)
     return tuple(reversed(chosen))
 
 

@@ -283,7 +283,8 @@ class Jobs:
         """
         if self.store.job(job).state == "failed":
             self.check_queue()
-            self.store.revive(job)
+            self.store.forgive(job)
+            self.store.move(job, "queued", among=("failed",))
             self.touch(job)
             return self.job(job)
         return self._tell(job, "resume", ("paused", "failed"))

@@ -193,17 +193,13 @@ class Store:
             self._run("DELETE FROM commands WHERE job = ?", job)
         return bool(done.rowcount)
 
-    def revive(self, job: str) -> None:
-        """Queue a failed job again, as if no worker had died of it."""
-        self._run(
-            "UPDATE jobs SET state = 'queued', ended = NULL, error = '', deaths = 0 "
-            "WHERE id = ? AND state = 'failed'",
-            job,
-        )
-
     def blame(self, job: str) -> None:
         """Count that a worker died while it painted a job."""
         self._run("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", job)
+
+    def forgive(self, job: str) -> None:
+        """Forget that workers died while they painted a job."""
+        self._run("UPDATE jobs SET deaths = 0 WHERE id = ?", job)
 
     def report(
         self, job: str, progress: Mapping[str, Any], steps: Iterable[Mapping[str, Any]] = ()
