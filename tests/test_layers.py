@@ -1,7 +1,7 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
 apps → dreaming → variations | video | metrics → stylizer | audio
-     → planning | surface | palette → pastiche → inputs → pyramid | optimize → tiles
+     → planning | surface | palette → pastiche → inputs → pyramid | optimize → tiles | optimizers
      → losses | tiled_targets → targets → encoder | statistics | guidance
      → convolution | distributions | regions → kernel | correlations → films | sounds
      → images | color | weights | recipes | cuts | warping | spectrogram | filters → machine
@@ -32,7 +32,7 @@ LADDER = (
     ("pastiche",),
     ("inputs",),
     ("pyramid", "optimize"),
-    ("tiles",),
+    ("tiles", "optimizers"),
     ("losses", "tiled_targets"),
     ("targets",),
     ("encoder", "statistics", "guidance"),

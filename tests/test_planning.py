@@ -18,7 +18,7 @@ from impasto.errors import MemoryLimitError, SettingsError
 from impasto.images import load_image, load_picture, read_metadata
 from impasto.inputs import load_inputs
 from impasto.machine import free_memory
-from impasto.optimize import seconds_per_pair
+from impasto.optimizers import LBFGS, seconds_per_pair
 from impasto.planning import Pace, show_bytes, workloads
 from impasto.pyramid import Level, pyramid
 from impasto.settings import Settings
@@ -146,10 +146,26 @@ def test_pace_counts_what_is_remembered_at_each_step(encoder, steps):
     assert steps * pace.seconds_per_step(work) == pytest.approx(1e-7 * pixels * remembered)
 
 
-def test_what_a_pair_costs_is_measured(examples):
-    """Some microseconds, at the size of a picture; nothing where nothing is remembered."""
-    photo = load_image(examples / "kingfisher.jpg", long_side=256)
-    assert 0 < seconds_per_pair(photo) < 1
+def test_what_a_pair_costs_is_the_least_that_was_measured(photo, monkeypatch):
+    """Other work on the machine makes a measurement longer, now and then, and never shorter."""
+    now, delays = 0.0, itertools.cycle((0.0, 7.0, 0.3))
+    precondition = LBFGS._precondition
+
+    def slowly(self, gradient):
+        nonlocal now
+        now += 2.0 + 0.25 * len(self.pairs) + next(delays)
+        return precondition(self, gradient)
+
+    monkeypatch.setattr(LBFGS, "_precondition", slowly)
+    assert seconds_per_pair(photo, clock=lambda: now) == pytest.approx(0.25)
+
+
+def test_a_clock_that_stands_still_makes_pairs_cost_nothing(photo):
+    assert seconds_per_pair(photo, clock=lambda: 1.0) == 0
+
+
+def test_what_is_not_remembered_costs_nothing(examples):
+    photo = load_image(examples / "kingfisher.jpg", long_side=64)
     adam = Stylizer(Settings(optimizer="adam", long_side=64))
     inputs = load_inputs(photo, photo, adam.settings)
     assert adam.pace(inputs).pair == 0

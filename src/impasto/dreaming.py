@@ -12,7 +12,8 @@ from torch import Tensor
 from impasto.errors import SettingsError
 from impasto.images import Source, identity, load_picture, resize
 from impasto.inputs import enlarge, load_inputs
-from impasto.optimize import Step, Terms, favour_coarse
+from impasto.optimize import Step, Terms
+from impasto.optimizers import favour_coarse
 from impasto.pastiche import Pastiche
 from impasto.pyramid import Level
 from impasto.settings import Settings

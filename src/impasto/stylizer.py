@@ -25,7 +25,8 @@ from impasto.inputs import (
 )
 from impasto.losses import TERMS, Objective, seen_layers
 from impasto.machine import choose_device, free_memory
-from impasto.optimize import Step, Terms, optimize, seconds_per_pair
+from impasto.optimize import Step, Terms, optimize
+from impasto.optimizers import seconds_per_pair
 from impasto.palette import Description, Palette, style_guides
 from impasto.pastiche import Pastiche, finish, record
 from impasto.planning import Pace, Workload, unusual, workloads
