@@ -1,8 +1,8 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
 apps → dreaming → variations | video | metrics → stylizer | audio
-     → planning | surface | palette → pastiche → inputs → pyramid | optimize → tiles | optimizers
-     → losses | tiled_targets → targets → encoder | statistics | guidance
+     → planning | surface | palette | deferral → pastiche → inputs → pyramid | optimize
+     → tiles | optimizers → losses | tiled_targets → targets → encoder | statistics | guidance
      → convolution | distributions | regions → kernel | correlations → films | sounds
      → images | color | weights | recipes | cuts | warping | spectrogram | filters → machine
      → settings | audio_settings → options | layers → errors
@@ -28,7 +28,7 @@ LADDER = (
     ("dreaming",),
     ("variations", "video", "metrics"),
     ("stylizer", "audio"),
-    ("planning", "surface", "palette"),
+    ("planning", "surface", "palette", "deferral"),
     ("pastiche",),
     ("inputs",),
     ("pyramid", "optimize"),

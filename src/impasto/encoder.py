@@ -167,16 +167,19 @@ class Encoder(nn.Module):
         """The smallest side in px of a picture that still has features at the deepest layer."""
         return minimum_side(self._path[-1])
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         """Describe an image.
 
-        Args:    image: (B, 3, H, W), sRGB in [0, 1]; values beyond are allowed.
+        Args:
+            image: (B, 3, H, W), sRGB in [0, 1]; values beyond are allowed.
+            up_to: the deepest layer that is run this time; None: of those asked for.
+
         Returns: the features of the layers asked for, (B, C, h, w), shallow to deep.
         Raises:  ShapeError: not an image, or too small for the deepest layer.
         """
-        return {name: each.to(image.dtype) for name, each in self.chain(image).items()}
+        return {name: each.to(image.dtype) for name, each in self.chain(image, up_to).items()}
 
-    def chain(self, image: Tensor) -> dict[str, Tensor]:
+    def chain(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         """Describe an image by the very maps that deeper ones are computed from.
 
         They are in `precision`, and all that flows back from deeper layers goes through them.
@@ -198,7 +201,8 @@ class Encoder(nn.Module):
             x = x.contiguous(memory_format=torch.channels_last)
         features: dict[str, Tensor] = {}
         rectified = False
-        for name, following in zip(self._path, (*self._path[1:], ""), strict=True):
+        path = self._path[: None if up_to is None else self._path.index(up_to) + 1]
+        for name, following in zip(path, (*path[1:], ""), strict=True):
             if name.startswith("conv"):
                 # One pass for both, unless what lies between is asked for.
                 rectified = following.startswith("relu") and name not in self.layers

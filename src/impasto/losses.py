@@ -86,13 +86,15 @@ class LayerTerm(NamedTuple):
         weight: what its loss is multiplied by,
         scale: and divided by.
         part: of the style; None: it is content.
+        seen: all layers that it looks at.
     """
 
     name: str
     layer: str
     weight: float
     scale: float
-    part: StyleTarget | None = None
+    part: StyleTarget | None
+    seen: tuple[str, ...]
 
 
 class Objective(nn.Module):
@@ -124,14 +126,16 @@ class Objective(nn.Module):
                 for name, aim in part.layers.items():
                     scales[name] = self.statistic.empty_distance(aim) or 1.0
 
-    def by_layer(self, image: Tensor) -> dict[str, Tensor]:
+    def by_layer(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         """Return every term of every layer: "content relu4_2", "style relu1_1", …, "tv".
 
         Where the picture has several parts, with their number: "style 2 relu1_1".
+
+        Args: up_to: terms that look deeper than this layer are left out; None: none are.
         """
-        features = self.encoder(image)
+        features = self.encoder(image, up_to)
         terms: dict[str, Tensor] = {}
-        for name, layer, weight, scale, part in self.layer_terms():
+        for name, layer, weight, scale, part, _ in self.layer_terms(up_to):
             if part is None:
                 terms[name] = self._content_term(layer, weight, features)
             else:
@@ -147,16 +151,26 @@ class Objective(nn.Module):
             terms["tv chroma"] = self.settings.chroma_weight * chroma_variation(image)
         return terms
 
-    def layer_terms(self) -> Iterator[LayerTerm]:
-        """List the terms of content and of every part of the style, in their order."""
+    def layer_terms(self, up_to: str | None = None) -> Iterator[LayerTerm]:
+        """List the terms of content and of every part of the style, in their order.
+
+        Args: up_to: see `by_layer`.
+        """
+        path = self.encoder.path
+        within = path if up_to is None else path[: path.index(up_to) + 1]
+        yield from (term for term in self._layer_terms() if set(term.seen) <= set(within))
+
+    def _layer_terms(self) -> Iterator[LayerTerm]:
         for layer, weight in weighted_layers(self.settings, "content"):
-            yield LayerTerm(f"content {layer}", layer, weight, self._content_scales[layer])
+            scale = self._content_scales[layer]
+            yield LayerTerm(f"content {layer}", layer, weight, scale, None, (layer,))
         for number, part in enumerate(self.targets.style):
             prefix = f"style {number + 1}" if len(self.targets.style) > 1 else "style"
             scales = self._style_scales[number]
             for layer, weight in weighted_layers(self.settings, "style", part.weight):
                 if layer in part.layers and (part.guides is None or layer in part.guides):
-                    yield LayerTerm(f"{prefix} {layer}", layer, weight, scales[layer], part)
+                    name, seen = f"{prefix} {layer}", self._inputs[layer]
+                    yield LayerTerm(name, layer, weight, scales[layer], part, seen)
 
     def _content_term(self, name: str, weight: float, features: Mapping[str, Tensor]) -> Tensor:
         (seen,) = self._watched(weight, [features[name]])

@@ -122,7 +122,8 @@ def optimize(
         if evaluation.is_finite and evaluation.total <= limit:
             floor = _NEXT_TO_NOTHING * evaluation.total if good is None else floor
             good, failures = evaluation, 0
-            if best is None or good.total <= best.total:
+            # Losses of other terms, where some are put off for a while, say nothing of these.
+            if best is None or good.layers.keys() != best.layers.keys() or good.total <= best.total:
                 best = replace(good, gradient=good.gradient.new_empty(0))  # large, and not needed
             limit = _EXPLOSION * max(evaluation.total, floor)
             average.add(evaluation.point)

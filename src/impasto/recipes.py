@@ -85,6 +85,7 @@ _PLAIN_SCHEDULE: dict[str, Any] = {
     "coarsest": 0,  # one level: none of these programs goes from coarse to fine
     "level_ratio": 2.0,
     "step_decay": 0.0,
+    "deferred_share": 0.0,
     "patience": 0,
     "optimizer": "lbfgs",
     "learning_rate": 0.02,
@@ -112,6 +113,7 @@ RECIPES: dict[str, Recipe] = {
             "step_decay": -2.5,
             "steps": 130,
             "history": 60,
+            "deferred_share": 0.01,
         },
     ),
     "print": Recipe(

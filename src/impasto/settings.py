@@ -285,6 +285,14 @@ class Settings(Options):
         low=-4,
         high=4,
     )
+    deferred_share: float = option(
+        0.0,
+        "Look at the deepest style layers in the first and last tenth of a level's steps only, "
+        "where they are less than this share of the loss; 0: always.",
+        half="schedule",
+        low=0,
+        high=0.5,
+    )
     patience: int = option(
         0,
         "Leave a level when so many steps have lowered its loss by less than 0.1 % each; 0: never.",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from impasto.color import content_in_color, style_in_color
+from impasto.deferral import deferring
 from impasto.encoder import Encoder
 from impasto.errors import DivergenceError, SettingsError
 from impasto.guidance import Guidance, fitted, layer_masks
@@ -141,7 +142,8 @@ class Stylizer:
             level, tile = work.level, _smaller(work.tile, least)
             objective = self.objective(inputs, replace(work, tile=tile), blend=blend)
             start = enlarge(pastiche.cpu(), inputs.photo, level.size)
-            for step in self.paint_level(start, objective.by_layer, work, inputs):
+            terms = deferring(objective, level.steps)
+            for step in self.paint_level(start, terms, work, inputs):
                 yield replace(
                     step,
                     losses={**dict.fromkeys(TERMS, 0.0), **step.losses},  # also where a weight is 0

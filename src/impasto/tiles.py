@@ -128,14 +128,18 @@ _Term = _StyleTerm | _ContentTerm
 class _Look:
     """What the network makes of a tile.
 
-    Args:   pulling: whether the gradient will be asked for.
+    Args:
+        pulling: whether the gradient will be asked for.
+        up_to: the deepest layer that is run.
     """
 
-    def __init__(self, encoder: Encoder, image: Tensor, tile: Tile, pulling: bool) -> None:
+    def __init__(
+        self, encoder: Encoder, image: Tensor, tile: Tile, pulling: bool, up_to: str | None
+    ) -> None:
         self.tile = tile
         self._part = tile.outer.of(image).detach().requires_grad_(pulling)
         with torch.set_grad_enabled(pulling):
-            self._chain = encoder.chain(self._part)
+            self._chain = encoder.chain(self._part, up_to)
         self.features = {name: each.detach().to(image.dtype) for name, each in self._chain.items()}
 
     def pull(self, terms: Sequence[tuple[_Term, float]], gradient: Tensor) -> None:
@@ -204,7 +208,7 @@ class TiledObjective(Objective):
         super().__init__(encoder, targets, settings)
         self.tile = tile
 
-    def by_layer(self, image: Tensor) -> dict[str, Tensor]:
+    def by_layer(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         """Return the terms of an image as `Objective` does.
 
         Raises: SettingsError: it is larger than a tile, but cannot be cut; see `obstacle`.
@@ -214,11 +218,11 @@ class TiledObjective(Objective):
         if reason is not None:
             if self.tile is not None and self.tile < longest:
                 raise SettingsError(reason)
-            return super().by_layer(image)
+            return super().by_layer(image, up_to)
         side = longest if self.tile is None else min(self.tile, longest)
         pulling = torch.is_grad_enabled() and image.requires_grad
         (losses, gradient), enough = shrinking(
-            lambda side: self._evaluate(image.detach(), side, pulling), side
+            lambda side: self._evaluate(image.detach(), side, pulling, up_to), side
         )
         if enough < side:
             self.tile = enough
@@ -228,16 +232,17 @@ class TiledObjective(Objective):
         return dict(zip(losses, values, strict=True))
 
     def _evaluate(
-        self, image: Tensor, side: int, pulling: bool
+        self, image: Tensor, side: int, pulling: bool, up_to: str | None
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Return losses by term and layer, and the gradient of their sum where it is wanted."""
         size = (image.shape[-2], image.shape[-1])
-        tiles, terms = self.tiles(size, side), self._terms()
+        tiles, terms = self.tiles(size, side), self._terms(up_to)
         # What one tile shows can be kept until all is added up; of several, only one at a time.
-        whole = [_Look(self.encoder, image, tiles[0], pulling)] if len(tiles) == 1 else None
+        look_at = functools.partial(_Look, self.encoder, image, up_to=up_to)
+        whole = [look_at(tiles[0], pulling)] if len(tiles) == 1 else None
 
         def looks(pulling: bool) -> Iterable[_Look]:
-            return whole or (_Look(self.encoder, image, tile, pulling) for tile in tiles)
+            return whole or (look_at(tile, pulling) for tile in tiles)
 
         with torch.no_grad():
             for look in looks(False):
@@ -259,19 +264,19 @@ class TiledObjective(Objective):
         """Cut a picture (H, W) into tiles of which so many px count."""
         return cut_for(self.encoder, size, side, look_around(self.statistic, self._inputs))
 
-    def _terms(self) -> list[_Term]:
+    def _terms(self, up_to: str | None) -> list[_Term]:
         settings = self.settings
         terms: list[_Term] = []
-        for term in self.layer_terms():
+        for term in self.layer_terms(up_to):
             if term.part is None:
                 target = self.targets.content[term.layer]
                 factor = content_factor(settings.content_form, target)
                 counts = self.targets.content_counts.get(term.layer)
                 terms.append(_ContentTerm(term, target, factor, counts))
                 continue
-            inputs, target = self._inputs[term.layer], term.part.layers[term.layer]
+            target = term.part.layers[term.layer]
             guide = None if term.part.guides is None else term.part.guides[term.layer]
-            parts = StyleSums(self.statistic, inputs, guide)  # type: ignore[arg-type]
+            parts = StyleSums(self.statistic, term.seen, guide)  # type: ignore[arg-type]
             terms.append(_StyleTerm(term, target, settings.style_form, parts))
         return terms
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from impasto.deferral import deferring
 from impasto.encoder import Encoder
 from impasto.errors import SettingsError
 from impasto.images import Source, identity, load_picture, resize
@@ -177,8 +178,8 @@ def plan_texture(
     def aim(level: Level) -> Terms:
         if seamless:
             targets = stylizer.measure(inputs, level)
-            return SeamlessObjective(stylizer.encoder, targets, settings).by_layer
-        return stylizer.objective(inputs, works[levels.index(level)]).by_layer
+            return deferring(SeamlessObjective(stylizer.encoder, targets, settings), level.steps)
+        return deferring(stylizer.objective(inputs, works[levels.index(level)]), level.steps)
 
     return Variation(
         settings=settings,
@@ -228,9 +229,9 @@ class SeamlessObjective(Objective):
         around.padding = "circular"
         super().__init__(around, targets, settings)
 
-    def by_layer(self, image: Tensor) -> dict[str, Tensor]:
+    def by_layer(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         """Return the terms of an image as `Objective` does."""
-        terms = super().by_layer(image)
+        terms = super().by_layer(image, up_to)
         if "tv" in terms:
             count = 1 if self.settings.tv_reduction == "sum" else image.numel()
             terms["tv"] = self.settings.tv_weight * _wrapped_variation(image) / count
@@ -317,7 +318,9 @@ def plan_reconstruction(
         },
         begin=lambda: initial_image(inputs, settings, levels[0].size),
         enlarge=resize,
-        aim=lambda level: stylizer.objective(inputs, works[levels.index(level)]).by_layer,
+        aim=lambda level: deferring(
+            stylizer.objective(inputs, works[levels.index(level)]), level.steps
+        ),
         descend=lambda image, aim, level: stylizer.descend(
             image, aim, level, works[levels.index(level)]
         ),

@@ -180,11 +180,15 @@ def plot_losses(history: Sequence[Mapping[str, Any]], suffix: str = ".png") -> b
 def _draw(
     axes: Any, losses: Sequence[Mapping[str, float]], history: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Draw curves over the steps with their names at the side; those of 0 have no logarithm."""
-    names = [name for name in losses[0] if any(row[name] > 0 for row in losses)]
+    """Draw curves over the steps with their names at the side; those of 0 have no logarithm.
+
+    Where a layer was not looked at, its curve has a gap.
+    """
+    known = dict.fromkeys(itertools.chain.from_iterable(losses))
+    names = [name for name in known if any(row.get(name, 0) > 0 for row in losses)]
     looks = _looks(names)
     for name in names:
-        values = [row[name] if row[name] > 0 else math.nan for row in losses]
+        values = [row[name] if row.get(name, 0) > 0 else math.nan for row in losses]
         axes.plot([row["step"] for row in history], values, label=name, **looks[name])
     for before, after in itertools.pairwise(history):
         if after["level"] != before["level"]:  # losses at two sizes are not the same quantity

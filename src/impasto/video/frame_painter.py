@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 
+from impasto.deferral import deferring
 from impasto.images import Image
 from impasto.inputs import Inputs
 from impasto.optimize import Step
@@ -90,7 +91,7 @@ class FramePainter:
                 inputs, work, self._measured(frame), self.styling.blend(frame.time)
             )
             seen = self._seen(target, frame.image)
-            terms = with_temporal(objective.by_layer, seen, trust, weight)
+            terms = with_temporal(deferring(objective, steps), seen, trust, weight)
             for step in self.stylizer.paint_level(start, terms, work, inputs):
                 image = step.image
                 yield step

@@ -7,7 +7,8 @@
   const ALIVE = ["queued", "running", "paused"];
   const WORDS = { queued: "Waiting", running: "Painting", paused: "Paused", done: "Done",
     stopped: "Stopped and kept", failed: "Failed", cancelled: "Cancelled" };
-  let id = null, job = null, shown = -1, curved = 0, comparing = false, cells = null, asked = 0;
+  let id = null, job = null, shown = -1, curved = 0, comparing = false, cells = null;
+  let asked = 0, answered = 0, open = 0, ticking = false;
 
   impasto.watch = (job_id) => {
     if (id !== job_id) {
@@ -38,10 +39,13 @@
 
   // ---- looking -------------------------------------------------------------------------------
 
+  // A server that takes longer than we wait between two looks is not asked again meanwhile: else each of its
+  // answers would be outdated when it comes, and nothing ever shown.
   async function look() {
     if (!id) return;
     const mine = id, number = ++asked;
     let found;
+    open += 1;
     try {
       found = await impasto.ask(`/api/jobs/${mine}`);
       $("#easel").classList.remove("lost");
@@ -50,8 +54,12 @@
       message(error.message);
       if (/no such/.test(error.message)) forget();
       return;
+    } finally {
+      open -= 1;
     }
-    if (mine !== id || number !== asked) return;
+    // Of two that overtook each other, not the older.
+    if (mine !== id || number < answered) return;
+    answered = number;
     const before = job;
     job = { ...found, received: performance.now() };
     if (before && /does not answer/.test($("#easel .message").textContent)) message("");
@@ -353,12 +361,17 @@
       })));
     view.replaceChildren(made("table", {}, head, ...rows));
     view.hidden = false;
-    gridTick();
+    tick();
     history();
   };
 
-  async function gridTick() {
-    if (!cells) return;
+  async function tick() {
+    ticking = true;
+    await lookAtCells().catch(() => null);
+    ticking = false;
+  }
+
+  async function lookAtCells() {
     for (const button of $$("[data-cell]")) {
       if (button.dataset.ended) continue;
       const found = await impasto.ask(`/api/jobs/${button.dataset.cell}`).catch(() => null);
@@ -375,7 +388,7 @@
     }
   }
 
-  setInterval(() => { if (job && ALIVE.includes(job.state) && !cells) look(); }, 500);
+  setInterval(() => { if (job && ALIVE.includes(job.state) && !cells && !open) look(); }, 500);
   setInterval(facts, 250);
   // A page that is open wants all that its session has begun: else the server lets it go after a while.
   setInterval(async () => {
@@ -384,5 +397,5 @@
       if (ALIVE.includes(each.state)) impasto.ask(`/api/jobs/${each.id}`).catch(() => null);
     }
   }, 15000);
-  setInterval(() => { if (cells) gridTick(); else if (id && !job) look(); }, 1000);
+  setInterval(() => { if (cells && !ticking) tick(); else if (id && !job && !open) look(); }, 1000);
 })();

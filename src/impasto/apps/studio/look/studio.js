@@ -14,7 +14,8 @@ const $$ = (query, from = document) => [...from.querySelectorAll(query)];
 impasto.ask = async (path, options = {}) => {
   let answer;
   try {
-    answer = await fetch(path, options);
+    // What only asks may be asked again: a connection that hangs must not hold the page for ever.
+    answer = await fetch(path, { signal: options.method ? null : AbortSignal.timeout(30000), ...options });
   } catch {
     throw new Error("the studio does not answer; is it still running?");
   }
