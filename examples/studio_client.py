@@ -18,7 +18,7 @@ def ask(path: str, body: object = None) -> bytes:
     """Send JSON, or nothing, and return the answer."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read()
 
 

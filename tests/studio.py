@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -112,13 +114,14 @@ def working(jobs: Jobs) -> Iterator[threading.Event]:
         finally:
             store.close()
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield going
     finally:
         going.set()
-        thread.join()
+        thread.join(PATIENCE)
+    assert not thread.is_alive(), "the worker does not end"
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
@@ -162,19 +165,29 @@ class Server:
     def __init__(self, folder: Path, *options: str) -> None:
         source = Path(impasto.__file__).parent.parent
         environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "impasto", "studio", "--port", "0", "--data", str(folder),
-             *options],
-            stderr=subprocess.PIPE, text=True, env=environment,
-        )  # fmt: skip
-        self.said: list[str] = []
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line.rstrip())
-            if "http://" in line:
-                self.address = line.split()[-1].rstrip("/")
-                return
-        raise AssertionError(f"it did not start: {self.said}")
+        # A file and no pipe, which it could fill while nobody reads.
+        handle, name = tempfile.mkstemp(suffix=".txt")
+        self._log = Path(name)
+        with os.fdopen(handle, "w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "impasto", "studio", "--port", "0", "--data", str(folder),
+                 *options],
+                stderr=log, env=environment,
+            )  # fmt: skip
+        # Whatever fails here or in a test, none is left behind to take the cores of others.
+        atexit.register(self.process.kill)
+        self.address = wait_until(self._found_address, f"a studio that starts: {self._log}")
+
+    @property
+    def said(self) -> list[str]:
+        """The lines that it has written."""
+        return self._log.read_text().splitlines()
+
+    def _found_address(self) -> str | None:
+        if self.process.poll() is not None:
+            raise AssertionError(f"it did not start: {self.said}")
+        found = [line for line in self.said if "http://" in line]
+        return found[0].split()[-1].rstrip("/") if found else None
 
     def call(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
@@ -237,13 +250,20 @@ class Server:
                  for each in (task / "children").read_text().split()]  # fmt: skip
         return found[0] if found else 0
 
+    def kill_worker(self) -> int:
+        """Kill its worker, and return which it was."""
+        worker = self.worker_id()
+        assert worker, "there is no worker"  # 0 would be all of our own processes
+        os.kill(worker, signal.SIGKILL)
+        return worker
+
     def end(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
-        code = self.process.wait(PATIENCE)
-        assert self.process.stderr is not None
-        self.said += self.process.stderr.read().splitlines()
-        self.process.stderr.close()
-        return code
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
 
 
 def _parsed(answer: Any) -> Any:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -431,6 +432,18 @@ def test_a_reader_that_leaves():
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@contextmanager
+def started(*words, **options):
+    """A command as a process of its own, which does not outlive its test."""
+    pipe = subprocess.PIPE
+    how = {"stdout": pipe, "stderr": pipe, "text": True, "env": environment(), **options}
+    with subprocess.Popen(arguments(*words), **how) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.fixture
 def interruptible():
     """Let children be interrupted, even if the tests run in the background, deaf to Ctrl-C."""
@@ -442,11 +455,9 @@ def interruptible():
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_the_best_image_so_far(photo_file, painting_file, tmp_path):
     out = tmp_path / "out.png"
-    with subprocess.Popen(
-        arguments("stylize", photo_file, painting_file, "-o", out, "--json", *SMALL,
-                  "--steps", 100_000),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-    ) as process:  # fmt: skip
+    with started(
+        "stylize", photo_file, painting_file, "-o", out, "--json", *SMALL, "--steps", 100_000
+    ) as process:
         assert "step 1/100000" in process.stderr.readline()
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
@@ -468,7 +479,6 @@ def test_ctrl_c_keeps_the_best_image_so_far(photo_file, painting_file, tmp_path)
     assert (noted["finished"], noted["steps"]) == (False, summary["steps"])
 
 
-@pytest.mark.usefixtures("interruptible")
 def wait_for_torch(pid: int) -> None:
     """Wait until a process has begun to load torch, so that it is past Python's own start."""
     maps = Path(f"/proc/{pid}/maps")
@@ -478,12 +488,12 @@ def wait_for_torch(pid: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_before_the_first_step(photo_file, painting_file, tmp_path):
     before = tree(tmp_path)
-    with subprocess.Popen(
-        arguments("stylize", photo_file, painting_file, "-o", tmp_path / "out.png", *SMALL),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-    ) as process:  # fmt: skip
+    with started(
+        "stylize", photo_file, painting_file, "-o", tmp_path / "out.png", *SMALL
+    ) as process:
         wait_for_torch(process.pid)
         process.send_signal(signal.SIGINT)
         said, complained = process.communicate(timeout=30)
@@ -595,9 +605,9 @@ def test_a_real_terminal(photo_file, painting_file, tmp_path):
     """The bar comes, goes, and leaves one line behind."""
     pty = pytest.importorskip("pty", reason="there are no pseudo-terminals")
     main, other = pty.openpty()
-    with subprocess.Popen(
-        arguments("stylize", photo_file, painting_file, "-o", tmp_path / "out.png", *SMALL),
-        stderr=other, env=environment(TERM="xterm", COLUMNS="80"),
+    with started(
+        "stylize", photo_file, painting_file, "-o", tmp_path / "out.png", *SMALL,
+        stdout=None, stderr=other, env=environment(TERM="xterm", COLUMNS="80"),
     ) as process:  # fmt: skip
         os.close(other)
         seen = b""
@@ -609,7 +619,8 @@ def test_a_real_terminal(photo_file, painting_file, tmp_path):
             if not part:
                 break
             seen += part
-    os.close(main)
+        os.close(main)
+        process.wait(60)
     assert process.returncode == 0
     text = re.sub(r"\x1b\[[\d?;]*[A-Za-z]", "", seen.decode())
     assert "level 1/1, 32 px" in text

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 ROOT = Path(__file__).parent.parent
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # pip may have a slow network
 
 
 @pytest.fixture(scope="module")

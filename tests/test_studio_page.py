@@ -6,13 +6,17 @@ import io
 import os
 import re
 import shutil
+import signal
+import threading
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from studio import PATIENCE, Server, clip_bytes, installed, picture_bytes, wait_until
+from studio import Server, clip_bytes, installed, picture_bytes, wait_until
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
@@ -29,13 +33,19 @@ MISSING = [
     ) if not there
 ]  # fmt: skip
 
-pytestmark = pytest.mark.browser
+# A browser that hangs is killed, and its test begun again, once.
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.flaky(reruns=1, only_rerun=["TargetClosedError"]),
+]
 if MISSING and not os.environ.get("IMPASTO_DEMAND_BROWSER"):
     pytest.skip(", ".join(MISSING), allow_module_level=True)
 
 av = pytest.importorskip("av", reason="clips need impasto[video]")
 
-MILLISECONDS = PATIENCE * 1000
+MILLISECONDS = 90_000  # for each thing that is waited for
+LIMIT = 300.0  # seconds, for all of a test
+hung = 0  # browsers, so far
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +69,41 @@ def playwright():
 
 @pytest.fixture
 def browser(playwright):
-    """A browser for each test: one that hangs takes no other test with it."""
-    launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    """A browser for each test: one that hangs takes no other test with it.
+
+    Many of playwright's calls wait for ever. Once the browser is gone, they fail.
+    """
+    assert hung < 3, "three browsers hung: so would this one"
+    mark = f"--test-{uuid.uuid4()}"  # Chromium minds no flags that it does not know
+    launched = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, mark])
+    watchdog = threading.Timer(LIMIT, kill_marked, [mark])
+    watchdog.daemon = True
+    watchdog.start()
     yield launched
+    watchdog.cancel()
     launched.close()  # ends it even where a page's scripts do not
+
+
+def kill_marked(mark: str) -> None:
+    """Kill the browser that was started with a flag."""
+    global hung
+    hung += 1
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (process / "cmdline").read_text():
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 @pytest.fixture
 def visit(browser, server):
     """Open the page as a new visitor; whatever goes wrong in its scripts fails the test."""
     contexts, faults, requests = [], [], []
+    server.get("/api/limits")  # else each test would wait for a page that never comes
 
-    def call(**options):
+    def call(script=None, **options):
         context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
+        if script is not None:
+            context.add_init_script(script)
         context.set_default_timeout(MILLISECONDS)
         contexts.append(context)
         return look(context)
@@ -88,9 +120,11 @@ def visit(browser, server):
     call.requests = requests
     yield call
     for context in contexts:
-        for job in context.request.get(f"{server.address}/api/jobs").json():
+        listed = context.request.get(f"{server.address}/api/jobs", timeout=30_000)
+        for job in listed.json():
             if job["state"] in ("queued", "running", "paused"):
-                context.request.post(f"{server.address}/api/jobs/{job['id']}/cancel")
+                cancel = f"{server.address}/api/jobs/{job['id']}/cancel"
+                context.request.post(cancel, timeout=30_000)
     assert faults == []
 
 
@@ -185,6 +219,36 @@ def test_a_photo_is_painted_watched_downloaded_and_redone(visit, server, tmp_pat
     outcome = command("redo", result, "-o", tmp_path / "redone.png", "--threads", 1, "--quiet")
     assert outcome.code == 0, outcome.err
     assert np.array_equal(Image.open(result), Image.open(tmp_path / "redone.png"))
+
+
+# Every answer about a job comes 1.5 s late, three times as long as between two looks.
+SLOW = """
+const quickly = window.fetch;
+window.fetch = async (path, options) => {
+  const answer = await quickly(path, options);
+  if (/api.jobs.[^/]+$/.test(path)) await new Promise((go) => setTimeout(go, 1500));
+  return answer;
+};"""
+
+
+def test_a_slow_server_is_followed(visit):
+    page = visit(SLOW)
+    give_both(page)
+    begin(page, steps=40)
+    wait_painted(page)
+    wait_state(page, "done")
+
+
+def test_a_browser_that_hangs_is_ended(playwright):
+    mark = "--test-of-the-watchdog"
+    launched = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, mark])
+    page = launched.new_page()
+    before, watchdog = hung, threading.Timer(2, kill_marked, [mark])
+    watchdog.start()
+    with pytest.raises(Exception, match="has been closed"):
+        page.evaluate("while (true);")
+    assert hung == before + 1
+    globals()["hung"] = before
 
 
 SEND = """([target, kind, role, bytes]) => {

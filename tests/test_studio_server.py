@@ -165,8 +165,7 @@ def test_a_killed_workers_job_goes_on_and_the_next_is_painted(server):
     job = server.create(steps=100_000)
     following = server.create()
     before = server.wait(job, lambda found: found["step"] >= 3)
-    worker = server.worker_id()
-    os.kill(worker, signal.SIGKILL)
+    worker = server.kill_worker()
     after = server.wait(job, went_on)
     assert after["state"] == "running"
     assert after["continued"][0]["step"] >= before["step"]
@@ -187,10 +186,10 @@ def test_a_clip_goes_on_from_its_last_finished_frame(tmp_path, struck):
         before = server.wait(
             job, lambda found: found["clip"] is not None and found["clip"]["frame"] >= 3
         )
-        worker = server.worker_id()
         if struck == "worker":
-            os.kill(worker, signal.SIGKILL)
+            server.kill_worker()
         else:
+            worker = server.worker_id()
             server.end(signal.SIGKILL)
             wait_until(lambda: is_gone(worker), "the worker's end")
             server = Server(tmp_path / "data")
@@ -214,9 +213,7 @@ def test_a_job_that_kills_every_worker_fails_and_the_next_is_painted(server):
     killed: set[int] = set()
     while len(killed) < 3:
         server.wait(job, lambda found: found["state"] == "running")
-        worker = server.worker_id()
-        os.kill(worker, signal.SIGKILL)
-        killed.add(worker)
+        killed.add(server.kill_worker())
         wait_until(lambda: server.worker_id() not in {0, *killed}, "a new worker")
     found = server.wait(job, ended)
     assert found["state"] == "failed"
@@ -227,13 +224,15 @@ def test_a_job_that_kills_every_worker_fails_and_the_next_is_painted(server):
 @pytest.mark.slow
 def test_a_killed_server_is_begun_again(tmp_path):
     server = Server(tmp_path / "data")
-    finished = server.create()
-    cookie = server_session(server, finished)
-    assert server.wait(finished, ended)["state"] == "done"
-    running, waiting = server.create(steps=100_000), server.create()
-    before = server.wait(running, lambda found: found["step"] >= 2)
-    worker = server.worker_id()
-    server.end(signal.SIGKILL)
+    try:
+        finished = server.create()
+        cookie = server_session(server, finished)
+        assert server.wait(finished, ended)["state"] == "done"
+        running, waiting = server.create(steps=100_000), server.create()
+        before = server.wait(running, lambda found: found["step"] >= 2)
+        worker = server.worker_id()
+    finally:
+        server.end(signal.SIGKILL)
     wait_until(lambda: is_gone(worker), "the worker's end")
     again = Server(tmp_path / "data")
     try:

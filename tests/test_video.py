@@ -337,9 +337,11 @@ def test_killed_and_run_again(clip, painting_file, tmp_path):
     subprocess.run(arguments(tmp_path / "a.mp4"), env=environment, check=True, capture_output=True)
     process = subprocess.Popen(arguments(tmp_path / "b.mp4"), env=environment)
     kept = tmp_path / "b.mp4.kept"
-    while len(frames_in(kept)) < 3 and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    try:
+        while len(frames_in(kept)) < 3 and process.poll() is None:
+            time.sleep(0.01)
+    finally:
+        process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "b.mp4").exists()
     again = subprocess.run(
