@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from impasto.encoder import Encoder
+from impasto.files import load_image, save_image
 from impasto.films import sheet
-from impasto.images import fit, load_image, resize, save_image
+from impasto.images import fit, resize
 from impasto.recipes import recipe_settings
 from impasto.stylizer import Stylizer
 

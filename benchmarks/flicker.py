@@ -27,8 +27,8 @@ from measuring import IMAGES, RESULTS, machine
 from moving_pictures import ExactClip, passing, travelling
 from torch import Tensor
 
+from impasto.files import load_image, save_image, write_file
 from impasto.films import sheet
-from impasto.images import load_image, save_image, write_file
 from impasto.inputs import load_inputs
 from impasto.losses import Objective
 from impasto.metrics import warping_error

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from impasto.encoder import Encoder
-from impasto.images import fit, load_image, resize, save_image, write_file
+from impasto.files import load_image, save_image, write_file
+from impasto.images import fit, resize
 from impasto.losses import Objective, seen_layers
 from impasto.recipes import recipe_settings
 from impasto.statistics import chosen_statistic

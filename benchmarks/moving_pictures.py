@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.images import load_image, resize
+from impasto.files import load_image
+from impasto.images import resize
 
 _SOLID = 0.5  # a cut-out covers a pixel from this opacity on
 

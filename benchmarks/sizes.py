@@ -46,7 +46,8 @@ from measuring import (
     write_results,
 )
 
-from impasto.images import load_image, resize, save_image, write_file
+from impasto.files import load_image, save_image, write_file
+from impasto.images import resize
 from impasto.machine import free_memory
 
 KEPT = RESULTS / "sizes.json"

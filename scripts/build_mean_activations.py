@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from impasto.encoder import Encoder
-from impasto.images import load_image
+from impasto.files import load_image
 from impasto.layers import conv_names
 
 PHOTOS = (

@@ -10,8 +10,8 @@ import torch
 
 from helpers import assert_clear_error
 from impasto.apps.sheets import blend_shares, on_white
+from impasto.files import load_image, read_metadata
 from impasto.films import sheet
-from impasto.images import load_image, read_metadata
 from impasto.pastiche import Pastiche
 from impasto.settings import Settings
 from impasto.stylizer import stylize

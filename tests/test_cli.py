@@ -29,7 +29,7 @@ from helpers import assert_clear_error, tree
 from impasto.apps.options import parse_duration, show_value
 from impasto.apps.progress import reporting
 from impasto.errors import DivergenceError, SettingsError
-from impasto.images import load_picture, read_metadata
+from impasto.files import load_picture, read_metadata
 from impasto.optimize import Step
 from impasto.pyramid import Level
 from impasto.recipes import read_settings_file, recipe_settings

@@ -30,7 +30,7 @@ from impasto.color import (
     style_in_color,
 )
 from impasto.errors import DivergenceError, SettingsError, ShapeError
-from impasto.images import load_image, read_metadata
+from impasto.files import load_image, read_metadata
 from impasto.settings import ColorName, MatchingName, Settings
 from impasto.stylizer import Stylizer, stylize
 

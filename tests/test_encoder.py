@@ -133,7 +133,7 @@ def test_bundled_network_tells_red_from_blue(network, examples):
     A photo is more alike to ImageNet's than its channels swapped: swapping them back to front
     must lower the response of conv5_1's strongest units, which only fires on likely pictures.
     """
-    from impasto.images import load_image
+    from impasto.files import load_image
 
     encoder = Encoder(("relu5_1",), network=network)
     swapped = right = 0.0

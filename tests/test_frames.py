@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from helpers import psnr
 from impasto.errors import ImageError, ShapeError, TruncatedClip, VideoError
-from impasto.images import save_image
+from impasto.files import save_image
 from impasto.video.frames import (
     CODECS,
     Clip,

@@ -15,6 +15,7 @@ from torch.nn import functional
 from helpers import assert_clear_error, assert_close
 from impasto.encoder import Encoder
 from impasto.errors import ImageError, SettingsError
+from impasto.files import load_image, load_picture
 from impasto.guidance import (
     Guidance,
     feathered,
@@ -25,7 +26,7 @@ from impasto.guidance import (
     load_mask,
     shares,
 )
-from impasto.images import Picture, load_image, load_picture, resize
+from impasto.images import Picture, resize
 from impasto.inputs import load_inputs
 from impasto.layers import layer_names
 from impasto.losses import Objective

@@ -20,19 +20,10 @@ import pyvips
 import torch
 from PIL import ImageCms, ImageOps
 
-from impasto import _codecs, _deep_color, images
+from impasto import _codecs, _deep_color, files, images
 from impasto.errors import ImageError, ImpastoError, SettingsError, ShapeError
-from impasto.images import (
-    Picture,
-    check_writable,
-    fit,
-    load_image,
-    load_picture,
-    read_metadata,
-    resize,
-    save_image,
-    to_pillow,
-)
+from impasto.files import check_writable, load_image, load_picture, read_metadata, save_image
+from impasto.images import Picture, fit, resize, to_pillow
 
 HEIGHT, WIDTH = 24, 32
 SUFFIXES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"]
@@ -1158,7 +1149,7 @@ def test_old_file_stays_whole_if_writing_fails(
     elif place == "replace":
         monkeypatch.setattr(Path, "replace", fail)
     else:
-        monkeypatch.setattr(images.shutil, "copymode", fail)
+        monkeypatch.setattr(files.shutil, "copymode", fail)
     with pytest.raises(ImageError if isinstance(fault, OSError) else KeyboardInterrupt):
         save_image(torch.zeros_like(image_of()), path)
     monkeypatch.undo()
@@ -1231,7 +1222,7 @@ def test_failing_device_is_reported_and_not_replaced(
     def fill_up(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(images, "_write_all", fill_up)
+    monkeypatch.setattr(files, "_write_all", fill_up)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # so that opening to write does not wait
     try:
         with pytest.raises(ImageError, match=r"pipe\.png cannot be written: No space left"):
@@ -1243,6 +1234,7 @@ def test_failing_device_is_reported_and_not_replaced(
 
 
 def test_public_names() -> None:
-    assert images.__all__ == sorted(images.__all__, key=lambda name: (not name.isupper(), name))
-    assert images.MAX_PIXELS == 200_000_000
+    for module in (files, images):
+        assert module.__all__ == sorted(module.__all__, key=lambda name: (not name.isupper(), name))
+    assert files.MAX_PIXELS == 200_000_000
     assert set(_codecs.WRITERS) == set(SUFFIXES)

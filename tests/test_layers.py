@@ -4,8 +4,8 @@ apps → dreaming → variations | video | metrics → stylizer | audio
      → planning | surface | palette | deferral → pastiche → inputs → pyramid | optimize
      → tiles | optimizers → losses | tiled_targets → targets → encoder | statistics | guidance
      → convolution | distributions | regions → kernel | correlations → films | sounds
-     → images | color | weights | recipes | cuts | warping | spectrogram | filters → machine
-     → settings | audio_settings → options | layers → errors
+     → files → images | color | weights | recipes | cuts | warping | spectrogram | filters
+     → machine | weight_files → settings | audio_settings → options | layers → errors
 
 Siblings joined by | do not import each other, nobody imports apps, and the names at the top of the
 package, which lead anywhere, are for users only.
@@ -39,16 +39,17 @@ LADDER = (
     ("convolution", "distributions", "regions"),  # in the back of those three
     ("kernel", "correlations"),
     ("films", "sounds"),
+    ("files",),
     ("images", "color", "weights", "recipes", "cuts", "warping", "spectrogram", "filters"),
-    ("machine",),
-    ("_codecs",),  # in the back of images
+    ("machine", "weight_files"),
+    ("_codecs",),  # in the back of files
     ("_deep_color",),
     ("settings", "audio_settings"),
     ("options", "layers"),
     ("errors",),
 )
 RUNG = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms}
-PICTURES = ("images", "_codecs", "_deep_color")
+PICTURES = ("files", "images", "_codecs", "_deep_color")
 # Who alone may import what, besides for type annotations.
 RESERVED = {
     **dict.fromkeys(("typer", "click", "rich", "tqdm", "gradio", "fastapi", "ray"), ("apps",)),
@@ -161,6 +162,8 @@ def test_imports_go_rightwards(module):
         ),
         ("pyramid", "from impasto.optimize import Step", "pyramid imports optimize: sideways"),
         ("images", "from impasto.weights import load_weights", "images imports weights: sideways"),
+        ("images", "from impasto.files import load_image", "images imports files: upwards"),
+        ("weight_files", "import http.client", "weight_files imports http.client, which is"),
         ("losses", "from impasto import stylize", "losses imports impasto.stylize by the front"),
         ("losses", "import impasto", "losses imports impasto. by the front door"),
         ("losses", "from .targets import Targets", "losses hides an import: .targets.Targets"),
@@ -170,8 +173,8 @@ def test_imports_go_rightwards(module):
         ("misc", "", "misc has no place on the ladder"),
         ("stylizer", "import typer", "stylizer imports typer, which is for apps"),
         ("optimize", "from rich.progress import track", "optimize imports rich.progress.track"),
-        ("weights", "import PIL.Image", "weights imports PIL.Image, which is for images"),
-        ("losses", "def f():\n  import pyvips", "losses imports pyvips, which is for images"),
+        ("weights", "import PIL.Image", "weights imports PIL.Image, which is for files"),
+        ("losses", "def f():\n  import pyvips", "losses imports pyvips, which is for files"),
         ("images", "import urllib.request", "images imports urllib.request, which is for weights"),
         ("encoder", "from impasto import _codecs", "encoder imports impasto._codecs, which is"),
         ("settings", "import torch", "settings imports torch: `--help` waits for it"),

@@ -13,8 +13,8 @@ from PIL import Image as PillowImage
 from helpers import assert_clear_error, tree
 from impasto.apps.making_of import MakingOf, plot_losses
 from impasto.errors import DivergenceError, ImageError, SettingsError, ShapeError
+from impasto.files import load_picture, write_file
 from impasto.films import as_frame, check_film, film, sheet
-from impasto.images import load_picture, write_file
 
 SMALL = ("--long-side", 48, "--coarsest", 32, "--steps", 5, "--threads", 1, "--quiet")
 FRAMES = [np.full((25, 31, 3), value, np.uint8) for value in (0, 90, 255)]

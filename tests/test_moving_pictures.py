@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from impasto.images import save_image
+from impasto.files import save_image
 from impasto.warping import warp
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from impasto.images import load_image
+from impasto.files import load_image
 from impasto.inputs import load_inputs
 from impasto.losses import Objective
 from impasto.recipes import recipe_settings

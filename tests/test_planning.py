@@ -15,7 +15,7 @@ from impasto import machine
 from impasto.apps.options import memory_limit
 from impasto.encoder import Encoder
 from impasto.errors import MemoryLimitError, SettingsError
-from impasto.images import load_image, load_picture, read_metadata
+from impasto.files import load_image, load_picture, read_metadata
 from impasto.inputs import load_inputs
 from impasto.machine import free_memory
 from impasto.optimizers import LBFGS, seconds_per_pair

@@ -7,7 +7,8 @@ import torch
 
 from helpers import border_excess, chroma_noise
 from impasto.apps.cli import DEMO_PAINTING, DEMO_PHOTO, EXAMPLES
-from impasto.images import load_image, resize
+from impasto.files import load_image
+from impasto.images import resize
 from impasto.recipes import recipe_settings
 from impasto.stylizer import Stylizer
 

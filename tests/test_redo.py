@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from helpers import assert_clear_error, psnr, tree
 from impasto.apps.printing import for_print, long_side_for_print, parse_print
 from impasto.errors import SettingsError
-from impasto.images import load_image, load_picture, read_metadata, save_image
+from impasto.files import load_image, load_picture, read_metadata, save_image
 from impasto.settings import Settings
 from impasto.stylizer import stylize
 

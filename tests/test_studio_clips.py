@@ -23,7 +23,7 @@ from impasto.apps.studio.server import build_app
 from impasto.apps.studio.store import Store, new_id
 from impasto.apps.studio.supervisor import tidy
 from impasto.errors import SettingsError, VideoError
-from impasto.images import load_image
+from impasto.files import load_image
 from impasto.recipes import recipe_settings
 from impasto.video.stylize_video import VideoPlan
 from studio import (

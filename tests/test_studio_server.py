@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import impasto
-from impasto.images import read_metadata
+from impasto.files import read_metadata
 from studio import Server, clip_bytes, ended, installed, picture_bytes, wait_until
 
 if not installed("gradio", "6."):

@@ -25,7 +25,7 @@ from impasto.apps.studio.pictures import bare_name, read_stored
 from impasto.apps.studio.store import Store, new_id
 from impasto.apps.studio.supervisor import recover, tidy
 from impasto.errors import ImageError, SettingsError
-from impasto.images import load_picture
+from impasto.files import load_picture
 from impasto.settings import Settings
 from studio import make_jobs, picture_bytes, small_request
 

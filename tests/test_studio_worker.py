@@ -17,7 +17,7 @@ from impasto.apps.studio.limits import NoSuchThing, QueueFull, StudioError
 from impasto.apps.studio.rows import LESSONS
 from impasto.apps.studio.runs import Start, left_of, plan_run
 from impasto.errors import SettingsError
-from impasto.images import load_image, load_picture, read_metadata
+from impasto.files import load_image, load_picture, read_metadata
 from impasto.pyramid import Level
 from impasto.settings import Settings
 from studio import (

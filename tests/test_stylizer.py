@@ -15,7 +15,7 @@ import impasto
 from conftest import EXAMPLES
 from helpers import psnr
 from impasto.errors import DivergenceError, ImageError, SettingsError
-from impasto.images import load_image, read_metadata
+from impasto.files import load_image, read_metadata
 from impasto.inputs import load_inputs, scaled_style
 from impasto.optimize import Step
 from impasto.settings import Settings

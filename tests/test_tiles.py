@@ -13,8 +13,9 @@ from impasto import tiled_targets, tiles
 from impasto.cuts import tile_margin
 from impasto.encoder import Encoder
 from impasto.errors import SettingsError
+from impasto.files import load_image
 from impasto.guidance import Guidance, layer_guides, layer_masks
-from impasto.images import load_image, resize
+from impasto.images import resize
 from impasto.losses import Objective, seen_layers
 from impasto.settings import Settings
 from impasto.statistics import STATISTICS, Summed, chosen_statistic

@@ -12,7 +12,7 @@ from helpers import assert_clear_error, psnr, tree
 from impasto.apps import variations as commands
 from impasto.dreaming import DREAM, dream, plan_dream
 from impasto.errors import ImageError, SettingsError
-from impasto.images import load_image, load_picture, read_metadata
+from impasto.files import load_image, load_picture, read_metadata
 from impasto.settings import Settings
 from impasto.variations import (
     RECONSTRUCTION,

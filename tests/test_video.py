@@ -24,8 +24,8 @@ from helpers import assert_clear_error, assert_close, psnr
 from impasto.apps.clip_progress import Pace, reporting_clip
 from impasto.encoder import Encoder
 from impasto.errors import ImpastoError, SettingsError, TruncatedClip, VideoError
+from impasto.files import load_image, read_metadata, save_image
 from impasto.guidance import Guidance
-from impasto.images import load_image, read_metadata, save_image
 from impasto.optimize import Step
 from impasto.settings import Settings
 from impasto.video.carrying import Motion, Past, carry, chained, temporal_loss, with_temporal

@@ -1,4 +1,4 @@
-"""impasto.weights: the bundled files, files of other forms, and downloads that go wrong."""
+"""impasto.weights, weight_files: bundled files, those of other forms, downloads that go wrong."""
 
 from __future__ import annotations
 
@@ -24,13 +24,8 @@ from torch import Tensor
 from impasto import weights as module
 from impasto.errors import SettingsError, WeightsError
 from impasto.layers import layer_names
-from impasto.weights import (
-    CONV_LAYERS,
-    VGGWeights,
-    default_cache_dir,
-    load_mean_activations,
-    load_weights,
-)
+from impasto.weight_files import CONV_LAYERS
+from impasto.weights import VGGWeights, default_cache_dir, load_mean_activations, load_weights
 
 ASSETS = Path(module.__file__).parent / "assets"
 SCRIPT = Path(__file__).parent.parent / "scripts" / "build_weights.py"

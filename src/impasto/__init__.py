@@ -31,8 +31,9 @@ if TYPE_CHECKING:
         VideoError,
         WeightsError,
     )
+    from impasto.files import load_image, load_picture, read_metadata, save_image
     from impasto.guidance import Guidance
-    from impasto.images import Picture, load_image, load_picture, read_metadata, save_image
+    from impasto.images import Picture
     from impasto.losses import Objective
     from impasto.optimize import Step
     from impasto.pastiche import Pastiche
@@ -65,8 +66,9 @@ _HOMES = {
         "VideoError",
         "WeightsError",
     ),
+    "files": ("load_image", "load_picture", "read_metadata", "save_image"),
     "guidance": ("Guidance",),
-    "images": ("Picture", "load_image", "load_picture", "read_metadata", "save_image"),
+    "images": ("Picture",),
     "losses": ("Objective",),
     "optimize": ("Step",),
     "recipes": ("RECIPES", "Recipe", "recipe_settings"),

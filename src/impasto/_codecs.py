@@ -1,4 +1,4 @@
-"""Bytes of picture files and arrays of pixels, each into the other. Serves images only.
+"""Bytes of picture files and arrays of pixels, each into the other. Serves files and images only.
 
 Arrays are (H, W, C): what decode returns is upright, and in sRGB where it has three channels or
 four (the fourth is alpha, not premultiplied). Pillow does all but what _deep_color does.

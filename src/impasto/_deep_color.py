@@ -1,4 +1,4 @@
-"""Color as a file states it: ICC profiles, and 16 bits a channel. Serves images only.
+"""Color as a file states it: ICC profiles, and 16 bits a channel. Serves files only.
 
 Pillow reads 16-bit RGB as 8 bit and cannot write it, so 16-bit PNG and every TIFF pass through
 libvips (pyvips), imported when the first such file is met. Arrays here are (H, W, C), uint8 or

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from impasto.errors import SettingsError
-from impasto.images import Source, identity, load_picture, resize
+from impasto.files import Source, load_picture
+from impasto.images import identity, resize
 from impasto.inputs import enlarge, load_inputs
 from impasto.optimize import Step, Terms
 from impasto.optimizers import favour_coarse

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import ImageError, SettingsError, check_pairs
-from impasto.images import Picture, Source, fit, identity, load_picture
+from impasto.files import Source, load_picture
+from impasto.images import Picture, fit, identity
 from impasto.layers import deepest, layer_names
 from impasto.regions import masks_by_color
 

@@ -1,24 +1,14 @@
-"""Picture files and tensors, each into the other: the only module that knows files of pictures.
+"""What a picture is, as numbers: arrays, tensors and Pictures, transparency and size.
 
-file, stream, array or Pillow image → Picture → Image tensor → pastiche → file
+array or tensor → Picture → Image tensor → Pillow image or array of whole numbers
 
-Read: AVIF, BMP, GIF (first frame), JPEG, PNG, PNM, TIFF, WebP, and HEIC with the plug-in
-pillow-heif. Written: PNG, JPEG, WebP, TIFF. Pictures are turned upright as their EXIF says and
-converted to sRGB as their ICC profile says. 16 bits a channel are kept in PNG and TIFF, in both
-directions; other formats are read at 8 bits. Sizes are (H, W) here as everywhere.
+Sizes are (H, W) here as everywhere. Files of pictures are read and written in `impasto.files`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
-import os
-import secrets
-import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,32 +17,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto import _codecs
-from impasto._deep_color import reason
+from impasto._codecs import check_size
 from impasto.errors import ImageError, SettingsError, ShapeError
 
 __all__ = [
-    "MAX_PIXELS",
     "Image",
     "Picture",
-    "Source",
-    "check_target",
-    "check_writable",
     "fit",
+    "from_array",
     "identity",
-    "load_image",
-    "load_picture",
-    "read_file",
-    "read_metadata",
+    "on_white",
+    "picture_of",
+    "quantise",
     "resize",
-    "save_image",
     "to_pillow",
-    "write_file",
+    "with_long_side",
 ]
 
 Image = Tensor  # (1, 3, H, W) float32, sRGB in [0, 1]
 
-MAX_PIXELS = 200_000_000  # 2.4 GB as float32 RGB; the largest cameras make 150 megapixels
 _ROUNDING = 1e-6  # how far floats may leave [0, 1] by the rounding of what computed them
 
 
@@ -89,103 +72,18 @@ def identity(picture: Picture) -> dict[str, str | None]:
     return {"name": picture.name, "sha256": picture.sha256}
 
 
-Source = str | os.PathLike[str] | BinaryIO | PIL.Image.Image | npt.NDArray[Any] | Tensor | Picture
-
-# ---- reading ------------------------------------------------------------------------------------
+# ---- numbers → Picture --------------------------------------------------------------------------
 
 
-def load_picture(
-    source: Source, *, long_side: int | None = None, max_pixels: int = MAX_PIXELS
-) -> Picture:
-    """Read a picture from wherever it is: upright, in sRGB, as float32 on the CPU.
+def from_array(array: npt.NDArray[Any] | Tensor, max_pixels: int) -> Picture:
+    """Read an (H, W[, C]) array or a ([1,] C, H, W) tensor of sRGB as a Picture.
 
-    The colors under fully transparent pixels are whatever a program left there, so they are
-    replaced by a smooth continuation of the visible ones (mid-grey if nothing is visible).
-
-    Args:
-        source: a path; a binary file or stream, read to its end and left open; a Pillow image;
-            an array of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a tensor of (C, H, W) or
-            (1, C, H, W) with C = 1, 3 or 4; or a Picture. Arrays and tensors hold sRGB as bool,
-            uint8, uint16, or floats in [0, 1]; a fourth channel is alpha.
-        long_side: px of the longer side, reached by enlarging or reducing; None keeps the size.
-        max_pixels: more are refused, for a file before it is decoded.
+    Args: array: values and channels as `impasto.files.load_picture` allows them.
 
     Raises:
-        ImageError: the source cannot be read, or not as a picture.
-        ShapeError: an array or tensor of another shape.
-        SettingsError: long_side is below 1.
+        ShapeError: it has another shape.
+        ImageError: more than max_pixels, another type, or values that are not in [0, 1].
     """
-    if isinstance(source, Picture):
-        _codecs.check_size(source.size, source.name or "the picture", max_pixels)
-        return _with_long_side(source, long_side)
-    if isinstance(source, np.ndarray | Tensor):
-        return _with_long_side(_from_array(source, max_pixels), long_side)
-    if isinstance(source, PIL.Image.Image):
-        path = str(getattr(source, "filename", ""))  # of an image that was opened from a file
-        label = path or "the Pillow image"
-        _codecs.check_size(source.size[::-1], label, max_pixels)
-        values, dpi = _codecs.decode_pillow(source, label)
-        picture = _picture(values, label, Path(path).name or None, None, dpi)
-        return _with_long_side(picture, long_side)
-    data, label, name = _read_bytes(source)
-    values, dpi = _codecs.decode(data, label, max_pixels)
-    sha256 = hashlib.sha256(data).hexdigest()
-    return _with_long_side(_picture(values, label, name, sha256, dpi), long_side)
-
-
-def load_image(source: Source, *, long_side: int | None = None) -> Image:
-    """Read the colors of a picture as (1, 3, H, W): load_picture(...).image."""
-    return load_picture(source, long_side=long_side).image
-
-
-def _read_bytes(source: str | os.PathLike[str] | BinaryIO) -> tuple[bytes, str, str | None]:
-    """Return all bytes, what to call the source in messages, and its bare file name."""
-    if isinstance(source, str | os.PathLike):
-        return read_file(source, "a picture"), os.fspath(source), Path(source).name
-    if hasattr(source, "read"):
-        given = getattr(source, "name", None)
-        named = isinstance(given, str) and not given.startswith("<")  # <stdin>
-        label = str(given) if named else "the stream"
-        name = Path(label).name if named else None
-        try:
-            data = source.read()
-        except (OSError, ValueError) as error:  # ValueError: closed
-            raise ImageError(f"{label} cannot be read: {reason(error)}") from error
-        if not isinstance(data, bytes):
-            raise ImageError(f"{label} gives {type(data).__name__} instead of bytes: open it as rb")
-    else:
-        raise ImageError(
-            f"cannot read a picture from {type(source).__name__}; allowed are a path, a binary "
-            "file, a Pillow image, an array, a tensor and a Picture"
-        )
-    if not data:
-        raise ImageError(f"{label} is empty")
-    return data, label, name
-
-
-def read_file(source: str | os.PathLike[str], kind: str) -> bytes:
-    """Return all bytes of a file, whatever it holds.
-
-    Args: kind: what it is to be, in words.
-
-    Raises: ImageError: there is none, it cannot be read, or is empty.
-    """
-    label, path = os.fspath(source), Path(source)
-    if path.is_dir():
-        raise ImageError(f"{label} is a folder, not {kind}")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ImageError(f"{label}: there is no such file") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise ImageError(f"{label} cannot be read: {reason(error)}") from error
-    if not data:
-        raise ImageError(f"{label} is empty")
-    return data
-
-
-def _from_array(array: npt.NDArray[Any] | Tensor, max_pixels: int) -> Picture:
-    """Read an (H, W[, C]) array or a ([1,] C, H, W) tensor; see load_picture."""
     if isinstance(array, Tensor):
         label, allowed = "the tensor", "(1, C, H, W) or (C, H, W)"
         plain = array[0] if array.ndim == 4 and array.shape[0] == 1 else array
@@ -198,8 +96,8 @@ def _from_array(array: npt.NDArray[Any] | Tensor, max_pixels: int) -> Picture:
             f"{label} has the shape {tuple(array.shape)}; a picture is {allowed} with C = 1, 3 "
             "or 4 and at least one pixel"
         )
-    _codecs.check_size(values.shape[:2], label, max_pixels)
-    return _picture(values, label)
+    check_size(values.shape[:2], label, max_pixels)
+    return picture_of(values, label)
 
 
 def _channels_last(planes: Tensor) -> npt.NDArray[Any]:
@@ -210,7 +108,7 @@ def _channels_last(planes: Tensor) -> npt.NDArray[Any]:
     return array
 
 
-def _picture(
+def picture_of(
     values: npt.NDArray[Any],
     label: str,
     name: str | None = None,
@@ -277,6 +175,16 @@ def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
     return premultiplied + (1 - weight) * below
 
 
+def on_white(image: Image, alpha: Tensor) -> Image:
+    """Lay a picture on white, for what knows no alpha; values clamped to [0, 1].
+
+    Raises: ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
+    """
+    _check_planes(image, alpha)
+    opacity = alpha.to(image).clamp(0, 1)
+    return image.clamp(0, 1) * opacity + (1 - opacity)
+
+
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample every plane to size, antialiased (Lanczos, 3 lobes), clamped to [0, 1].
 
@@ -319,7 +227,11 @@ def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
     return height, width
 
 
-def _with_long_side(picture: Picture, long_side: int | None) -> Picture:
+def with_long_side(picture: Picture, long_side: int | None) -> Picture:
+    """Resize a picture so that its longer side has long_side px; None keeps the size.
+
+    Raises: SettingsError: long_side is below 1.
+    """
     if long_side is None:
         return picture
     size = fit(picture.size, long_side)
@@ -330,130 +242,7 @@ def _with_long_side(picture: Picture, long_side: int | None) -> Picture:
     return replace(picture, image=resize(picture.image, size), alpha=alpha)
 
 
-# ---- writing ------------------------------------------------------------------------------------
-
-
-def save_image(
-    image: Image,
-    path: str | os.PathLike[str] | BinaryIO,
-    *,
-    alpha: Tensor | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    bits: int = 8,
-    dpi: float | None = None,
-    overwrite: bool = True,
-    format: str = "png",
-) -> None:
-    """Write an image as PNG, JPEG (quality 95, 4:4:4), WebP (lossy, quality 95) or TIFF (deflate).
-
-    Values are clamped to [0, 1], rounded to the nearest step and tagged sRGB. A file is replaced
-    only once the new one is complete on disk; missing folders are made. JPEG knows no alpha: the
-    picture is laid on white.
-
-    Args:
-        image: (1, 3, H, W), sRGB in [0, 1].
-        path: where to, the suffix naming the format; or a binary file, which is left open.
-        alpha: (1, 1, H, W) in [0, 1].
-        metadata: anything JSON can hold, for read_metadata: in PNG the text "impasto", elsewhere
-            the EXIF or TIFF ImageDescription.
-        bits: a channel: 8, or 16 in PNG and TIFF.
-        dpi: dots per inch to note in the file.
-        overwrite: whether a file that exists may be replaced.
-        format: "png", "jpeg", "webp" or "tiff", where path is a binary file; else unused.
-
-    Raises:
-        ImageError: the image or its metadata cannot be written, or not there.
-        ShapeError: image or alpha have another shape.
-        SettingsError: bits or dpi have a value that they may not have.
-    """
-    if dpi is not None and not 1 < dpi < math.inf:
-        raise SettingsError(f"dpi is {dpi}; it must be a number above 1")
-    target = None
-    if isinstance(path, str | os.PathLike):
-        label, suffix = os.fspath(path), Path(path).suffix
-        _codecs.format_of(suffix, label, bits)
-        target = _target(path, overwrite)
-    else:
-        label, suffix = "the stream", "." + format.removeprefix(".")
-    kind = _codecs.format_of(suffix, label, bits)
-    if kind == "jpeg" and alpha is not None:
-        _check_planes(image, alpha)
-        opacity = alpha.to(image).clamp(0, 1)
-        image, alpha = image.clamp(0, 1) * opacity + (1 - opacity), None
-    values = _quantise(image, alpha, bits)
-    data = _codecs.encode(values, kind, metadata=metadata, dpi=dpi, label=label)
-    try:
-        if target is not None:
-            _write_file(target, data)
-        elif not isinstance(path, str | os.PathLike):
-            _write_all(path, data)
-    except (OSError, ValueError) as error:  # ValueError: a closed stream
-        raise ImageError(f"{label} cannot be written: {reason(error)}") from error
-
-
-def check_writable(path: str | os.PathLike[str], *, bits: int = 8, overwrite: bool = True) -> None:
-    """Say before a long run what would keep save_image from writing there; makes missing folders.
-
-    Raises:
-        ImageError: an unknown suffix, 16 bits in a format of 8, a folder, a file that may not
-            be replaced, or no permission.
-        SettingsError: bits is neither 8 nor 16.
-    """
-    _codecs.format_of(Path(path).suffix, os.fspath(path), bits)
-    check_target(path, overwrite=overwrite)
-
-
-def check_target(path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-    """Say before a long run what would keep write_file from writing there; makes missing folders.
-
-    Raises: ImageError: a folder, a file that may not be replaced, or no permission.
-    """
-    target = _target(path, overwrite)
-    if target.exists() and not target.is_file():
-        return
-    try:
-        with _temporary(target).open("xb") as trial:
-            pass
-        Path(trial.name).unlink()
-    except OSError as error:
-        raise ImageError(
-            f"{os.fspath(path)} cannot be written: {reason(error)} in {target.parent}"
-        ) from error
-
-
-def write_file(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:
-    """Write a whole file, replacing an old one only once the new one is complete on disk.
-
-    Raises: ImageError: as check_target, or the disk is full.
-    """
-    target = _target(path, overwrite)
-    try:
-        _write_file(target, data)
-    except OSError as error:
-        raise ImageError(f"{os.fspath(path)} cannot be written: {reason(error)}") from error
-
-
-def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
-    """Return where path leads, links followed, having made its folder and checked the rest."""
-    label = os.fspath(path)
-    try:
-        target = Path(os.path.realpath(path))  # so that a link stays a link
-        target.parent.mkdir(parents=True, exist_ok=True)
-        exists, is_folder, is_file = target.exists(), target.is_dir(), target.is_file()
-    except (FileExistsError, NotADirectoryError) as error:
-        raise ImageError(f"{label} cannot be written: a part of its folder is a file") from error
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{label} cannot be written: {reason(error)}") from error
-    if is_folder:
-        raise ImageError(f"{label} cannot be written: it is a folder")
-    if is_file and not overwrite:
-        raise ImageError(
-            f"{label} exists already; to replace it, use overwrite=True "
-            "(--force on the command line)"
-        )
-    if exists and not os.access(target, os.W_OK):
-        raise ImageError(f"{label} cannot be written: it is read-only for this user")
-    return target
+# ---- Picture → numbers --------------------------------------------------------------------------
 
 
 def to_pillow(image: Image, alpha: Tensor | None = None) -> PIL.Image.Image:
@@ -463,11 +252,16 @@ def to_pillow(image: Image, alpha: Tensor | None = None) -> PIL.Image.Image:
         ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
         ImageError: a value is not finite.
     """
-    return PIL.Image.fromarray(_quantise(image, alpha, 8))
+    return PIL.Image.fromarray(quantise(image, alpha, 8))
 
 
-def _quantise(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
-    """Round to the nearest of 2^bits steps: (H, W, 3), or (H, W, 4) with alpha."""
+def quantise(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
+    """Round to the nearest of 2^bits steps: (H, W, 3), or (H, W, 4) with alpha.
+
+    Raises:
+        ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
+        ImageError: a value is not finite.
+    """
     _check_planes(image, alpha)
     planes = image if alpha is None else torch.cat([image, alpha.to(image)], dim=1)
     planes = planes.detach().to("cpu", torch.float32)
@@ -484,48 +278,3 @@ def _check_planes(image: Image, alpha: Tensor | None) -> None:
         raise ShapeError(
             f"alpha is {tuple(alpha.shape)}; for this image it is {(1, 1, *image.shape[2:])}"
         )
-
-
-def _temporary(target: Path) -> Path:
-    return target.with_name(f".impasto-{secrets.token_hex(8)}.tmp")
-
-
-def _write_file(target: Path, data: bytes) -> None:
-    """Replace target by data at once; devices and pipes, which cannot be, are written into."""
-    if target.exists() and not target.is_file():
-        with target.open("wb", buffering=0) as device:
-            _write_all(device, data)
-        return
-    temporary = _temporary(target)
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)  # only there if something went wrong
-
-
-def _write_all(file: IO[bytes], data: bytes) -> None:
-    """Write everything, also to what takes a part at a time."""
-    rest = memoryview(data)
-    while rest:
-        count = file.write(rest)
-        rest = rest[len(rest) if count is None else count :]
-    if hasattr(file, "flush"):
-        file.flush()
-
-
-# ---- metadata -----------------------------------------------------------------------------------
-
-
-def read_metadata(path: str | os.PathLike[str] | BinaryIO) -> dict[str, Any]:
-    """Return the metadata that save_image wrote into a file; {} if there are none.
-
-    Raises: ImageError: the file cannot be read, or not as a picture.
-    """
-    data, label, _ = _read_bytes(path)
-    return _codecs.metadata_in(data, label)

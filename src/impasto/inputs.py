@@ -12,8 +12,9 @@ from torch import Tensor
 
 from impasto.color import style_in_color
 from impasto.errors import ImageError, SettingsError, nearest_match
+from impasto.files import Source, load_picture
 from impasto.guidance import Guidance, Layout, lay_out
-from impasto.images import Picture, Source, fit, identity, load_picture, resize
+from impasto.images import Picture, fit, identity, resize
 from impasto.layers import deepest, minimum_side
 from impasto.losses import seen_layers
 from impasto.pyramid import Level

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from impasto.color import Canvas
-from impasto.images import fit, resize, save_image, to_pillow
+from impasto.files import save_image
+from impasto.images import fit, resize, to_pillow
 from impasto.inputs import Inputs
 from impasto.optimize import Step
 from impasto.settings import Settings

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError, SettingsError, ShapeError, SoundError, nearest_match
-from impasto.images import check_target, read_file, write_file
+from impasto.files import check_target, read_file, write_file
 
 __all__ = [
     "FORMATS",

@@ -14,8 +14,9 @@ from impasto.color import content_in_color, style_in_color
 from impasto.deferral import deferring
 from impasto.encoder import Encoder
 from impasto.errors import DivergenceError, SettingsError
+from impasto.files import Source
 from impasto.guidance import Guidance, fitted, layer_masks
-from impasto.images import Picture, Source, fit, resize
+from impasto.images import Picture, fit, resize
 from impasto.inputs import (
     Inputs,
     enlarge,

@@ -18,7 +18,8 @@ from torch import Tensor
 from impasto.deferral import deferring
 from impasto.encoder import Encoder
 from impasto.errors import SettingsError
-from impasto.images import Source, identity, load_picture, resize
+from impasto.files import Source, load_picture
+from impasto.images import identity, resize
 from impasto.inputs import initial_image, load_inputs
 from impasto.layers import check_layer, layer_names
 from impasto.losses import Objective, chroma_planes

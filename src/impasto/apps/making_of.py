@@ -62,8 +62,8 @@ class MakingOf:
             SettingsError: options that contradict each other, or an extra that is not installed.
             ImageError: something cannot be written.
         """
+        from impasto.files import check_target, check_writable
         from impasto.films import check_film
-        from impasto.images import check_target, check_writable
 
         if self.every is not None and self.frames is None and self.timelapse is None:
             raise SettingsError("--every says how often; add --frames FOLDER or --timelapse FILE")
@@ -110,8 +110,9 @@ class Recorder:
             return
         if self.making.frames is None and self.making.timelapse is None:
             return
+        from impasto.files import save_image
         from impasto.films import as_frame
-        from impasto.images import fit, resize, save_image
+        from impasto.images import fit, resize
 
         image = resize(step.image.detach().cpu().clamp(0, 1), self.size)
         if self.making.frames is not None:
@@ -125,8 +126,8 @@ class Recorder:
 
     def finish(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write the film and the curves, also of a run that was interrupted."""
+        from impasto.files import write_file
         from impasto.films import film
-        from impasto.images import write_file
 
         making = self.making
         if making.timelapse is not None:

@@ -150,7 +150,7 @@ def paint(job: Job, settings: Settings) -> None:
 
 def save_settings(job: Job, settings: Settings) -> None:
     """Write the settings to the file that the job names for them, if it does."""
-    from impasto.images import write_file
+    from impasto.files import write_file
 
     if job.save_settings:
         write_file(job.save_settings, settings_file(settings).encode(), overwrite=job.force)
@@ -225,7 +225,7 @@ def check_streams(job: Job) -> None:
 
 def read_content(job: Job) -> Picture:
     """Read the photo from its file or from stdin."""
-    from impasto.images import load_picture
+    from impasto.files import load_picture
 
     return load_picture(sys.stdin.buffer if job.content == _STDIO else Path(job.content))
 
@@ -254,7 +254,7 @@ def set_up_machine(job: Job) -> None:
 
 def check_output(job: Job) -> None:
     """Find what would keep the result from being written."""
-    from impasto.images import check_writable
+    from impasto.files import check_writable
 
     if job.output != _STDIO:
         check_writable(job.output, bits=job.bits, overwrite=job.force)
@@ -293,7 +293,7 @@ def advise_compiler(job: Job, stylizer: Stylizer) -> None:
 
 def _prepare(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
     """Read the pictures and load the network, then check that the result can be written."""
-    from impasto.images import check_target
+    from impasto.files import check_target
 
     stylizer, inputs = prepared(job, settings)
     check_output(job)
@@ -387,7 +387,7 @@ def write_image(
     image: Tensor, job: Job, *, alpha: Tensor | None, metadata: Mapping[str, Any]
 ) -> None:
     """Write a picture to where the job says: a file, or stdout as PNG."""
-    from impasto.images import save_image
+    from impasto.files import save_image
 
     buffer = BytesIO()
     target = buffer if job.output == _STDIO else job.output

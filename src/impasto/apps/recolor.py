@@ -81,7 +81,7 @@ def recolored(
     """Read, check that the result can be written, and recolor; return it and its metadata."""
     from impasto import __version__
     from impasto.color import check_recoloring, recolor
-    from impasto.images import check_writable, load_picture
+    from impasto.files import check_writable, load_picture
 
     check_recoloring(method, strength)
     photo = load_picture(read_content(job), long_side=long_side)

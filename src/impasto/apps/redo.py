@@ -86,13 +86,13 @@ def redo_command(
 
 
 def _print_side(content: Path, paper: tuple[float, float], dpi: float | None) -> int:
-    from impasto.images import load_picture
+    from impasto.files import load_picture
 
     return long_side_for_print(load_picture(content).size, paper, dpi)
 
 
 def _loaded(path: Path | None) -> Picture | None:
-    from impasto.images import load_picture
+    from impasto.files import load_picture
 
     return None if path is None else load_picture(path)
 
@@ -135,7 +135,7 @@ def read_recipe(picture: Path) -> Recipe:
     Raises: ImageError: it cannot be read or says nothing; SettingsError: it says what this
         version does not know.
     """
-    from impasto.images import read_metadata
+    from impasto.files import read_metadata
 
     noted = read_metadata(picture)
     if not noted:
@@ -270,7 +270,7 @@ def resized(picture: Path, settings: Settings, long_side: int) -> Settings:
     The pyramid begins at the picture's own size, so that no coarser level undoes what it has
     decided; enlarged, the picture gets the photo's detail, as between two levels.
     """
-    from impasto.images import load_picture
+    from impasto.files import load_picture
 
     own = max(load_picture(picture).size)
     coarsest = 0 if long_side <= own else own

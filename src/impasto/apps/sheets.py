@@ -59,7 +59,8 @@ def paint_layers(job: Job, settings: Settings) -> None:
     """Reconstruct content and style at five layers: figure 1 of Gatys et al. 2015."""
 
     def begin() -> tuple[list[_Cell], Mapping[str, Any]]:
-        from impasto.images import identity, load_picture
+        from impasto.files import load_picture
+        from impasto.images import identity
         from impasto.variations import plan_reconstruction
 
         picture = load_picture(source(job.content))

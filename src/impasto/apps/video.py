@@ -244,7 +244,7 @@ def _preview(
     job: Job, task: _Task, settings: Settings, part: Mapping[str, Any], path: Path
 ) -> None:
     """Paint some frames small and write the sheet of them."""
-    from impasto.images import check_writable, save_image
+    from impasto.files import check_writable, save_image
     from impasto.video.previews import contact_sheet, preview_frames
 
     check_writable(path, overwrite=job.force)

@@ -8,7 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from impasto.errors import ImageError, VideoError
-from impasto.images import Image, load_image, save_image
+from impasto.files import load_image, save_image
+from impasto.images import Image
 from impasto.video.clips import Clip, to_fraction
 
 __all__ = ["FolderWriter", "open_folder", "read_folder"]

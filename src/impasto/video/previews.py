@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
+from impasto.files import Source
 from impasto.films import sheet
 from impasto.guidance import Guidance
-from impasto.images import Image, Picture, Source, fit
+from impasto.images import Image, Picture, fit
 from impasto.settings import Settings
 from impasto.stylizer import Stylizer
 from impasto.video.frame_painter import FramePainter

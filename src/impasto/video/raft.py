@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from impasto.errors import WeightsError
 from impasto.images import Image
-from impasto.weights import read_tensors
+from impasto.weight_files import read_tensors
 
 __all__ = ["Raft", "load_raft"]
 

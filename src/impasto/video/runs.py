@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImageError, VideoError
-from impasto.images import Image, load_image, read_metadata, save_image, write_file
+from impasto.files import load_image, read_metadata, save_image, write_file
+from impasto.images import Image
 from impasto.video.frames import Clip
 
 __all__ = ["Painted", "Run", "clip_identity"]

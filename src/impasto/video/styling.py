@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import SettingsError, VideoError
+from impasto.files import Source
 from impasto.guidance import Guidance, Layout, lay_out
-from impasto.images import Image, Picture, Source
+from impasto.images import Image, Picture
 from impasto.inputs import Inputs, load_inputs
 from impasto.settings import Settings
 from impasto.video.folders import open_folder

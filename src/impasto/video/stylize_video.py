@@ -19,8 +19,9 @@ from typing import Any
 import torch
 
 from impasto.errors import SettingsError, TruncatedClip, VideoError
+from impasto.files import Source
 from impasto.guidance import Guidance
-from impasto.images import Picture, Source, fit
+from impasto.images import Picture, fit
 from impasto.settings import Settings
 from impasto.stylizer import Stylizer
 from impasto.video.carrying import find_motion

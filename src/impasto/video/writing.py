@@ -14,7 +14,8 @@ from typing import Any, Self
 from torch.nn import functional
 
 from impasto.errors import ShapeError, VideoError
-from impasto.images import Image, check_target
+from impasto.files import check_target
+from impasto.images import Image
 from impasto.video.clips import Clip, av_library, reason, to_fraction
 from impasto.video.codecs import codec_for, container_for, quality
 from impasto.video.cropping import cropped_template

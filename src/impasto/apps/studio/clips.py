@@ -118,7 +118,7 @@ def _check_frames(path: Path, name: str, limits: Limits) -> None:
 
 
 def _keep_poster(clip: Clip, path: Path) -> None:
-    from impasto.images import save_image
+    from impasto.files import save_image
     from impasto.video.frames import read_frames
 
     frames = read_frames(clip, long_side=min(max(clip.size), _POSTER_SIDE))

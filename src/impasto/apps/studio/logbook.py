@@ -12,7 +12,8 @@ from torch import Tensor
 
 from impasto.apps.studio.rows import StoredJob
 from impasto.apps.studio.store import Store
-from impasto.images import fit, resize, save_image
+from impasto.files import save_image
+from impasto.images import fit, resize
 
 __all__ = ["Logbook", "as_jpeg", "replace_file"]
 

@@ -48,7 +48,7 @@ def add_upload(store: Store, data: bytes, name: str, owner: str, limits: Limits)
         TooLarge: more bytes than allowed.
         ImageError: it cannot be read as a picture, or has more pixels than allowed.
     """
-    from impasto.images import load_picture
+    from impasto.files import load_picture
 
     if len(data) > limits.max_bytes:
         raise TooLarge(
@@ -68,7 +68,7 @@ class _Named(io.BytesIO):
 
 
 def _keep(store: Store, picture: Picture, owner: str) -> StoredPicture:
-    from impasto.images import save_image
+    from impasto.files import save_image
 
     bits, exact = _depth(picture)
     height, width = picture.size
@@ -99,7 +99,7 @@ def read_stored(store: Store, picture: str) -> Picture:
 
     Raises: NoSuchThing: it was cleaned up.
     """
-    from impasto.images import load_picture
+    from impasto.files import load_picture
 
     kept = store.picture(picture)
     path = store.picture_file(kept)

@@ -187,7 +187,7 @@ def _run(
             query = f"?token={keys.token}" if keys.token else ""
             webbrowser.open(address + query)
         time.sleep(_PAGE_FIRST)
-        import impasto.images  # noqa: F401  (so that the first upload need not wait for torch)
+        import impasto.files  # noqa: F401  (so that the first upload need not wait for torch)
 
     threading.Thread(target=announce, daemon=True).start()
     try:
