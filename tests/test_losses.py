@@ -223,7 +223,7 @@ def gradients_by_layer(objective, image, layers):
     """The gradient of each term with respect to the features it looks at, and its loss."""
     features = {name: maps.detach() for name, maps in objective.encoder(image).items()}
     leaves = {name: maps.requires_grad_() for name, maps in features.items()}
-    objective.encoder.forward = lambda _: leaves
+    objective.encoder.forward = lambda *_: leaves
     terms = objective.by_layer(image)
     return {
         name: torch.autograd.grad(

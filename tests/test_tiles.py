@@ -125,11 +125,11 @@ def assert_tiled_equals_whole(
     count = 0
     forward = tiled.encoder.chain
 
-    def counting(part: Tensor) -> dict[str, Tensor]:
+    def counting(part: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         nonlocal count
         count += 1
         assert part.numel() < image.numel(), "a tile as large as the picture"
-        return forward(part)
+        return forward(part, up_to)
 
     losses, gradient = evaluated(whole, image)
     tiled.encoder.chain = counting
@@ -362,13 +362,13 @@ def without_memory(encoder: Encoder, pixels: int, *, grad: bool = False) -> list
     forward, shown = encoder.chain, []
     messages = itertools.cycle(MESSAGES)
 
-    def fail(image: Tensor) -> dict[str, Tensor]:
+    def fail(image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         if grad and not torch.is_grad_enabled():
-            return forward(image)
+            return forward(image, up_to)
         shown.append(image.shape[-1] * image.shape[-2])
         if shown[-1] > pixels:
             raise RuntimeError(next(messages))
-        return forward(image)
+        return forward(image, up_to)
 
     encoder.chain = fail
     return shown
@@ -407,11 +407,11 @@ def test_other_errors_and_interruptions_end_an_evaluation(error):
     _, tiled = objectives(everything(), 40)
     forward, calls = tiled.encoder.chain, []
 
-    def fail(image: Tensor) -> dict[str, Tensor]:
+    def fail(image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         calls.append(1)
         if len(calls) == 20:
             raise error
-        return forward(image)
+        return forward(image, up_to)
 
     tiled.encoder.chain = fail
     with pytest.raises(type(error)):
