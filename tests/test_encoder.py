@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import impasto
 from helpers import assert_close, toy_weights
 from impasto.encoder import Encoder
 from impasto.errors import SettingsError, ShapeError, WeightsError
@@ -192,3 +199,81 @@ def test_bfloat16_is_float32_to_some_digits(toy, photo, pooling):
     (gradient,) = torch.autograd.grad(half["relu3_1"].sum(), leaf)
     assert gradient.dtype == torch.float32
     assert bool(gradient.any())
+
+
+@pytest.fixture
+def eagerly(monkeypatch):
+    """torch.compile without its code generator, which takes half a minute."""
+    compile_, made = torch.compile, []
+
+    def quickly(run, **how):
+        made.append(how)
+        return compile_(run, backend="aot_eager")
+
+    monkeypatch.setattr(torch, "compile", quickly)
+    yield made
+    torch.compiler.reset()
+
+
+def slope_by(encoder, image):
+    leaf = image.clone().requires_grad_()
+    features = encoder(leaf)
+    (slope,) = torch.autograd.grad(sum(each.square().mean() for each in features.values()), leaf)
+    return features, slope
+
+
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
+def test_a_compiled_network_describes_the_same(pooling, toy, photo, eagerly):
+    layers = ("relu1_1", "conv2_2", "pool2", "relu3_1")
+    plain = Encoder(layers, weights=toy, pooling=pooling)
+    compiled = Encoder(layers, weights=toy, pooling=pooling, compiled=True)
+    for image in (photo, photo[..., :24], photo):
+        (theirs, expected), (ours, slope) = slope_by(plain, image), slope_by(compiled, image)
+        assert list(ours) == list(theirs)
+        for name, each in ours.items():
+            assert_close(each, theirs[name].detach(), relative=1e-5)
+        assert_close(slope, expected, relative=1e-5)
+    assert len(eagerly) == len(layers)  # each stretch once, for all sizes
+    assert not compiled.uses_kernel
+
+
+def test_a_network_that_cannot_be_compiled_says_why(toy, photo, monkeypatch):
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    def fail(run, **how):
+        def call(x):
+            raise BackendCompilerFailed(run, RuntimeError("no C++ compiler"), None)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", fail)
+    with pytest.raises(SettingsError, match=r"torch cannot compile the network here \(.*leave it"):
+        Encoder(("relu1_1",), weights=toy, compiled=True)(photo)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch's code generator wants g++")
+def test_a_network_compiled_by_torchs_own_generator(toy, photo, tmp_path):
+    """In a process of its own: what torch starts and keeps for it ends with it."""
+    code = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from helpers import toy_weights
+from impasto.encoder import Encoder
+toy, image = toy_weights("vgg19"), torch.rand(1, 3, 40, 48)
+slopes = []
+for compiled in (False, True):
+    leaf = image.clone().requires_grad_()
+    found = Encoder(("relu1_1", "relu3_1"), weights=toy, compiled=compiled)(leaf)
+    loss = sum(each.square().mean() for each in found.values())
+    slopes.append(torch.autograd.grad(loss, leaf)[0])
+print(float((slopes[1] - slopes[0]).abs().max() / slopes[0].abs().max()))
+"""
+    source = Path(impasto.__file__).parent.parent
+    run = subprocess.run(
+        [sys.executable, "-c", code, Path(__file__).parent], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(source), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)},
+        check=False, timeout=500,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout) < 1e-5

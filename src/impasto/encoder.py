@@ -7,7 +7,10 @@ layer that was asked for. Callers only ever see sRGB in [0, 1]; what the network
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +64,8 @@ class Encoder(nn.Module):
             everything between the image and its features is then computed.
         exact: let features take nothing, not even rounding errors, from a pixel that they do not
             see, and the other way round. Without it, faster (see `impasto.convolution`).
+        compiled: run what lies between two layers asked for by torch.compile, for GPUs (not run by
+            us); on a CPU torch's compiled convolutions are slower than our kernel.
 
     Raises:
         SettingsError: an unknown network or layer, with the nearest match.
@@ -81,6 +86,7 @@ class Encoder(nn.Module):
         pixel_range: float = 255.0,
         precision: str = "float32",
         exact: bool = False,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         for name in layers:
@@ -93,6 +99,8 @@ class Encoder(nn.Module):
         self.padding = padding
         self.precision = precision
         self.exact = exact
+        self.compiled = compiled
+        self._stretches: dict[tuple[str, ...], Callable[[Tensor], Tensor]] = {}
         self.pooling_gain = _POOLING_GAIN.get(pooling, 1.0) if pooling_rescaled else 1.0
         self._path = order[: last + 1]
         if not isinstance(weights, VGGWeights):
@@ -153,10 +161,15 @@ class Encoder(nn.Module):
         return next(self.buffers()).device
 
     @property
+    def _by_torch(self) -> bool:
+        """Whether torch's own convolutions serve, and nothing of ours."""
+        return self.exact or self.compiled
+
+    @property
     def uses_kernel(self) -> bool:
         """Whether float32 pictures are described by the compiled kernel."""
         return (
-            not self.exact
+            not self._by_torch
             and self.precision == "float32"
             and self.device.type == "cpu"
             and compiled_kernel() is not None
@@ -200,20 +213,33 @@ class Encoder(nn.Module):
         if x.device.type == "cuda":  # where cuDNN's fastest convolutions want it (not run by us)
             x = x.contiguous(memory_format=torch.channels_last)
         features: dict[str, Tensor] = {}
+        start, last = 0, self._path.index(self._path[-1] if up_to is None else up_to)
+        for name in self.layers:
+            end = self._path.index(name)
+            if end > last:
+                break
+            x = features[name] = self._stretch(self._path[start : end + 1])(x)
+            start = end + 1
+        return features
+
+    def _stretch(self, names: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
+        """Return what runs some layers, one after the other."""
+        if names not in self._stretches:
+            run = functools.partial(self._run, names)
+            self._stretches[names] = compiled_by_torch(run) if self.compiled else run
+        return self._stretches[names]
+
+    def _run(self, names: tuple[str, ...], x: Tensor) -> Tensor:
         rectified = False
-        path = self._path[: None if up_to is None else self._path.index(up_to) + 1]
-        for name, following in zip(path, (*path[1:], ""), strict=True):
+        for name, following in zip(names, (*names[1:], ""), strict=True):
             if name.startswith("conv"):
-                # One pass for both, unless what lies between is asked for.
-                rectified = following.startswith("relu") and name not in self.layers
+                rectified = following.startswith("relu")  # one pass for both
                 x = self._convolve(name, x, rectify=rectified)
             elif name.startswith("relu"):
                 x = x if rectified else functional.relu(x)
             else:
                 x = self._pool(x)
-            if name in self.layers:
-                features[name] = x
-        return features
+        return x
 
     def _convolve(self, name: str, x: Tensor, *, rectify: bool) -> Tensor:
         convolution = self._convolution(name)
@@ -229,13 +255,42 @@ class Encoder(nn.Module):
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
         known = self._convolutions.get(name)
         if known is None or known.weight is not weight:  # new where the filters were moved
-            known = self._convolutions[name] = Convolution(weight, bias, exact=self.exact)
+            known = self._convolutions[name] = Convolution(weight, bias, exact=self._by_torch)
         return known
 
     def _pool(self, x: Tensor) -> Tensor:
         if self.pooling == "max":
-            return functional.max_pool2d(x, 2) if self.exact else max_pool(x)
+            return functional.max_pool2d(x, 2) if self._by_torch else max_pool(x)
         if self.pooling == "average":
             return functional.avg_pool2d(x, 2) * self.pooling_gain
         # The small number keeps the root's gradient finite where all four inputs are 0.
         return (4.0 * functional.avg_pool2d(x * x, 2) + 1e-12).sqrt() * self.pooling_gain
+
+
+def compiled_by_torch(run: Callable[[Tensor], Tensor], **how: Any) -> Callable[[Tensor], Tensor]:
+    """Return a function that torch.compile makes when it is first called, for each size.
+
+    Args:   how: for torch.compile, instead of what follows here.
+    Raises: SettingsError: at the first call: torch cannot compile here; says why.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # a second, and for few
+
+    # Layouts as they come: torch 2.13 fails backwards where it chooses others itself. And no
+    # processes beside ours, which outlive an interrupted run.
+    how = how or {"options": {"layout_optimization": False, "compile_threads": 1}}
+    made = torch.compile(run, **how)
+
+    def call(x: Tensor) -> Tensor:
+        try:
+            with warnings.catch_warnings():  # torch's tracer looks at what it warns of
+                warnings.filterwarnings("ignore", "The .grad attribute of a Tensor", UserWarning)
+                result: Tensor = made(x)
+        except TorchDynamoException as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise SettingsError(
+                f"compiled: torch cannot compile the network here ({reason}); leave it out, or "
+                "install what it needs: on a CPU a C++ compiler, on CUDA Triton"
+            ) from error
+        return result
+
+    return call

@@ -51,6 +51,7 @@ _PLAIN_OBJECTIVE: dict[str, Any] = {
     "padding": "zero",
     "pixel_range": 255.0,
     "precision": "float32",
+    "compiled": False,
     "content_layers": ("relu4_2",),
     "content_layer_weights": (),
     "content_weighting": "given",

@@ -83,6 +83,12 @@ class Settings(Options):
         "is measured of its features is float32 all the same.",
         half="objective",
     )
+    compiled: bool = option(
+        False,
+        "Run the network by torch.compile, for GPUs: the first step of each size is slow then. "
+        "On a CPU impasto's own kernel is faster.",
+        half="objective",
+    )
     content_layers: tuple[str, ...] = option(
         ("relu4_2",),
         "Layers whose features say what is where; all: every reluX_Y.",

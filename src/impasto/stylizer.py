@@ -93,6 +93,7 @@ class Stylizer:
             padding=self.settings.padding,
             pixel_range=self.settings.pixel_range,
             precision=self.settings.precision,
+            compiled=self.settings.compiled,
             # Which promises that no pixel outside is pulled.
             exact=self.settings.guidance == "inside",
         ).to(self.device)
