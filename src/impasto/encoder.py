@@ -267,18 +267,22 @@ class Encoder(nn.Module):
         return (4.0 * functional.avg_pool2d(x * x, 2) + 1e-12).sqrt() * self.pooling_gain
 
 
-def compiled_by_torch(run: Callable[[Tensor], Tensor], **how: Any) -> Callable[[Tensor], Tensor]:
-    """Return a function that torch.compile makes when it is first called, for each size.
+def compiled_by_torch(run: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return a function that torch.compile makes when it is first called.
 
-    Args:   how: for torch.compile, instead of what follows here.
-    Raises: SettingsError: at the first call: torch cannot compile here; says why.
+    Raises: SettingsError: torch is too old, or, at the first call, cannot compile here; says why.
     """
     from torch._dynamo.exc import TorchDynamoException  # a second, and for few
 
     # Layouts as they come: torch 2.13 fails backwards where it chooses others itself. And no
     # processes beside ours, which outlive an interrupted run.
-    how = how or {"options": {"layout_optimization": False, "compile_threads": 1}}
-    made = torch.compile(run, **how)
+    options = {"layout_optimization": False, "compile_threads": 1}
+    # All stretches are one piece of code, of which torch else compiles eight variants only.
+    how: dict[str, Any] = {"isolate_recompiles": True, "options": options}
+    try:
+        made = torch.compile(run, **how)
+    except TypeError:
+        raise SettingsError("compiled needs torch 2.13 or newer; leave it out") from None
 
     def call(x: Tensor) -> Tensor:
         try:
