@@ -1,6 +1,6 @@
 """The import ladder of docs/architecture.md, held over the syntax trees: import only rightwards.
 
-apps → dreaming → variations | video | metrics → stylizer | audio
+apps → dreaming → variations | video | metrics | pacing → stylizer | audio
      → planning | surface | palette | deferral → pastiche → inputs → pyramid | optimize
      → tiles | optimizers → losses | tiled_targets → targets → encoder | statistics | guidance
      → convolution | distributions | regions → kernel | correlations → films | sounds
@@ -26,7 +26,7 @@ PACKAGE = Path(impasto.__file__).parent
 LADDER = (
     ("apps",),
     ("dreaming",),
-    ("variations", "video", "metrics"),
+    ("variations", "video", "metrics", "pacing"),
     ("stylizer", "audio"),
     ("planning", "surface", "palette", "deferral"),
     ("pastiche",),

@@ -19,7 +19,8 @@ from impasto.files import load_image, load_picture, read_metadata
 from impasto.inputs import load_inputs
 from impasto.machine import free_memory
 from impasto.optimizers import LBFGS, seconds_per_pair
-from impasto.planning import Pace, show_bytes, workloads
+from impasto.pacing import Pace, measure_pace
+from impasto.planning import show_bytes, workloads
 from impasto.pyramid import Level, pyramid
 from impasto.settings import Settings
 from impasto.stylizer import Stylizer
@@ -168,7 +169,7 @@ def test_what_is_not_remembered_costs_nothing(examples):
     photo = load_image(examples / "kingfisher.jpg", long_side=64)
     adam = Stylizer(Settings(optimizer="adam", long_side=64))
     inputs = load_inputs(photo, photo, adam.settings)
-    assert adam.pace(inputs).pair == 0
+    assert measure_pace(adam, inputs).pair == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")

@@ -18,6 +18,7 @@ from impasto.errors import DivergenceError, ImageError, SettingsError
 from impasto.files import load_image, read_metadata
 from impasto.inputs import load_inputs, scaled_style
 from impasto.optimize import Step
+from impasto.pacing import settings_within
 from impasto.settings import Settings
 from impasto.stylizer import Stylizer, stylize
 from impasto.targets import Targets
@@ -144,7 +145,7 @@ def test_a_step_is_timed_at_the_size_it_will_have(side, measured, photo, monkeyp
     monkeypatch.setattr(Stylizer, "descend", descend)
     monkeypatch.setattr(Stylizer, "measure", lambda *words: Targets({}, {}))
     stylizer = Stylizer(Settings(long_side=side, coarsest=0))
-    settings = stylizer.within(load_inputs(photo, photo, stylizer.settings), 1e4)
+    settings = settings_within(stylizer, load_inputs(photo, photo, stylizer.settings), 1e4)
     assert seen == [measured]
     expected = 1e4 / 2 / (side / measured) ** 2
     assert settings.steps == pytest.approx(min(expected, 2000), rel=0.01)
@@ -252,6 +253,6 @@ def test_a_painting_that_style_scale_makes_too_small(photo, painting):
 
 def test_a_time_budget_chooses_steps(photo, stylizer):
     picture = load_inputs(photo, photo, stylizer.settings)
-    chosen = stylizer.within(picture, 5.0)
+    chosen = settings_within(stylizer, picture, 60.0)
     assert chosen.replace(steps=6) == stylizer.settings
     assert chosen.steps > 12

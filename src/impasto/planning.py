@@ -26,7 +26,7 @@ from impasto.statistics import chosen_statistic
 from impasto.tiled_targets import cut_for, look_around
 from impasto.tiles import obstacle
 
-__all__ = ["Pace", "Workload", "show_bytes", "unusual", "workloads"]
+__all__ = ["Workload", "show_bytes", "unusual", "workloads"]
 
 # Sides of tiles, in px, from the best; below 768 the margin around them begins to cost.
 _LARGE_TILES = (2048, 1536, 1280, 1024, 768)
@@ -43,39 +43,6 @@ _COPIES = 9  # of the picture, 3 channels in float32, and what is lost between t
 _FEATURES = 2.1  # of those that a step keeps: with gradients, temporaries and what lies between
 _PAIRED = 4.0  # of two layers on one grid, where a statistic compares them
 _BUILT_IN = 1.35  # more, where torch's own convolutions and poolings are used
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast this machine is with some settings, measured.
-
-    Attributes:
-        fixed: seconds of a step, whatever the size.
-        step: more seconds for each pixel.
-        forward: seconds for each pixel of describing a picture without a gradient.
-        pair: more seconds of a step for each pixel and each pair that L-BFGS remembers.
-    """
-
-    fixed: float
-    step: float
-    forward: float
-    pair: float = 0.0
-
-    def seconds_per_step(self, work: Workload) -> float:
-        """Estimate a step: of tiles, all that is seen, once more without a gradient."""
-        remembering = work.pixels * work.pairs * self.pair
-        if work.tiles:
-            looking = self._seen(work) * (self.step + self.forward)
-            return len(work.tiles) * self.fixed + looking + remembering
-        return self.fixed + work.pixels * self.step + remembering
-
-    def seconds(self, work: Workload, paintings: int) -> float:
-        """Estimate a level: its steps, and describing photo and paintings, of so many pixels."""
-        described = (self._seen(work) if work.tiles else work.pixels) + paintings
-        return work.level.steps * self.seconds_per_step(work) + described * self.forward
-
-    def _seen(self, work: Workload) -> int:
-        return sum(tile.outer.area for tile in work.tiles)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,14 +24,13 @@ from impasto.inputs import (
     scaled_style,
     style_side,
 )
-from impasto.losses import TERMS, Objective, seen_layers
+from impasto.losses import TERMS, seen_layers
 from impasto.machine import choose_device, free_memory
 from impasto.optimize import Step, Terms, optimize
-from impasto.optimizers import seconds_per_pair
 from impasto.palette import Description, Palette, style_guides
 from impasto.pastiche import Pastiche, finish, record
-from impasto.planning import Pace, Workload, unusual, workloads
-from impasto.pyramid import Level, pyramid, steps_within
+from impasto.planning import Workload, unusual, workloads
+from impasto.pyramid import Level, pyramid
 from impasto.settings import Settings
 from impasto.statistics import chosen_statistic
 from impasto.surface import Surface
@@ -41,10 +39,6 @@ from impasto.tiled_targets import describe, measure_content_in_tiles
 from impasto.tiles import TiledObjective, obstacle
 
 __all__ = ["Stylizer", "stylize"]
-
-# Steps are timed at the picture's size, but at no more than this long side, in px.
-_TIMED_SIDE = 512
-_TIMED_STEPS = 4
 
 
 class Stylizer:
@@ -382,61 +376,6 @@ class Stylizer:
             if on_step is not None:
                 on_step(step)
         return finish(step.image, inputs, self.settings, history, computed=unusual(plan))
-
-    def within(self, inputs: Inputs, seconds: float, *, spent: float = 0.0) -> Settings:
-        """Choose steps for a time budget, from a step measured on this machine.
-
-        Args:
-            inputs: what is to be painted.
-            seconds: the whole budget.
-            spent: how much of it is gone already; measuring comes on top by itself.
-
-        Raises: SettingsError: the time is too short for the size; says what would do.
-        """
-        start = time.perf_counter()
-        plan = self.plan(inputs.photo, inputs.paintings)
-        pace = self.pace(inputs)
-        spent += time.perf_counter() - start
-        # Of the steps planned now; other numbers of them are shared alike.
-        megapixels = sum(work.level.steps * work.pixels for work in plan) / 1e6
-        steps = sum(work.level.steps * pace.seconds_per_step(work) for work in plan)
-        return steps_within(
-            inputs.photo.size,
-            self.settings,
-            seconds=seconds,
-            spent=spent,
-            seconds_per_megapixel=steps / megapixels,
-        )
-
-    def pace(self, inputs: Inputs) -> Pace:
-        """Measure a few steps on this machine, at the coarsest size and one of up to 512 px."""
-        most = min(self.settings.long_side, _TIMED_SIDE)
-        coarsest = min(self.levels(inputs.photo)[0].long_side, most)
-        levels = []
-        for side in sorted({coarsest, most}):
-            # As large as affordable: the cost of some statistics grows faster than the picture.
-            height, width = fit(inputs.photo.size, side)
-            least = self.encoder.minimum_side
-            levels.append(Level((max(height, least), max(width, least)), side, _TIMED_STEPS))
-        timed = [self._seconds_per_step(inputs, level) for level in levels]
-        pixels = [level.size[0] * level.size[1] for level in levels]
-        step, fixed = timed[-1] / pixels[-1], 0.0
-        if len(levels) > 1 and pixels[0] < pixels[1] / 2:
-            step = (timed[1] - timed[0]) / (pixels[1] - pixels[0])
-            fixed = max(timed[0] - step * pixels[0], 0.0)
-        image = resize(inputs.photo.image, levels[-1].size).to(self.device)
-        start = time.perf_counter()
-        with torch.no_grad():
-            self.encoder(image)
-        forward = (time.perf_counter() - start) / pixels[-1]
-        pair = seconds_per_pair(image) if self.settings.optimizer == "lbfgs" else 0.0
-        return Pace(fixed, step, forward, pair / pixels[-1])
-
-    def _seconds_per_step(self, inputs: Inputs, level: Level) -> float:
-        objective = Objective(self.encoder, self.measure(inputs, level), self.settings)
-        image = resize(inputs.photo.image, level.size)
-        times = [step.seconds for step in self.descend(image, objective.by_layer, level)]
-        return (times[-1] - times[0]) / (len(times) - 1)
 
 
 def _smaller(one: int | None, other: int | None) -> int | None:

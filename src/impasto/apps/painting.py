@@ -132,8 +132,10 @@ def paint(job: Job, settings: Settings) -> None:
     with interruptible(job), memory_errors(settings.long_side):
         stylizer, inputs = _prepare(job, settings)
         if seconds is not None:
+            from impasto.pacing import settings_within
+
             spent = time.perf_counter() - start
-            stylizer.settings = stylizer.within(inputs, seconds, spent=spent)
+            stylizer.settings = settings_within(stylizer, inputs, seconds, spent=spent)
             job.note(f"{job.budget}: {_plan_text(stylizer, inputs.photo)}")
         plan = stylizer.plan(inputs.photo, inputs.paintings)
         for text in thrift(plan):

@@ -25,7 +25,8 @@ from impasto.apps.painting import Job, check_streams, interruptible, memory_erro
 from impasto.apps.printing import for_print
 
 if TYPE_CHECKING:
-    from impasto.planning import Pace, Workload
+    from impasto.pacing import Pace
+    from impasto.planning import Workload
 
 __all__ = ["plan_command"]
 
@@ -62,8 +63,10 @@ def plan_command(
     check_streams(job)
     with interruptible(job), memory_errors(settings.long_side):
         stylizer, inputs = prepared(job, settings)
+        from impasto.pacing import measure_pace
+
         plan = stylizer.plan(inputs.photo, inputs.paintings)
-        pace = stylizer.pace(inputs)
+        pace = measure_pace(stylizer, inputs)
     seen = [each.size[0] * each.size[1] for each in inputs.paintings]
     if as_json:
         typer.echo(json.dumps(_facts(plan, pace, seen)))

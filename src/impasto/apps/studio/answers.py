@@ -14,7 +14,8 @@ from impasto.apps.studio.runs import plan_run
 from impasto.apps.studio.store import Store
 from impasto.errors import ImpastoError
 from impasto.inputs import Inputs
-from impasto.planning import Pace, Workload
+from impasto.pacing import Pace, measure_pace
+from impasto.planning import Workload
 from impasto.settings import Settings
 from impasto.stylizer import Stylizer
 
@@ -105,7 +106,7 @@ def known_pace(
     if not idle and other is not None:
         return Pace(**other), False
     stylizer, inputs = subject()
-    pace = stylizer.pace(inputs)
+    pace = measure_pace(stylizer, inputs)
     for each in (name, _LATEST):
         store.remember(each, dataclasses.asdict(pace))
     return pace, True

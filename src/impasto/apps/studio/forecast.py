@@ -15,7 +15,8 @@ from impasto.apps.studio.filming import Footage, gather
 from impasto.apps.studio.store import Store
 from impasto.images import Image, Picture, fit
 from impasto.inputs import Inputs
-from impasto.planning import Pace, Workload
+from impasto.pacing import Pace
+from impasto.planning import Workload
 from impasto.stylizer import Stylizer
 from impasto.video.carrying import find_motion
 from impasto.video.frame_painter import FramePainter

@@ -29,7 +29,7 @@ from impasto.apps.studio.runs import Run, plan_run
 from impasto.apps.studio.store import Store
 from impasto.errors import DivergenceError, ImpastoError, out_of_memory
 from impasto.machine import keep_freed_memory
-from impasto.planning import Pace
+from impasto.pacing import Pace
 
 __all__ = ["main", "paint_job", "work"]
 
