@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
@@ -166,9 +165,8 @@ class Server:
         source = Path(impasto.__file__).parent.parent
         environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
         # A file and no pipe, which it could fill while nobody reads.
-        handle, name = tempfile.mkstemp(suffix=".txt")
-        self._log = Path(name)
-        with os.fdopen(handle, "w") as log:
+        self._log = folder.with_name(f"{folder.name}-{time.monotonic_ns()}.txt")
+        with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "impasto", "studio", "--port", "0", "--data", str(folder),
                  *options],

@@ -50,6 +50,14 @@ def test_the_same_pixels(command, painted, tmp_path):
     assert read_metadata(tmp_path / "out-redo.png") == read_metadata(out)
 
 
+def test_how_the_network_was_run_is_not_done_again(command, painted, tmp_path):
+    """The next machine may have nothing to compile with, and needs nothing."""
+    out = painted()
+    rewrite(out, lambda noted: noted["settings"].update(compiled=True))
+    assert command("redo", out, *CALM).code == 0
+    assert read_metadata(tmp_path / "out-redo.png")["settings"]["compiled"] is False
+
+
 def test_an_unfinished_picture_is_painted_to_its_end(command, painted, tmp_path):
     out = painted()
     assert "finished" not in read_metadata(out)

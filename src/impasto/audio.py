@@ -1,7 +1,7 @@
 """One sound in the style of another: the same loop as for pictures, on a spectrogram.
 
 sound → spectrogram (spectrogram.py) → what random filters hear of it (filters.py) → content and
-style loss → L-BFGS (optimize.py) → spectrogram → a sound that has it (Griffin & Lim).
+style loss → L-BFGS (optimizers.py) → spectrogram → a sound that has it (Griffin & Lim).
 
 Paper: Ulyanov & Lebedev, "Audio texture synthesis and style transfer", 2016.
 """

@@ -7,6 +7,7 @@ rest is nearly done; in between its gradient is lost in that of the layers above
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -77,6 +78,7 @@ class Deferral:
         left = self.share * sum(numbers.values())
         for layer in sorted(terms, key=depth, reverse=True):
             left -= sum(numbers[term.name] for term in terms[layer])
-            if left <= 0 or any(term.part is None for term in terms[layer]):
+            # The other way round than left > 0 for losses that are not finite.
+            if not 0 < left < math.inf or any(term.part is None for term in terms[layer]):
                 return layer
         return None

@@ -7,6 +7,7 @@ layer that was asked for. Callers only ever see sRGB in [0, 1]; what the network
 
 from __future__ import annotations
 
+import copy
 import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -224,10 +225,19 @@ class Encoder(nn.Module):
 
     def _stretch(self, names: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
         """Return what runs some layers, one after the other."""
+        run = functools.partial(self._run, names)
+        if not self.compiled:
+            return run
         if names not in self._stretches:
-            run = functools.partial(self._run, names)
-            self._stretches[names] = compiled_by_torch(run) if self.compiled else run
+            self._stretches[names] = compiled_by_torch(run)
         return self._stretches[names]
+
+    def with_padding(self, padding: str) -> Encoder:
+        """Return an encoder of the same filters, in the same memory, with another padding."""
+        other = copy.copy(self)
+        other.padding = padding
+        other._stretches = {}
+        return other
 
     def _run(self, names: tuple[str, ...], x: Tensor) -> Tensor:
         rectified = False

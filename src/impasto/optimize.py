@@ -113,35 +113,28 @@ def optimize(
     average = _Average(averaging)
     start = time.perf_counter()
     point = image.detach().clamp(0, 1) if clamp else image.detach().clone()
-    good: _Evaluation | None = None
-    best: _Evaluation | None = None
-    failures, floor, limit = 0, 0.0, math.inf
+    course, failures = _Course(), 0
     totals: deque[float] = deque(maxlen=patience + 1)  # the least so far, after each step
     for index in range(1, steps + 1):
         evaluation = _evaluate(point, objective)
-        if evaluation.is_finite and evaluation.total <= limit:
-            floor = _NEXT_TO_NOTHING * evaluation.total if good is None else floor
-            good, failures = evaluation, 0
-            # Losses of other terms, where some are put off for a while, say nothing of these.
-            if best is None or good.layers.keys() != best.layers.keys() or good.total <= best.total:
-                best = replace(good, gradient=good.gradient.new_empty(0))  # large, and not needed
-            limit = _EXPLOSION * max(evaluation.total, floor)
-            average.add(evaluation.point)
+        taken = course.take(evaluation)
+        failures = 0 if taken else failures + 1
+        good, best = course.good, course.best
+        if good is None or best is None or failures > _RETRIES:
+            raise DivergenceError(
+                f"the loss became {evaluation.total:.3g} at step {index} of this size, and "
+                "smaller steps did not help; try smaller weights, or a smaller learning rate "
+                "with Adam",
+                average.value if good else image.detach(),
+            )
+        if taken:
+            average.add(good.point)
         else:
-            failures += 1
-            if good is None or failures > _RETRIES:
-                raise DivergenceError(
-                    f"the loss became {evaluation.total:.3g} at step {index} of this size, and "
-                    "smaller steps did not help; try smaller weights, or a smaller learning rate "
-                    "with Adam",
-                    average.value if good else image.detach(),
-                )
             method.shrink()
         seconds = time.perf_counter() - start
-        if best is not None:
-            totals.append(best.total)
+        totals.append(best.total)
         settled = patience > 0 and len(totals) > patience and _has_settled(totals)
-        if (index == steps or settled) and best is not None and averaging == 0:
+        if (index == steps or settled) and averaging == 0:
             # Without a line search the last step can be a detour upwards.
             yield best.step(best.point, steps, steps, seconds)
             return
@@ -187,6 +180,43 @@ def _evaluate(point: Tensor, objective: Terms) -> _Evaluation:
 def _numbers(losses: Mapping[str, Tensor]) -> dict[str, float]:
     values: list[float] = torch.stack([loss.detach() for loss in losses.values()]).tolist()
     return dict(zip(losses, values, strict=True))
+
+
+class _Course:
+    """What came of a run so far.
+
+    Attributes:
+        good: the last evaluation that was neither an explosion nor not finite.
+        best: the one of the least loss, of those since the terms are what they are.
+    """
+
+    good: _Evaluation | None = None
+    best: _Evaluation | None = None
+    _floor = 0.0
+
+    def take(self, evaluation: _Evaluation) -> bool:
+        """Note an evaluation, unless it is not finite or its loss explodes."""
+        if not evaluation.is_finite or self._explodes(evaluation):
+            return False
+        if self.good is None:
+            self._floor = _NEXT_TO_NOTHING * evaluation.total
+        best = self.best
+        if best is None or best.layers.keys() != evaluation.layers.keys():
+            best = evaluation  # losses of other terms say nothing of these
+        if evaluation.total <= best.total:
+            best = replace(evaluation, gradient=evaluation.gradient.new_empty(0))  # large
+        self.good, self.best = evaluation, best
+        return True
+
+    def _explodes(self, evaluation: _Evaluation) -> bool:
+        """Compare the terms that were looked at this time and the last."""
+        if self.good is None:
+            return False
+        known = self.good.layers.keys() & evaluation.layers.keys()
+        before, after = (
+            sum(each.layers[name] for name in known) for each in (self.good, evaluation)
+        )
+        return after > _EXPLOSION * max(before, self._floor)
 
 
 class _Average:

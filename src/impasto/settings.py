@@ -294,7 +294,8 @@ class Settings(Options):
     deferred_share: float = option(
         0.0,
         "Look at the deepest style layers in the first and last tenth of a level's steps only, "
-        "where they are less than this share of the loss; 0: always.",
+        "where they are less than this share of the loss; 0: always. Not on levels of fewer than "
+        "20 steps, nor with patience or normalised gradients.",
         half="schedule",
         low=0,
         high=0.5,

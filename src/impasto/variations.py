@@ -7,7 +7,6 @@ a layer knows of a picture (`reconstruct`).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -226,9 +225,7 @@ class SeamlessObjective(Objective):
     """
 
     def __init__(self, encoder: Encoder, targets: Targets, settings: Settings) -> None:
-        around = copy.copy(encoder)  # the same filters
-        around.padding = "circular"
-        super().__init__(around, targets, settings)
+        super().__init__(encoder.with_padding("circular"), targets, settings)
 
     def by_layer(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         """Return the terms of an image as `Objective` does."""

@@ -285,7 +285,8 @@ def advise_compiler(job: Job, stylizer: Stylizer) -> None:
     """Say how steps would be faster, where they are without the kernel for want of a compiler."""
     from impasto.kernel import compiled_kernel, is_switched_off
 
-    wanted = stylizer.device.type == "cpu" and not stylizer.encoder.exact
+    encoder = stylizer.encoder
+    wanted = stylizer.device.type == "cpu" and not (encoder.exact or encoder.compiled)
     if wanted and compiled_kernel() is None and not is_switched_off():
         job.note(
             "The fast convolutions could not be compiled here, so steps take two to three times as "

@@ -164,7 +164,8 @@ def read_recipe(picture: Path) -> Recipe:
     if not isinstance(values, dict):
         raise ImageError(f"{picture}: its metadata hold no settings")
     try:
-        settings = Settings.from_dict(values)
+        # How the network is run is the machine's matter: the next may have nothing to compile with.
+        settings = Settings.from_dict({**values, "compiled": False})
     except SettingsError as error:
         version = noted.get("impasto", "unknown")
         raise SettingsError(

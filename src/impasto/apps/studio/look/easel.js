@@ -12,7 +12,7 @@
 
   impasto.watch = (job_id) => {
     if (id !== job_id) {
-      [job, shown, comparing, cells] = [null, -1, false, null];
+      [job, shown, comparing, cells, open] = [null, -1, false, null, 0];
       const image = $("#easel .after");
       image.hidden = true;
       image.removeAttribute("src");
@@ -50,12 +50,13 @@
       found = await impasto.ask(`/api/jobs/${mine}`);
       $("#easel").classList.remove("lost");
     } catch (error) {
+      if (mine !== id) return;
       $("#easel").classList.add("lost");
       message(error.message);
       if (/no such/.test(error.message)) forget();
       return;
     } finally {
-      open -= 1;
+      if (mine === id) open -= 1;
     }
     // Of two that overtook each other, not the older.
     if (mine !== id || number < answered) return;

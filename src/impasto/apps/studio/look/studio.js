@@ -12,15 +12,17 @@ const $ = (query, from = document) => from.querySelector(query);
 const $$ = (query, from = document) => [...from.querySelectorAll(query)];
 
 impasto.ask = async (path, options = {}) => {
-  let answer;
+  // What only asks may be asked again: a connection that hangs must not hold the page for ever.
+  const signal = options.method ? null : AbortSignal.timeout(30000);
+  let answer, body;
   try {
-    // What only asks may be asked again: a connection that hangs must not hold the page for ever.
-    answer = await fetch(path, { signal: options.method ? null : AbortSignal.timeout(30000), ...options });
+    answer = await fetch(path, { signal, ...options });
+    if (answer.status === 204) return null;
+    body = await answer.json();
   } catch {
-    throw new Error("the studio does not answer; is it still running?");
+    if (!answer || answer.ok || signal?.aborted) throw new Error("the studio does not answer; is it still running?");
+    body = {};
   }
-  if (answer.status === 204) return null;
-  const body = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(body.error || `the studio answers with ${answer.status}`);
   return body;
 };
