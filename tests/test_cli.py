@@ -518,13 +518,15 @@ def test_losses_are_those_of_the_image_that_is_written(stylize, monkeypatch):
     assert summary["steps"] == 3
 
 
-def test_the_best_step_so_far_is_of_the_finest_level():
+def test_the_best_step_so_far_is_of_the_finest_level_and_the_latest_terms():
     from impasto.apps.painting import _better
 
-    def step(level, loss):
-        return Step(image=None, losses={"style": loss}, index=1, count=9, level=level, levels=2)
+    def step(level, loss, **layers):
+        return Step(None, {"style": loss}, 1, 9, level=level, levels=2, layers=layers)
 
     first, worse, better, finer = step(1, 5.0), step(1, 6.0), step(1, 4.0), step(2, 9.0)
+    whole = step(1, 4.1, deep=0.1)
+    assert _better(better, whole) is whole
     assert _better(None, first) is first
     assert _better(first, worse) is first
     assert _better(first, better) is better

@@ -356,10 +356,10 @@ def follow(
 
 
 def _better(best: Step | None, step: Step) -> Step:
-    """Return the step of the lower loss; one of a finer level always wins."""
-    if best is None or step.level > best.level or step.total <= best.total:
+    """Return the step of the lower loss; one of a finer level, or of other terms, always wins."""
+    if best is None or step.level > best.level or step.layers.keys() != best.layers.keys():
         return step
-    return best
+    return step if step.total <= best.total else best
 
 
 def _plan_text(stylizer: Stylizer, photo: Picture) -> str:
