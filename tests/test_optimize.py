@@ -7,11 +7,9 @@ import math
 import pytest
 import torch
 
-from helpers import assert_close
-from impasto import optimizers
 from impasto.errors import DivergenceError
 from impasto.optimize import optimize
-from impasto.optimizers import Pairs, favour_coarse
+from impasto.optimizers import favour_coarse
 
 SHAPE = (1, 3, 6, 5)
 
@@ -233,62 +231,3 @@ def test_nothing_that_was_yielded_changes_afterwards():
     seen = [(step.image, step.image.clone()) for step in
             optimize(random_image(), quadratic(center), steps=30)]  # fmt: skip
     assert all(torch.equal(image, copy) for image, copy in seen)
-
-
-def two_loops(pairs, gradient):
-    """Nocedal 1980, from the oldest pair to the newest, with the same first guess."""
-    result, weights = gradient.clone(), []
-    for moved, turned in reversed(pairs):
-        weight = (moved * result).sum() / (moved * turned).sum()
-        result = result - weight * turned
-        weights.append(weight)
-    moved, turned = pairs[-1]
-    scale = 1.75 * (moved * turned).sum() / (turned * favour_coarse(turned)).sum()
-    result = scale * favour_coarse(result)
-    for (moved, turned), weight in zip(pairs, reversed(weights), strict=True):
-        result = result + (weight - (turned * result).sum() / (moved * turned).sum()) * moved
-    return result
-
-
-def pair_of(index, size=(12, 9)):
-    """A move and a turn as of an uneven bowl."""
-    generator = torch.Generator().manual_seed(index)
-    moved = torch.randn((1, 3, *size), generator=generator, dtype=torch.float64)
-    return moved, moved * torch.linspace(0.1, 9, moved.numel()).double().view_as(moved)
-
-
-@pytest.mark.parametrize("count", [1, 2, 5, 6, 12, 13])
-def test_pairs_give_what_nocedals_two_loops_give(count):
-    known, gradient = Pairs(5), pair_of(99)[0]
-    pairs = [pair_of(index) for index in range(count)]
-    for each in pairs:
-        known.add(*each)
-    assert len(known) == min(count, 5)
-    assert_close(known.precondition(gradient), two_loops(pairs[-5:], gradient), relative=1e-10)
-
-
-def test_pairs_forget_and_begin_anew():
-    known, gradient = Pairs(3), pair_of(99)[0]
-    for index in range(4):
-        known.add(*pair_of(index))
-    known.clear()
-    assert torch.equal(known.precondition(gradient), gradient)
-    pairs = [pair_of(index, (8, 8)) for index in (7, 8)]  # of another size
-    for each in pairs:
-        known.add(*each)
-    gradient = pair_of(98, (8, 8))[0]
-    assert_close(known.precondition(gradient), two_loops(pairs, gradient), relative=1e-10)
-
-
-@pytest.mark.parametrize("piece", [1, 100, 1 << 22])
-def test_pairs_in_half_precision_are_those_that_it_keeps(piece, monkeypatch):
-    """Rounded to bfloat16, and then exact, however many values are brought back at a time."""
-    monkeypatch.setattr(optimizers, "_PIECE", piece)
-    known, gradient = Pairs(4, half=True), pair_of(99)[0].float()
-    pairs = [tuple(each.float() for each in pair_of(index)) for index in range(6)]
-    for each in pairs:
-        known.add(*each)
-    kept = [tuple(each.bfloat16().double() for each in pair) for pair in pairs[-4:]]
-    expected = two_loops(kept, gradient.double())
-    assert_close(known.precondition(gradient), expected, relative=1e-4)
-    assert known._moves.dtype == torch.bfloat16

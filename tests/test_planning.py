@@ -18,7 +18,7 @@ from impasto.errors import MemoryLimitError, SettingsError
 from impasto.files import load_image, load_picture, read_metadata
 from impasto.inputs import load_inputs
 from impasto.machine import free_memory
-from impasto.optimizers import Pairs, seconds_per_pair
+from impasto.optimizers import LBFGS, seconds_per_pair
 from impasto.pacing import Pace, measure_pace
 from impasto.planning import show_bytes, workloads
 from impasto.pyramid import Level, pyramid
@@ -150,14 +150,14 @@ def test_pace_counts_what_is_remembered_at_each_step(encoder, steps):
 def test_what_a_pair_costs_is_the_least_that_was_measured(photo, monkeypatch):
     """Other work on the machine makes a measurement longer, now and then, and never shorter."""
     now, delays = 0.0, itertools.cycle((0.0, 7.0, 0.3))
-    precondition = Pairs.precondition
+    precondition = LBFGS._precondition
 
     def slowly(self, gradient):
         nonlocal now
-        now += 2.0 + 0.25 * len(self) + next(delays)
+        now += 2.0 + 0.25 * len(self.pairs) + next(delays)
         return precondition(self, gradient)
 
-    monkeypatch.setattr(Pairs, "precondition", slowly)
+    monkeypatch.setattr(LBFGS, "_precondition", slowly)
     assert seconds_per_pair(photo, clock=lambda: now) == pytest.approx(0.25)
 
 

@@ -106,7 +106,7 @@ def optimize(
     Raises: DivergenceError: smaller steps did not help; carries the last good image.
     """
     method: Method = (
-        LBFGS(min(history, steps), clamp, half)
+        LBFGS(history, clamp, half)
         if optimizer == "lbfgs"
         else Adam(learning_rate, clamp, second_decay, normalised_pixels)
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["LBFGS", "Adam", "Method", "Pairs", "favour_coarse", "seconds_per_pair"]
+__all__ = ["LBFGS", "Adam", "Method", "favour_coarse", "seconds_per_pair"]
 
 # After an explosion the picture goes back and the step shrinks by this much.
 _SHRINK = 0.25
@@ -103,8 +104,9 @@ class LBFGS:
 
     def __init__(self, history: int, clamp: bool, half: bool = False) -> None:
         self.clamp = clamp
+        self.half = half
         self.scale = 1.0
-        self.pairs = Pairs(history, half)
+        self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=history)
         self.last: tuple[Tensor, Tensor] | None = None
 
     def shrink(self) -> None:
@@ -118,7 +120,7 @@ class LBFGS:
         held = self._held(point, gradient)
         self._learn(point, gradient, held)
         reduced = gradient.masked_fill(held, 0)
-        direction = self.pairs.precondition(reduced).masked_fill_(held, 0).neg_()
+        direction = self._precondition(reduced).masked_fill_(held, 0).neg_()
         if not self.pairs or _dot(direction, reduced) >= 0:
             self.pairs.clear()
             direction = reduced.mul_(-_first_step(loss, reduced))
@@ -133,103 +135,34 @@ class LBFGS:
 
     def _learn(self, point: Tensor, gradient: Tensor, held: Tensor) -> None:
         if self.last is not None:
-            moved = point - self.last[0]
-            turned = (gradient - self.last[1]).masked_fill_(held, 0)
+            moved = self._kept(point - self.last[0])
+            turned = self._kept((gradient - self.last[1]).masked_fill_(held, 0))
+            curvature = _dot(moved, turned)
             # A pair of no or negative curvature would make the estimate indefinite.
-            if _dot(moved, turned) > 1e-10 * _dot(turned, turned):
-                self.pairs.add(moved, turned)
+            if curvature > 1e-10 * _dot(turned, turned):
+                self.pairs.append((moved, turned, curvature))
         self.last = (point, gradient)
 
+    def _kept(self, change: Tensor) -> Tensor:
+        return change.to(torch.bfloat16) if self.half else change
 
-class Pairs:
-    """The last moves s, and how the gradient turned on them, y, a row each of S and Y.
-
-    The estimate of the inverse Hessian that they make, times a gradient g, is H g = r + Sᵀ δ with
-    R = triu(S Yᵀ), whose diagonal is D: R α = S g, r = H₀ (g − Yᵀ α) and Rᵀ δ = D α − Y r.
-    Nocedal's two loops give the same. Here m pairs take five products with a matrix instead of
-    4 m of vectors, after each of which threads have to wait for each other.
-
-    Args:
-        most: rows; then each new pair takes the place of the oldest.
-        half: keep them in bfloat16.
-
-    Paper: Byrd, Nocedal & Schnabel 1994, "Representations of quasi-Newton matrices", section 2.
-    """
-
-    def __init__(self, most: int, half: bool = False) -> None:
-        self.most = most
-        self.half = half
-        self._products = torch.zeros(most, most, dtype=torch.float64)  # S Yᵀ
-        self._added = 0
-
-    def __len__(self) -> int:
-        return min(self._added, self.most)
-
-    def clear(self) -> None:
-        """Forget all pairs."""
-        self._added = 0
-
-    def add(self, moved: Tensor, turned: Tensor) -> None:
-        """Remember a move and how the gradient turned, (B, C, H, W)."""
-        if not self:  # rows take memory once they are written to
-            dtype = torch.bfloat16 if self.half else moved.dtype
-            self._moves = moved.new_empty((self.most, moved.numel()), dtype=dtype)
-            self._turns = torch.empty_like(self._moves)
-        row = self._added % self.most
-        self._added += 1
-        self._moves[row] = moved.flatten()
-        self._turns[row] = turned.flatten()
-        rounded = self._turns[row].to(turned.dtype)
-        self._products[: len(self), row] = _rows_times(self._moves[: len(self)], rounded)
-
-    def precondition(self, gradient: Tensor) -> Tensor:
-        """Multiply a gradient by the estimate; without a pair, by 1."""
-        if not self:
-            return gradient.clone()
-        newest = (self._added - 1) % self.most
-        order = torch.arange(newest + 1 - len(self), newest + 1) % len(self)  # from the oldest
-        moves, turns = self._moves[: len(self)], self._turns[: len(self)]
-        upper = self._products[order][:, order].triu()
-        along = _rows_times(moves, gradient.flatten())[order]
-        weights = torch.linalg.solve_triangular(upper, along[:, None], upper=True)[:, 0]
-        result = gradient - _mixed(turns, _put(weights, order), gradient)
-        turned = turns[newest].to(gradient.dtype).view_as(gradient)
-        first_guess = favour_coarse(turned)
-        scale = _STRETCH * float(upper[-1, -1]) / _dot(turned, first_guess)
+    def _precondition(self, gradient: Tensor) -> Tensor:
+        """Multiply by the estimate of the inverse Hessian: the two-loop recursion."""
+        result = gradient.clone()
+        if not self.pairs:
+            return result
+        weights = []
+        for moved, turned, curvature in reversed(self.pairs):
+            weight = _dot(moved, result) / curvature
+            result.add_(turned, alpha=-weight)
+            weights.append(weight)
+        _, turned, curvature = self.pairs[-1]
+        turned = turned.to(result.dtype)
+        scale = _STRETCH * curvature / _dot(turned, favour_coarse(turned))
         result = favour_coarse(result).mul_(scale)
-        left = upper.diagonal() * weights - _rows_times(turns, result.flatten())[order]
-        weights = torch.linalg.solve_triangular(upper.T, left[:, None], upper=False)[:, 0]
-        return result.add_(_mixed(moves, _put(weights, order), gradient))
-
-
-def _put(values: Tensor, order: Tensor) -> Tensor:
-    """Return values that are in some order of rows in the order of the rows."""
-    return torch.empty_like(values).index_copy_(0, order, values)
-
-
-def _pieces(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Yield rows in float32, a range of columns at a time; at once where nothing is to be done."""
-    width = rows.shape[1] if rows.dtype != torch.bfloat16 else max(1, _PIECE // rows.shape[0])
-    for start in range(0, rows.shape[1], width):
-        columns = slice(start, start + width)
-        piece = rows[:, columns]
-        yield columns, piece.float() if rows.dtype == torch.bfloat16 else piece
-
-
-def _rows_times(rows: Tensor, vector: Tensor) -> Tensor:
-    """Return the inner product of each row with a vector, in float64."""
-    products = [torch.mv(piece, vector[columns]).cpu() for columns, piece in _pieces(rows)]
-    return torch.stack(products).double().sum(0)
-
-
-def _mixed(rows: Tensor, weights: Tensor, like: Tensor) -> Tensor:
-    """Return a weighted sum of rows, in the shape and precision of an image."""
-    weights = weights.to(like)
-    result = torch.empty_like(like)
-    flat = result.view(-1)
-    for columns, piece in _pieces(rows):
-        torch.mv(piece.T, weights, out=flat[columns])
-    return result
+        for (moved, turned, curvature), weight in zip(self.pairs, reversed(weights), strict=True):
+            result.add_(moved, alpha=weight - _dot(turned, result) / curvature)
+        return result
 
 
 def seconds_per_pair(
@@ -239,14 +172,15 @@ def seconds_per_pair(
 
     Of some tries the shortest counts: whatever else the machine does makes them longer only.
     """
-    known, least = Pairs(pairs), []
+    method, least = LBFGS(pairs, clamp=True), []
     for count in (1, pairs):
-        while len(known) < count:
-            known.add(torch.rand_like(image), torch.rand_like(image))
+        while len(method.pairs) < count:
+            moved, turned = torch.rand_like(image), torch.rand_like(image)
+            method.pairs.append((moved, turned, _dot(moved, turned)))
         times = []
         for _ in range(_TRIES):
             start = clock()
-            known.precondition(image)
+            method._precondition(image)
             times.append(clock() - start)
         least.append(min(times))
     return max(least[1] - least[0], 0.0) / (pairs - 1)
@@ -291,5 +225,9 @@ def favour_coarse(gradient: Tensor, gain: float = _COARSE_GAIN, bands: int = _BA
 
 
 def _dot(a: Tensor, b: Tensor) -> float:
-    """Return the inner product of two tensors."""
-    return float(torch.dot(a.flatten(), b.flatten()))
+    """Return the inner product of two tensors, also of different precision."""
+    a, b = a.flatten(), b.flatten()
+    if a.dtype == b.dtype == torch.bfloat16 or a.dtype != b.dtype:
+        pieces = zip(torch.split(a, _PIECE), torch.split(b, _PIECE), strict=True)
+        return sum(float(torch.dot(one.float(), other.float())) for one, other in pieces)
+    return float(torch.dot(a, b))
