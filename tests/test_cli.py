@@ -217,12 +217,10 @@ def test_schedule_of_another_recipe(stylize):
 
 
 def test_time_chooses_the_steps(command, photo_file, painting_file, tmp_path, monkeypatch):
-    from impasto.stylizer import Stylizer
+    def within(stylizer, inputs, seconds, *, spent):  # as a machine that makes 2 steps a second
+        return stylizer.settings.replace(steps=int(2 * seconds))
 
-    def within(self, content, seconds, *, spent):  # as a machine that makes 2 steps a second
-        return self.settings.replace(steps=int(2 * seconds))
-
-    monkeypatch.setattr(Stylizer, "within", within)
+    monkeypatch.setattr("impasto.pacing.settings_within", within)
     outcome = command(
         "stylize", photo_file, painting_file, "-o", tmp_path / "out.png", "--long-side", 32,
         "--threads", 1, "--time", "4s", "--save-settings", tmp_path / "my.toml", "--json",
@@ -630,8 +628,11 @@ def test_a_real_terminal(photo_file, painting_file, tmp_path):
     assert re.search(r"Wrote \S*out.png: 32 x 26 px, \d+ s\s*$", text)
 
 
-def test_every_setting_has_its_flag_read_back(command, photo_file, painting_file, tmp_path):
+def test_every_setting_has_its_flag_read_back(
+    command, photo_file, painting_file, tmp_path, monkeypatch
+):
     """Each flag sets its own field: given another value than the default, that one changes."""
+    monkeypatch.setattr(torch, "compile", lambda run, **how: run)  # tests/test_encoder.py compiles
     others = {
         "precision": "bfloat16",
         "network": "vgg16", "weights_convention": "caffe", "pooling": "average",

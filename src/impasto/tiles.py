@@ -181,8 +181,10 @@ class _Look:
         self._chain.clear()
         with torch.enable_grad():
             own = self.tile.own(deepest, minimum_side(layer))
-        del deepest
-        (pulled,) = torch.autograd.grad(own, self._part, slope.to(own.dtype))
+            # Of a number: to start from a map, torch first loads a quarter of a second of sympy.
+            along = (own * slope.to(own.dtype)).sum()
+        del deepest, own
+        (pulled,) = torch.autograd.grad(along, self._part)
         self.tile.outer.of(gradient).add_(pulled)
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,6 @@ def _run(
         import impasto.files  # noqa: F401  (so that the first upload need not wait for torch)
 
     threading.Thread(target=announce, daemon=True).start()
-    try:
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed
         server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        say("Ended.")
+    say("Ended.")
