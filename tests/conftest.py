@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,21 @@ from impasto.encoder import Encoder
 from impasto.weights import VGGWeights
 
 EXAMPLES = Path(__file__).parent.parent / "src" / "impasto" / "assets" / "examples"
+
+
+@pytest.fixture(autouse=True)
+def _usual_priority(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give a realtime priority back, which processes of later tests would inherit.
+
+    It was seen once, after some test, nobody knows by what; a browser, its driver and a studio at
+    such a priority then left no time for anything else.
+    """
+    yield
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        for thread in Path("/proc/self/task").iterdir():
+            with suppress(OSError):
+                os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
+        print(f"\nrealtime priority after {request.node.nodeid}", file=sys.__stderr__)
 
 
 @pytest.fixture
