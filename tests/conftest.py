@@ -33,7 +33,9 @@ def _usual_priority(request: pytest.FixtureRequest) -> Iterator[None]:
         for thread in Path("/proc/self/task").iterdir():
             with suppress(OSError):
                 os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
-        print(f"\nrealtime priority after {request.node.nodeid}", file=sys.__stderr__)
+        capture = request.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            print(f"\nrealtime priority after {request.node.nodeid}")
 
 
 @pytest.fixture
