@@ -33,9 +33,10 @@ def _usual_priority(request: pytest.FixtureRequest) -> Iterator[None]:
         for thread in Path("/proc/self/task").iterdir():
             with suppress(OSError):
                 os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
-        capture = request.config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():
-            print(f"\nrealtime priority after {request.node.nodeid}")
+        plugins = request.config.pluginmanager
+        with plugins.getplugin("capturemanager").global_and_fixture_disabled():
+            said = f"realtime priority after {request.node.nodeid}"
+            plugins.getplugin("terminalreporter").write_line(said)
 
 
 @pytest.fixture
