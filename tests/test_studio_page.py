@@ -237,6 +237,7 @@ def test_a_slow_server_is_followed(visit):
     begin(page, steps=40)
     wait_painted(page)
     wait_state(page, "done")
+    assert page.inner_text(".easel .state") == "Done"
 
 
 def test_a_browser_that_hangs_is_ended(playwright):

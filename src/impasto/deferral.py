@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from impasto.layers import deepest
 from impasto.losses import LayerTerm, Objective
 from impasto.optimize import Terms
 
@@ -70,13 +71,13 @@ class Deferral:
 
         Content says what is where, at every step.
         """
-        depth = self.objective.encoder.path.index
+        encoder = self.objective.encoder
         terms: dict[str, list[LayerTerm]] = {}
         for term in self.objective.layer_terms():
-            terms.setdefault(max(term.seen, key=depth), []).append(term)
+            terms.setdefault(deepest(term.seen, encoder.network), []).append(term)
         numbers = {name: float(loss.detach()) for name, loss in losses.items()}
         left = self.share * sum(numbers.values())
-        for layer in sorted(terms, key=depth, reverse=True):
+        for layer in sorted(terms, key=encoder.path.index, reverse=True):
             left -= sum(numbers[term.name] for term in terms[layer])
             # The other way round than left > 0 for losses that are not finite.
             if not 0 < left < math.inf or any(term.part is None for term in terms[layer]):
