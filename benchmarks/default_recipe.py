@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.encoder import Encoder
-from impasto.files import load_image, save_image
-from impasto.films import sheet
-from impasto.images import fit, resize
-from impasto.recipes import recipe_settings
-from impasto.stylizer import Stylizer
+from impasto.network.encoder import Encoder
+from impasto.painting.stylizer import Stylizer
+from impasto.pictures.files import load_image, save_image
+from impasto.pictures.films import sheet
+from impasto.pictures.picture import fit, resize
+from impasto.settings.recipes import recipe_settings
 
 PAIRS = {
     "castle": ("neuschwanstein.jpg", "church_at_auvers_van_gogh.jpg"),

@@ -27,17 +27,17 @@ from measuring import IMAGES, RESULTS, machine
 from moving_pictures import ExactClip, passing, travelling
 from torch import Tensor
 
-from impasto.files import load_image, save_image, write_file
-from impasto.films import sheet
-from impasto.inputs import load_inputs
-from impasto.losses import Objective
-from impasto.metrics import warping_error
-from impasto.pyramid import Level
-from impasto.settings import Settings
-from impasto.stylizer import Stylizer
-from impasto.video.flow import optical_flow, reliable
-from impasto.video.frames import open_clip, read_frames
-from impasto.video.settings import VideoSettings
+from impasto.objective.objective import Objective
+from impasto.painting.inputs import load_inputs
+from impasto.painting.pyramid import Level
+from impasto.painting.stylizer import Stylizer
+from impasto.pictures.files import load_image, save_image, write_file
+from impasto.pictures.films import sheet
+from impasto.settings.clips import VideoSettings
+from impasto.settings.pictures import Settings
+from impasto.video.io.frames import open_clip, read_frames
+from impasto.video.motion.flicker import warping_error
+from impasto.video.motion.flow import optical_flow, reliable
 from impasto.video.stylize_video import stylize_video
 
 SIDE, COUNT, STEPS = 320, 24, 30

@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from impasto.encoder import Encoder
-from impasto.files import load_image, save_image, write_file
-from impasto.images import fit, resize
-from impasto.losses import Objective, seen_layers
-from impasto.recipes import recipe_settings
-from impasto.statistics import chosen_statistic
-from impasto.targets import StyleTarget, Targets, measure_content, measure_style
-from impasto.weights import load_weights
+from impasto.network.encoder import Encoder
+from impasto.network.weights import load_weights
+from impasto.objective.objective import Objective, seen_layers
+from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
+from impasto.pictures.files import load_image, save_image, write_file
+from impasto.pictures.picture import fit, resize
+from impasto.settings.recipes import recipe_settings
+from impasto.style import chosen_statistic
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from measuring import EXAMPLES, IMAGES, RESULTS, machine, markdown, read_results, write_results
 from moving_pictures import ExactClip, passing, travelling
 
-from impasto.files import save_image
-from impasto.video.flow import optical_flow, reliable
+from impasto.pictures.files import save_image
+from impasto.video.motion.flow import optical_flow, reliable
 
 KEPT = RESULTS / "motion.json"
 PICTURE = IMAGES / "flow.jpg"

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.files import load_image
-from impasto.images import resize
+from impasto.pictures.files import load_image
+from impasto.pictures.picture import resize
 
 _SOLID = 0.5  # a cut-out covers a pixel from this opacity on
 

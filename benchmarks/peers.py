@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from impasto.files import load_image
+from impasto.pictures.files import load_image
 
 _ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_ROOT / "scripts"), str(_ROOT / "benchmarks")]

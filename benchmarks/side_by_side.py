@@ -48,7 +48,7 @@ from measuring import (
     write_results,
 )
 
-from impasto.files import load_image, write_file
+from impasto.pictures.files import load_image, write_file
 
 KEPT = RESULTS / "side_by_side.json"
 PICTURE = IMAGES / "side_by_side.png"

@@ -46,9 +46,9 @@ from measuring import (
     write_results,
 )
 
-from impasto.files import load_image, save_image, write_file
-from impasto.images import resize
 from impasto.machine import free_memory
+from impasto.pictures.files import load_image, save_image, write_file
+from impasto.pictures.picture import resize
 
 KEPT = RESULTS / "sizes.json"
 PICTURE = IMAGES / "sizes.png"
@@ -64,7 +64,7 @@ _WARM_UP = 2
 # The command, which also says when each step was done: only the library knows to the millisecond.
 _TELLING = """
 import sys
-from impasto import pastiche
+from impasto.painting import pastiche
 from impasto.__main__ import main
 
 plain = pastiche.record
@@ -187,9 +187,9 @@ def alternate(objective: str, folder: Path) -> Run:
 
     A step is everything: the network, all losses, the gradient and L-BFGS.
     """
-    from impasto.kernel import compiled_kernel
-    from impasto.recipes import recipe_settings
-    from impasto.stylizer import Stylizer
+    from impasto.network.kernel import compiled_kernel
+    from impasto.painting.stylizer import Stylizer
+    from impasto.settings.recipes import recipe_settings
 
     settings = recipe_settings(
         objective, schedule="default", long_side=_STEP_SIDE, coarsest=0, steps=400

@@ -21,9 +21,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from impasto import AudioSettings, load_sound, plan_sound
-from impasto.audio import SoundObjective, SoundTransfer
-from impasto.filters import RandomFilters
-from impasto.sounds import Sound, resample
+from impasto.audio.files import Sound, resample
+from impasto.audio.random_filters import RandomFilters
+from impasto.audio.transfer import SoundObjective, SoundTransfer
 
 OTHER_SEED = 12345
 ENVELOPE = 0.05  # s

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import impasto
-from impasto.video.frames import open_clip, read_frames
+from impasto.video.io.frames import open_clip, read_frames
 
 side = int(sys.argv[1]) if len(sys.argv) > 1 else 320
 pictures = Path(impasto.__file__).parent / "assets" / "examples"

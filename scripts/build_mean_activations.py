@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from impasto.encoder import Encoder
-from impasto.files import load_image
-from impasto.layers import conv_names
+from impasto.network.encoder import Encoder
+from impasto.pictures.files import load_image
+from impasto.settings.layers import conv_names
 
 PHOTOS = (
     "berlin_cathedral.jpg",

@@ -17,16 +17,16 @@ from typing import Any, Literal
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
-from impasto.apps.options import show_value  # noqa: E402  (found by the line above)
-from impasto.audio_settings import AudioSettings  # noqa: E402
-from impasto.options import Options, PerStyle, option_types  # noqa: E402
-from impasto.recipes import RECIPES, recipe_settings  # noqa: E402
-from impasto.settings import Settings  # noqa: E402
-from impasto.video.settings import VideoSettings  # noqa: E402
+from impasto.cli.setting_flags import show_value  # noqa: E402  (found by the line above)
+from impasto.settings.clips import VideoSettings  # noqa: E402
+from impasto.settings.options import Options, PerStyle, option_types  # noqa: E402
+from impasto.settings.pictures import Settings  # noqa: E402
+from impasto.settings.recipes import RECIPES, recipe_settings  # noqa: E402
+from impasto.settings.sounds import AudioSettings  # noqa: E402
 
 PAGE = ROOT / "docs" / "options.md"
 INTRODUCTION = """\
-<!-- Written by scripts/options_page.py from src/impasto/settings.py: change it there. -->
+<!-- Written by scripts/options_page.py from src/impasto/settings/pictures.py: change it there. -->
 
 # Options
 

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from impasto.weights import load_weights
+from impasto.network.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURE = ROOT / "tests" / "fixtures" / "neural_style"

@@ -9,11 +9,11 @@ from pathlib import Path
 import PIL.Image
 
 import impasto
-from impasto.apps.examples import EXAMPLES
-from impasto.apps.studio.pictures import example_names
-from impasto.recipes import RECIPES
+from impasto.cli.commands.examples import EXAMPLES
+from impasto.settings.recipes import RECIPES
+from impasto.studio.jobs.uploads import example_names
 
-LOOK = Path(__file__).parents[1] / "src/impasto/apps/studio/look"
+LOOK = Path(__file__).parents[1] / "src/impasto/studio/web/static"
 PHOTO, PAINTING = "neuschwanstein.jpg", "cafe_terrace_van_gogh.jpg"
 SIZE = (192, 128)  # px of a thumbnail, (W, H)
 SIDE = 216  # px that are painted

@@ -15,8 +15,8 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from helpers import Outcome, toy_weights
-from impasto.encoder import Encoder
-from impasto.weights import VGGWeights
+from impasto.network.encoder import Encoder
+from impasto.network.weights import VGGWeights
 
 EXAMPLES = Path(__file__).parent.parent / "src" / "impasto" / "assets" / "examples"
 
@@ -92,7 +92,7 @@ def examples() -> Path:
 @pytest.fixture
 def command(monkeypatch, capfd) -> Callable[..., Outcome]:
     """The command line in this process: command("layers") → how it ended."""
-    from impasto.apps.cli import run
+    from impasto.cli.main import run
 
     threads = torch.get_num_threads()
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.layers import CONVOLUTIONS
-from impasto.weights import VGGWeights
+from impasto.network.weights import VGGWeights
+from impasto.settings.layers import CONVOLUTIONS
 
 
 def toy_weights(network: str, *, width: float = 1 / 16, seed: int = 0) -> VGGWeights:

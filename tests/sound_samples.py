@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.sounds import Sound
+from impasto.audio.files import Sound
 
 RATE = 8000
 # Small enough for a test: frames of 128 samples, 16 filters of 3 frames.

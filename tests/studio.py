@@ -23,10 +23,10 @@ import numpy as np
 from PIL import Image
 
 import impasto
-from impasto.apps.studio.jobs import Jobs
-from impasto.apps.studio.kinds import Request
-from impasto.apps.studio.limits import Limits
-from impasto.apps.studio.store import Store
+from impasto.studio.jobs.jobs import Jobs
+from impasto.studio.jobs.limits import Limits
+from impasto.studio.jobs.requests import Request
+from impasto.studio.jobs.store import Store
 
 PLACE = "+48.8566+002.3522/"  # where a clip was taken
 SMALL = {"long_side": 32, "steps": 4, "coarsest": 0}
@@ -102,7 +102,7 @@ def clip_request(jobs: Jobs, count: int = 4, kind: str = "video", **options: Any
 @contextmanager
 def working(jobs: Jobs) -> Iterator[threading.Event]:
     """A worker in a thread of this process."""
-    from impasto.apps.studio.worker import work
+    from impasto.studio.worker.worker import work
 
     going = threading.Event()
 

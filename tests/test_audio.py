@@ -15,12 +15,12 @@ import torch
 
 import impasto
 from helpers import assert_clear_error, assert_close, tree
-from impasto.apps.options import show_value
-from impasto.audio import loudness, plan_sound, stylize_sound
-from impasto.audio_settings import AudioSettings
+from impasto.audio.files import Sound, load_sound, read_sound_metadata, save_sound, true_peak
+from impasto.audio.transfer import loudness, plan_sound, stylize_sound
+from impasto.cli.setting_flags import show_value
 from impasto.errors import DivergenceError, MemoryLimitError, SettingsError, SoundError
-from impasto.optimize import Step
-from impasto.sounds import Sound, load_sound, read_sound_metadata, save_sound, true_peak
+from impasto.optimize.loop import Step
+from impasto.settings.sounds import AudioSettings
 from sound_samples import RATE, SMALL, melody, rattle
 
 SETTINGS = AudioSettings(**SMALL)
@@ -205,7 +205,7 @@ def test_sounds_that_cannot_be_used():
 
 @pytest.mark.parametrize("filters", [0, 16])
 def test_a_sound_that_does_not_fit_into_memory(filters, monkeypatch):
-    monkeypatch.setattr("impasto.audio.free_memory", lambda device: 1e5)
+    monkeypatch.setattr("impasto.audio.transfer.free_memory", lambda device: 1e5)
     with pytest.raises(MemoryLimitError, match=r"melody\.wav lasts 1 s.*cut both to about \d+ %"):
         plan_sound(melody(), rattle(), SETTINGS.replace(filters=filters))
 
@@ -292,7 +292,7 @@ def test_a_missing_library_is_named(library, audio, files, monkeypatch):
 
 
 def test_ctrl_c_keeps_the_best_so_far(audio, files, monkeypatch):
-    from impasto.audio import SoundTransfer
+    from impasto.audio.transfer import SoundTransfer
 
     steps = SoundTransfer.steps
 
@@ -314,7 +314,7 @@ def test_ctrl_c_keeps_the_best_so_far(audio, files, monkeypatch):
 
 
 def test_divergence_keeps_the_last_good(audio, files, monkeypatch):
-    from impasto.audio import SoundTransfer
+    from impasto.audio.transfer import SoundTransfer
 
     steps = SoundTransfer.steps
 

@@ -334,7 +334,7 @@ def test_too_little_memory_for_a_whole_picture_is_enough_for_tiles(
     ],
 )  # fmt: skip
 def test_what_torch_says_without_memory_is_recognised(error):
-    from impasto.apps.painting import memory_errors
+    from impasto.cli.run import memory_errors
 
     with (
         pytest.raises(MemoryLimitError, match=r"512 px do not fit.*--long-side 256"),
@@ -347,7 +347,7 @@ def test_unknown_errors_keep_their_traceback(command, photo_file, painting_file,
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("impasto.inputs.load_inputs", fail)
+    monkeypatch.setattr("impasto.painting.inputs.load_inputs", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         command("stylize", photo_file, painting_file, "-o", "out.png")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from impasto.encoder import Encoder
+from impasto.network.encoder import Encoder
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = Path(__file__).parent / "fixtures" / "neural_style"

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from helpers import assert_clear_error
-from impasto.apps.sheets import blend_shares, on_white
-from impasto.files import load_image, read_metadata
-from impasto.films import sheet
-from impasto.pastiche import Pastiche
-from impasto.settings import Settings
-from impasto.stylizer import stylize
+from impasto.cli.sheets import blend_shares, on_white
+from impasto.painting.pastiche import Pastiche
+from impasto.painting.stylizer import stylize
+from impasto.pictures.files import load_image, read_metadata
+from impasto.pictures.films import sheet
+from impasto.settings.pictures import Settings
 
 SMALL = ("--long-side", 40, "--coarsest", 0, "--steps", 3, "--threads", 1)
 QUICK = Settings(long_side=40, coarsest=0, steps=3)

@@ -26,13 +26,13 @@ from rich.console import Console  # noqa: TID251  (the bar is tried on one)
 
 import impasto
 from helpers import assert_clear_error, tree
-from impasto.apps.options import parse_duration, show_value
-from impasto.apps.progress import reporting
+from impasto.cli.progress import reporting
+from impasto.cli.setting_flags import parse_duration, show_value
 from impasto.errors import DivergenceError, SettingsError
-from impasto.files import load_picture, read_metadata
-from impasto.optimize import Step
-from impasto.pyramid import Level
-from impasto.recipes import read_settings_file, recipe_settings
+from impasto.optimize.loop import Step
+from impasto.painting.pyramid import Level
+from impasto.pictures.files import load_picture, read_metadata
+from impasto.settings.recipes import read_settings_file, recipe_settings
 
 SMALL = ("--long-side", 32, "--steps", 3, "--threads", 1)
 SOURCE = Path(impasto.__file__).parent.parent
@@ -220,7 +220,7 @@ def test_time_chooses_the_steps(command, photo_file, painting_file, tmp_path, mo
     def within(stylizer, inputs, seconds, *, spent):  # as a machine that makes 2 steps a second
         return stylizer.settings.replace(steps=int(2 * seconds))
 
-    monkeypatch.setattr("impasto.pacing.settings_within", within)
+    monkeypatch.setattr("impasto.painting.timing.settings_within", within)
     outcome = command(
         "stylize", photo_file, painting_file, "-o", tmp_path / "out.png", "--long-side", 32,
         "--threads", 1, "--time", "4s", "--save-settings", tmp_path / "my.toml", "--json",
@@ -320,7 +320,7 @@ def test_help_is_free_of_heavy_imports():
     code = (
         "import sys\n"
         "sys.argv = ['impasto', *sys.argv[1:]]\n"
-        "from impasto.apps.cli import run\n"
+        "from impasto.cli.main import run\n"
         "try:\n    run()\n"
         "finally:\n"
         "    heavy = {'torch', 'numpy', 'PIL', 'pyvips', 'safetensors', 'rich'}\n"
@@ -501,7 +501,7 @@ def test_ctrl_c_before_the_first_step(photo_file, painting_file, tmp_path):
 
 
 def test_losses_are_those_of_the_image_that_is_written(stylize, monkeypatch):
-    from impasto.stylizer import Stylizer
+    from impasto.painting.stylizer import Stylizer
 
     def wander(self, *words, **names):
         for index, loss in enumerate((4.0, 1.0, 2.0), 1):
@@ -517,7 +517,7 @@ def test_losses_are_those_of_the_image_that_is_written(stylize, monkeypatch):
 
 
 def test_the_best_step_so_far_is_of_the_finest_level_and_the_latest_terms():
-    from impasto.apps.painting import _better
+    from impasto.cli.run import _better
 
     def step(level, loss, **layers):
         return Step(None, {"style": loss}, 1, 9, level=level, levels=2, layers=layers)
@@ -532,7 +532,7 @@ def test_the_best_step_so_far_is_of_the_finest_level_and_the_latest_terms():
 
 
 def test_after_divergence_the_last_good_image_is_kept(stylize, tmp_path, monkeypatch):
-    from impasto.stylizer import Stylizer
+    from impasto.painting.stylizer import Stylizer
 
     steps = Stylizer.paint
 

@@ -18,7 +18,9 @@ from torch import Tensor
 
 import impasto
 from helpers import assert_clear_error, assert_close, tree
-from impasto.color import (
+from impasto.errors import DivergenceError, SettingsError, ShapeError
+from impasto.painting.stylizer import Stylizer, stylize
+from impasto.pictures.colors import (
     LINEAR_MAPS,
     Canvas,
     _triangular,
@@ -29,10 +31,8 @@ from impasto.color import (
     recolor,
     style_in_color,
 )
-from impasto.errors import DivergenceError, SettingsError, ShapeError
-from impasto.files import load_image, read_metadata
-from impasto.settings import ColorName, MatchingName, Settings
-from impasto.stylizer import Stylizer, stylize
+from impasto.pictures.files import load_image, read_metadata
+from impasto.settings.pictures import ColorName, MatchingName, Settings
 
 LINEAR = tuple(LINEAR_MAPS)
 METHODS = (*LINEAR, "histogram")
@@ -507,8 +507,8 @@ def test_luminance_losses_fall(photo, painting):
 
 
 def test_a_picture_left_at_a_coarse_level_has_the_photos_colors(photo, painting):
-    from impasto.inputs import load_inputs
-    from impasto.pastiche import finish
+    from impasto.painting.inputs import load_inputs
+    from impasto.painting.pastiche import finish
 
     settings = Settings(**QUICK, color="luminance")
     first = next(iter(Stylizer(settings).steps(photo, painting)))
@@ -619,7 +619,7 @@ def test_help_is_free_of_heavy_imports():
     code = (
         "import sys\n"
         "sys.argv = ['impasto', 'recolor', '--help']\n"
-        "from impasto.apps.cli import run\n"
+        "from impasto.cli.main import run\n"
         "try:\n    run()\n"
         "finally:\n    print('HEAVY', {'torch', 'numpy', 'PIL'} & set(sys.modules))\n"
     )

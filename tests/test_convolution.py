@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from helpers import assert_close
-from impasto import kernel as compiling
-from impasto.convolution import Convolution, max_pool
-from impasto.encoder import Encoder
-from impasto.kernel import Kernel, compiled_kernel
+from impasto.network import kernel as compiling
+from impasto.network.convolution import Convolution, max_pool
+from impasto.network.encoder import Encoder
+from impasto.network.kernel import Kernel, compiled_kernel
 
 # (channels in, channels out, height, width): odd ones, less than a tile, and blocks that end
 # in the middle of a row of tiles.

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from helpers import toy_weights
-from impasto.cuts import alignment, cut, shrinking, tile_margin
-from impasto.encoder import Encoder
-from impasto.layers import layer_names, minimum_side, reach
+from impasto.network.encoder import Encoder
+from impasto.objective.tiles import alignment, cut, shrinking, tile_margin
+from impasto.settings.layers import layer_names, minimum_side, reach
 
 
 @pytest.mark.parametrize("size", [(97, 131), (16, 16), (16, 31), (33, 400), (17, 48), (256, 255)])

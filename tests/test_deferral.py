@@ -7,18 +7,18 @@ import torch
 
 from helpers import assert_close
 from impasto import Settings
-from impasto.apps.making_of import plot_losses
-from impasto.deferral import Deferral, deferring
-from impasto.encoder import Encoder
-from impasto.losses import Objective, seen_layers
-from impasto.optimize import optimize
-from impasto.pastiche import record
-from impasto.recipes import RECIPES, recipe_settings
-from impasto.statistics import chosen_statistic
-from impasto.stylizer import Stylizer
-from impasto.targets import StyleTarget, Targets, measure_content, measure_style
-from impasto.tiles import TiledObjective
-from impasto.variations import SeamlessObjective
+from impasto.cli.recorder import plot_losses
+from impasto.network.encoder import Encoder
+from impasto.objective.deferred_layers import Deferral, deferring
+from impasto.objective.objective import Objective, seen_layers
+from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
+from impasto.objective.tiled_objective import TiledObjective
+from impasto.optimize.loop import optimize
+from impasto.painting.pastiche import record
+from impasto.painting.stylizer import Stylizer
+from impasto.settings.recipes import RECIPES, recipe_settings
+from impasto.style import chosen_statistic
+from impasto.variations.variation import SeamlessObjective
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1")
 SETTINGS = Settings(

@@ -15,7 +15,7 @@ import torch
 from PIL import Image as PillowImage
 
 import impasto
-from impasto.sounds import Sound, save_sound
+from impasto.audio.files import Sound, save_sound
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

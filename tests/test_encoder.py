@@ -14,10 +14,10 @@ import torch
 
 import impasto
 from helpers import assert_close, toy_weights
-from impasto.encoder import Encoder
 from impasto.errors import SettingsError, ShapeError, WeightsError
-from impasto.layers import conv_names, layer_names, minimum_side
-from impasto.weights import VGGWeights, load_weights
+from impasto.network.encoder import Encoder
+from impasto.network.weights import VGGWeights, load_weights
+from impasto.settings.layers import conv_names, layer_names, minimum_side
 
 MEAN_BGR = np.array([103.939, 116.779, 123.68]).reshape(3, 1, 1)
 
@@ -140,7 +140,7 @@ def test_bundled_network_tells_red_from_blue(network, examples):
     A photo is more alike to ImageNet's than its channels swapped: swapping them back to front
     must lower the response of conv5_1's strongest units, which only fires on likely pictures.
     """
-    from impasto.files import load_image
+    from impasto.pictures.files import load_image
 
     encoder = Encoder(("relu5_1",), network=network)
     swapped = right = 0.0
@@ -272,7 +272,7 @@ def test_a_network_compiled_by_torchs_own_generator(toy, photo, tmp_path):
 import sys, torch
 sys.path.insert(0, sys.argv[1])
 from helpers import toy_weights
-from impasto.encoder import Encoder
+from impasto.network.encoder import Encoder
 toy, layers = toy_weights("vgg19"), ("relu1_1", "relu3_1")
 encoders = [Encoder(layers, weights=toy, compiled=compiled) for compiled in (False, True)]
 for size in ((40, 48), (64, 72), (80, 48)):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers import assert_close
-from impasto.filters import ClosedForm, RandomFilters, choose_filters
+from impasto.audio.random_filters import ClosedForm, RandomFilters, choose_filters
 
 BINS, TAPS = 5, 3
 

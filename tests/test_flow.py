@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import SettingsError, ShapeError, VideoError, WeightsError
-from impasto.video.flow import (
+from impasto.video.motion.flow import (
     FLOWS,
     coverage,
     disagreement,
@@ -22,7 +22,7 @@ from impasto.video.flow import (
     reliable,
     warp,
 )
-from impasto.video.raft import Raft, _renamed, load_raft
+from impasto.video.motion.raft import Raft, _renamed, load_raft
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "raft_reference.py"
 specification = importlib.util.spec_from_file_location("raft_reference", SCRIPT)

@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from helpers import psnr
 from impasto.errors import ImageError, ShapeError, TruncatedClip, VideoError
-from impasto.files import save_image
-from impasto.video.frames import (
+from impasto.pictures.files import save_image
+from impasto.video.io.frames import (
     CODECS,
     Clip,
     check_frames,
@@ -28,7 +28,7 @@ from impasto.video.frames import (
     read_frames,
     write_clip,
 )
-from impasto.video.pixels import Colors, Crop, Turn, from_image, to_image
+from impasto.video.io.pixels import Colors, Crop, Turn, from_image, to_image
 
 av = pytest.importorskip("av")
 
@@ -559,7 +559,8 @@ def test_frames_are_read_only_when_asked_for(tmp_path, monkeypatch):
     """However long a clip is, a frame is made when the one before has been taken."""
     made = []
     monkeypatch.setattr(
-        "impasto.video.frames.to_image", lambda frame, *rest: made.append(frame.pts) or drawing(0)
+        "impasto.video.io.frames.to_image",
+        lambda frame, *rest: made.append(frame.pts) or drawing(0),
     )
     frames = read_frames(open_clip(make_clip(tmp_path / "a.mp4")))
     for count in range(1, 4):

@@ -10,7 +10,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from impasto.apps import cli, sheets, variations
+from impasto.cli import main as cli
+from impasto.cli import sheets
+from impasto.cli.commands import variations
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "scripts" / "gallery"

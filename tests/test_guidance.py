@@ -13,10 +13,10 @@ import torch
 from torch.nn import functional
 
 from helpers import assert_clear_error, assert_close
-from impasto.encoder import Encoder
 from impasto.errors import ImageError, SettingsError
-from impasto.files import load_image, load_picture
-from impasto.guidance import (
+from impasto.network.encoder import Encoder
+from impasto.objective.objective import Objective
+from impasto.painting.guidance import (
     Guidance,
     feathered,
     fitted,
@@ -26,13 +26,13 @@ from impasto.guidance import (
     load_mask,
     shares,
 )
-from impasto.images import Picture, resize
-from impasto.inputs import load_inputs
-from impasto.layers import layer_names
-from impasto.losses import Objective
-from impasto.settings import Settings
-from impasto.statistics import STATISTICS, Summed
-from impasto.stylizer import Stylizer, stylize
+from impasto.painting.inputs import load_inputs
+from impasto.painting.stylizer import Stylizer, stylize
+from impasto.pictures.files import load_image, load_picture
+from impasto.pictures.picture import Picture, resize
+from impasto.settings.layers import layer_names
+from impasto.settings.pictures import Settings
+from impasto.style import STATISTICS, Summed
 
 QUICK = {"steps": 4, "long_side": 48, "coarsest": 0}
 FORMS = ("simple", "inside", "all")

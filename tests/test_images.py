@@ -20,10 +20,19 @@ import pyvips
 import torch
 from PIL import ImageCms, ImageOps
 
-from impasto import _codecs, _deep_color, files, images
 from impasto.errors import ImageError, ImpastoError, SettingsError, ShapeError
-from impasto.files import check_writable, load_image, load_picture, read_metadata, save_image
-from impasto.images import Picture, fit, resize, to_pillow
+from impasto.pictures import codecs as _codecs
+from impasto.pictures import files
+from impasto.pictures import picture as images
+from impasto.pictures import profiles as _deep_color
+from impasto.pictures.files import (
+    check_writable,
+    load_image,
+    load_picture,
+    read_metadata,
+    save_image,
+)
+from impasto.pictures.picture import Picture, fit, resize, to_pillow
 
 HEIGHT, WIDTH = 24, 32
 SUFFIXES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"]

@@ -61,7 +61,7 @@ RESERVED = {
     # weights asks, and the studio in apps answers.
     **dict.fromkeys(("urllib", "http", "socket", "requests"), ("weights", "apps")),
     "uvicorn": ("apps",),
-    **dict.fromkeys(("impasto._codecs", "impasto._deep_color"), PICTURES),
+    **dict.fromkeys(("impasto.pictures.codecs", "impasto.pictures.profiles"), PICTURES),
 }
 # Read by `--help`, so that it answers at once.
 LIGHT = ("errors", "layers", "options", "settings", "audio_settings", "recipes")
@@ -148,27 +148,51 @@ def test_imports_go_rightwards(module):
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("errors", "from impasto.settings import Settings", "errors imports settings: upwards"),
-        ("errors", "import impasto.settings", "errors imports settings: upwards"),
+        (
+            "errors",
+            "from impasto.settings.pictures import Settings",
+            "errors imports settings: upwards",
+        ),
+        ("errors", "import impasto.settings.pictures", "errors imports settings: upwards"),
         ("errors", "from impasto import settings", "errors imports settings: upwards"),
-        ("images", "from impasto.stylizer import stylize", "images imports stylizer: upwards"),
-        ("stylizer", "from impasto.apps.cli import app", "stylizer imports apps: upwards"),
-        ("stylizer", "def f():\n  import impasto.apps.cli", "stylizer imports apps: upwards"),
-        ("settings", "from impasto.recipes import RECIPES", "settings imports recipes: upwards"),
         (
             "images",
-            "if TYPE_CHECKING:\n  from impasto.encoder import Encoder",
+            "from impasto.painting.stylizer import stylize",
+            "images imports stylizer: upwards",
+        ),
+        ("stylizer", "from impasto.cli.main import app", "stylizer imports apps: upwards"),
+        ("stylizer", "def f():\n  import impasto.cli.main", "stylizer imports apps: upwards"),
+        (
+            "settings",
+            "from impasto.settings.recipes import RECIPES",
+            "settings imports recipes: upwards",
+        ),
+        (
+            "images",
+            "if TYPE_CHECKING:\n  from impasto.network.encoder import Encoder",
             "images imports encoder: upwards",
         ),
-        ("pyramid", "from impasto.optimize import Step", "pyramid imports optimize: sideways"),
-        ("images", "from impasto.weights import load_weights", "images imports weights: sideways"),
-        ("images", "from impasto.files import load_image", "images imports files: upwards"),
+        ("pyramid", "from impasto.optimize.loop import Step", "pyramid imports optimize: sideways"),
+        (
+            "images",
+            "from impasto.network.weights import load_weights",
+            "images imports weights: sideways",
+        ),
+        (
+            "images",
+            "from impasto.pictures.files import load_image",
+            "images imports files: upwards",
+        ),
         ("weight_files", "import http.client", "weight_files imports http.client, which is"),
         ("losses", "from impasto import stylize", "losses imports impasto.stylize by the front"),
         ("losses", "import impasto", "losses imports impasto. by the front door"),
         ("losses", "from .targets import Targets", "losses hides an import: .targets.Targets"),
         ("losses", "importlib.import_module(name)", "losses hides an import"),
-        ("metrics", "from impasto.video.flow import reliable", "metrics imports video: sideways"),
+        (
+            "metrics",
+            "from impasto.video.motion.flow import reliable",
+            "metrics imports video: sideways",
+        ),
         ("metrics", "import cv2", "metrics imports cv2, which is for video"),
         ("misc", "", "misc has no place on the ladder"),
         ("stylizer", "import typer", "stylizer imports typer, which is for apps"),
@@ -176,7 +200,11 @@ def test_imports_go_rightwards(module):
         ("weights", "import PIL.Image", "weights imports PIL.Image, which is for files"),
         ("losses", "def f():\n  import pyvips", "losses imports pyvips, which is for files"),
         ("images", "import urllib.request", "images imports urllib.request, which is for weights"),
-        ("encoder", "from impasto import _codecs", "encoder imports impasto._codecs, which is"),
+        (
+            "encoder",
+            "from impasto import _codecs",
+            "encoder imports impasto.pictures.codecs, which is",
+        ),
         ("settings", "import torch", "settings imports torch: `--help` waits for it"),
         ("recipes", "import numpy as np", "recipes imports numpy: `--help` waits for it"),
     ],
@@ -193,9 +221,9 @@ def test_violations_are_noticed(module, source, complaint):
         ("stylizer", "if typing.TYPE_CHECKING:\n  import PIL.Image"),
         ("stylizer", "from impasto import __version__"),
         ("stylizer", "from impasto.errors import ImageError"),
-        ("apps.cli", "from impasto.apps.options import flag\nimport typer"),
+        ("apps.cli", "from impasto.cli.setting_flags import flag\nimport typer"),
         ("images", "from impasto import _codecs\nimport PIL"),
-        ("video.flow", "from impasto.video.raft import Raft\nimport cv2"),
+        ("video.flow", "from impasto.video.motion.raft import Raft\nimport cv2"),
     ],
 )
 def test_what_is_allowed(module, source):

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from helpers import assert_close, toy_weights
-from impasto.encoder import Encoder
-from impasto.losses import (
+from impasto.network.encoder import Encoder
+from impasto.network.weights import VGGWeights
+from impasto.objective.objective import (
     Objective,
     chroma_variation,
     content_loss,
@@ -16,11 +17,10 @@ from impasto.losses import (
     total_variation,
     weighted_layers,
 )
-from impasto.optimize import optimize
-from impasto.settings import Settings
-from impasto.statistics import STATISTICS
-from impasto.targets import StyleTarget, Targets, measure_content, measure_style
-from impasto.weights import VGGWeights
+from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
+from impasto.optimize.loop import optimize
+from impasto.settings.pictures import Settings
+from impasto.style import STATISTICS
 
 
 def random_image(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -11,10 +11,10 @@ import torch
 from PIL import Image as PillowImage
 
 from helpers import assert_clear_error, tree
-from impasto.apps.making_of import MakingOf, plot_losses
+from impasto.cli.recorder import MakingOf, plot_losses
 from impasto.errors import DivergenceError, ImageError, SettingsError, ShapeError
-from impasto.files import load_picture, write_file
-from impasto.films import as_frame, check_film, film, sheet
+from impasto.pictures.files import load_picture, write_file
+from impasto.pictures.films import as_frame, check_film, film, sheet
 
 SMALL = ("--long-side", 48, "--coarsest", 32, "--steps", 5, "--threads", 1, "--quiet")
 FRAMES = [np.full((25, 31, 3), value, np.uint8) for value in (0, 90, 255)]
@@ -95,7 +95,7 @@ def test_bad_films():
 
 
 def test_large_pictures_are_filmed_smaller(monkeypatch, tmp_path):
-    monkeypatch.setattr("impasto.apps.making_of._FILM_SIDE", 20)
+    monkeypatch.setattr("impasto.cli.recorder._FILM_SIDE", 20)
     recorder = MakingOf(timelapse=tmp_path / "film.gif").begin((24, 40))
 
     class Step:
@@ -193,7 +193,7 @@ def test_without_the_extra_other_films_are_made(monkeypatch):
 
 
 def test_a_run_that_diverges_leaves_its_film(stylize, tmp_path, monkeypatch):
-    from impasto.stylizer import Stylizer
+    from impasto.painting.stylizer import Stylizer
 
     whole = Stylizer.paint
 

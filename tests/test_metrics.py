@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import SettingsError, ShapeError
-from impasto.metrics import warping_error
+from impasto.video.motion.flicker import warping_error
 
 
 def clip(count: int = 6, height: int = 6, width: int = 7) -> list[Tensor]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from impasto.files import save_image
-from impasto.warping import warp
+from impasto.pictures.files import save_image
+from impasto.video.motion.warp import warp
 
 ROOT = Path(__file__).parent.parent
 

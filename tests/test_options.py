@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from impasto.apps.options import show_value
-from impasto.audio_settings import AudioSettings
-from impasto.recipes import RECIPES
-from impasto.settings import Settings
-from impasto.video.settings import VideoSettings
+from impasto.cli.setting_flags import show_value
+from impasto.settings.clips import VideoSettings
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import RECIPES
+from impasto.settings.sounds import AudioSettings
 
 ROOT = Path(__file__).parent.parent
 FIELDS = dataclasses.fields(Settings)

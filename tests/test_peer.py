@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from impasto.files import load_image
-from impasto.inputs import load_inputs
-from impasto.losses import Objective
-from impasto.recipes import recipe_settings
-from impasto.stylizer import Stylizer
+from impasto.objective.objective import Objective
+from impasto.painting.inputs import load_inputs
+from impasto.painting.stylizer import Stylizer
+from impasto.pictures.files import load_image
+from impasto.settings.recipes import recipe_settings
 
 FIXTURES = Path(__file__).parent / "fixtures" / "neural_style"
 FIGURES = json.loads((FIXTURES / "figures.json").read_text(encoding="utf-8"))

@@ -12,18 +12,18 @@ import torch
 
 from helpers import assert_close
 from impasto import machine
-from impasto.apps.options import memory_limit
-from impasto.encoder import Encoder
+from impasto.cli.setting_flags import memory_limit
 from impasto.errors import MemoryLimitError, SettingsError
-from impasto.files import load_image, load_picture, read_metadata
-from impasto.inputs import load_inputs
 from impasto.machine import free_memory
-from impasto.optimizers import LBFGS, seconds_per_pair
-from impasto.pacing import Pace, measure_pace
-from impasto.planning import show_bytes, workloads
-from impasto.pyramid import Level, pyramid
-from impasto.settings import Settings
-from impasto.stylizer import Stylizer
+from impasto.network.encoder import Encoder
+from impasto.optimize.method import LBFGS, seconds_per_pair
+from impasto.painting.inputs import load_inputs
+from impasto.painting.memory_plan import show_bytes, workloads
+from impasto.painting.pyramid import Level, pyramid
+from impasto.painting.stylizer import Stylizer
+from impasto.painting.timing import Pace, measure_pace
+from impasto.pictures.files import load_image, load_picture, read_metadata
+from impasto.settings.pictures import Settings
 
 GB = 1e9
 SHAPE = (300, 400)
@@ -273,7 +273,7 @@ def test_plan_tells_levels_memory_and_time(command, photo_file, painting_file):
 
 
 def test_the_largest_plan_fits_a_terminal(encoder):
-    from impasto.apps.plan import _table
+    from impasto.cli.commands.plan import _table
 
     works = plan(encoder, 48 * GB, long_side=16384, steps=4000)
     assert works[-1].half

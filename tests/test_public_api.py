@@ -119,7 +119,7 @@ def test_importing_is_light():
 def test_stylize_is_the_function_whatever_was_imported_first():
     code = "import impasto{}; print(callable(impasto.stylize), impasto.stylize.__module__)"
     for first in ("", ".stylizer", ".apps.cli"):
-        assert run_python(code.format(first)) == "True impasto.stylizer"
+        assert run_python(code.format(first)) == "True impasto.painting.stylizer"
 
 
 def test_no_module_hides_a_public_name():

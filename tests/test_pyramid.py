@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from impasto.errors import SettingsError
-from impasto.pyramid import pyramid, steps_within
-from impasto.settings import Settings
+from impasto.painting.pyramid import pyramid, steps_within
+from impasto.settings.pictures import Settings
 
 
 def test_default_levels_of_a_512_px_picture():

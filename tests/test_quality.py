@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from helpers import border_excess, chroma_noise
-from impasto.apps.cli import DEMO_PAINTING, DEMO_PHOTO, EXAMPLES
-from impasto.files import load_image
-from impasto.images import resize
-from impasto.recipes import recipe_settings
-from impasto.stylizer import Stylizer
+from impasto.cli.main import DEMO_PAINTING, DEMO_PHOTO, EXAMPLES
+from impasto.painting.stylizer import Stylizer
+from impasto.pictures.files import load_image
+from impasto.pictures.picture import resize
+from impasto.settings.recipes import recipe_settings
 
 
 def test_border_excess_sees_a_frame():

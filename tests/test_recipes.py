@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from helpers import assert_clear_error, assert_close, toy_weights
-from impasto.encoder import Encoder
-from impasto.losses import Objective, seen_layers, weighted_layers
-from impasto.optimize import optimize
-from impasto.recipes import RECIPES, recipe_settings
-from impasto.settings import Settings
-from impasto.statistics import chosen_statistic
-from impasto.targets import StyleTarget, Targets, measure_content, measure_style
+from impasto.network.encoder import Encoder
+from impasto.objective.objective import Objective, seen_layers, weighted_layers
+from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
+from impasto.optimize.loop import optimize
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import RECIPES, recipe_settings
+from impasto.style import chosen_statistic
 
 NETWORKS = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}
 FIVE = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
@@ -202,7 +202,7 @@ def toy_means(monkeypatch):
         layers = toy_weights(network).layers
         return {name: torch.linspace(0.5, 2.0, len(bias)) for name, (_, bias) in layers.items()}
 
-    monkeypatch.setattr("impasto.encoder.load_mean_activations", means)
+    monkeypatch.setattr("impasto.network.encoder.load_mean_activations", means)
 
 
 class Comparison:

@@ -12,11 +12,11 @@ import torch
 from PIL import Image as PillowImage
 
 from helpers import assert_clear_error, psnr, tree
-from impasto.apps.printing import for_print, long_side_for_print, parse_print
+from impasto.cli.printing import for_print, long_side_for_print, parse_print
 from impasto.errors import SettingsError
-from impasto.files import load_image, load_picture, read_metadata, save_image
-from impasto.settings import Settings
-from impasto.stylizer import stylize
+from impasto.painting.stylizer import stylize
+from impasto.pictures.files import load_image, load_picture, read_metadata, save_image
+from impasto.settings.pictures import Settings
 
 SMALL = ("--long-side", 40, "--coarsest", 32, "--steps", 4, "--threads", 1, "--quiet")
 CALM = ("--threads", 1, "--quiet")

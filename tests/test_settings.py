@@ -9,8 +9,8 @@ import tomllib
 import pytest
 
 from impasto.errors import SettingsError
-from impasto.recipes import RECIPES, read_settings_file, recipe_settings, settings_file
-from impasto.settings import Settings
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import RECIPES, read_settings_file, recipe_settings, settings_file
 
 
 def test_frozen_and_keyword_only():

@@ -11,8 +11,7 @@ import soundfile
 import torch
 
 from helpers import assert_close, tree
-from impasto.errors import SettingsError, ShapeError, SoundError
-from impasto.sounds import (
+from impasto.audio.files import (
     Sound,
     check_sound_target,
     load_sound,
@@ -21,6 +20,7 @@ from impasto.sounds import (
     save_sound,
     true_peak,
 )
+from impasto.errors import SettingsError, ShapeError, SoundError
 from sound_samples import melody
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_sound(tmp_path):
 
 
 def test_a_sound_that_is_far_too_long(tmp_path, monkeypatch):
-    monkeypatch.setattr("impasto.sounds._MOST_SAMPLES", 100)
+    monkeypatch.setattr("impasto.audio.files._MOST_SAMPLES", 100)
     write(tmp_path / "a.wav", np.zeros(101))
     with pytest.raises(SoundError, match=r"lasts 0\.0 h; 100 samples are allowed"):
         load_sound(tmp_path / "a.wav")

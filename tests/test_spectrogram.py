@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from helpers import assert_close
+from impasto.audio.spectrogram import Transform, griffin_lim
 from impasto.errors import ShapeError
-from impasto.spectrogram import Transform, griffin_lim
 from sound_samples import melody, rattle, reference_samples, reference_spectrum
 
 TRANSFORM = Transform(128, 32)

@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from helpers import assert_close
-from impasto.correlations import Chained
-from impasto.distributions import Nearest, Sliced
 from impasto.errors import ShapeError
-from impasto.settings import Settings, StatisticName
-from impasto.statistics import (
+from impasto.settings.pictures import Settings, StatisticName
+from impasto.style import (
     STATISTICS,
     Summed,
     chosen_statistic,
     gram_distance,
     gram_matrix,
 )
+from impasto.style.correlations import Chained
+from impasto.style.distributions import Nearest, Sliced
 
 
 def features(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -336,7 +336,7 @@ def test_histogram_equals_numpy():
 
 
 def test_nearest_equals_numpy(monkeypatch):
-    monkeypatch.setattr("impasto.distributions._CHUNK", 100)  # several chunks
+    monkeypatch.setattr("impasto.style.distributions._CHUNK", 100)  # several chunks
     statistic = STATISTICS["nearest"]
     a, b = columns(features(1, 4, 6, 5)), columns(features(1, 4, 3, 7, seed=1))
     expected = 0.0

@@ -9,12 +9,12 @@ import json
 import pytest
 from PIL import Image
 
-from impasto.apps.studio.guard import Keys, is_loopback
-from impasto.apps.studio.limits import StudioError
-from impasto.apps.studio.server import _check_keys, build_app
 from impasto.errors import SettingsError
-from impasto.recipes import RECIPES
-from impasto.settings import Settings
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import RECIPES
+from impasto.studio.jobs.limits import StudioError
+from impasto.studio.server import _check_keys, build_app
+from impasto.studio.web.guard import Keys, is_loopback
 from studio import SMALL, make_jobs, picture_bytes, wait_for_state, working
 
 TestClient = pytest.importorskip(
@@ -293,7 +293,7 @@ def test_headers_keep_the_browser_from_loading_elsewhere(client):
 
 
 def test_a_second_studio_in_the_same_folder(jobs):
-    from impasto.apps.studio.server import _lock
+    from impasto.studio.server import _lock
 
     lock = _lock(jobs.store)
     with pytest.raises(StudioError, match="another studio keeps its data there"):

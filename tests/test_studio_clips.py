@@ -13,18 +13,19 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from impasto.apps.studio import answers, reproduce
-from impasto.apps.studio import clips as clips_module
-from impasto.apps.studio.guard import Keys
-from impasto.apps.studio.kinds import Request, check_request
-from impasto.apps.studio.limits import Limits, NoSuchThing, StudioError, TooLarge
-from impasto.apps.studio.rows import LESSONS
-from impasto.apps.studio.server import build_app
-from impasto.apps.studio.store import Store, new_id
-from impasto.apps.studio.supervisor import tidy
 from impasto.errors import SettingsError, VideoError
-from impasto.files import load_image
-from impasto.recipes import recipe_settings
+from impasto.pictures.files import load_image
+from impasto.settings.recipes import recipe_settings
+from impasto.studio.jobs import clip_uploads as clips_module
+from impasto.studio.jobs import reproduce
+from impasto.studio.jobs.limits import Limits, NoSuchThing, StudioError, TooLarge
+from impasto.studio.jobs.requests import Request, check_request
+from impasto.studio.jobs.rows import LESSONS
+from impasto.studio.jobs.store import Store, new_id
+from impasto.studio.server import build_app
+from impasto.studio.supervisor import tidy
+from impasto.studio.web.guard import Keys
+from impasto.studio.worker import estimates as answers
 from impasto.video.stylize_video import VideoPlan
 from studio import (
     PLACE,

@@ -9,10 +9,10 @@ import warnings
 
 import pytest
 
-from impasto.apps.studio.kinds import KINDS
 from impasto.errors import SettingsError
-from impasto.recipes import RECIPES, recipe_settings
-from impasto.settings import Settings
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import RECIPES, recipe_settings
+from impasto.studio.jobs.requests import KINDS
 from studio import installed
 
 if not installed("gradio", "6."):
@@ -28,8 +28,8 @@ def forms():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gradio = pytest.importorskip("gradio")
-        from impasto.apps.studio.forms import Form
-        from impasto.apps.studio.kinds import KINDS
+        from impasto.studio.jobs.requests import KINDS
+        from impasto.studio.web.forms import Form
 
         with gradio.Blocks(analytics_enabled=False):
             made = {kind: Form(kind) for kind in KINDS}
@@ -80,7 +80,7 @@ def test_changes_are_read_as_what_they_are(forms):
 
 
 def test_shares_of_the_paintings_multiply_the_style_weight(forms):
-    from impasto.apps.studio.page import make_request
+    from impasto.studio.web.page import make_request
 
     form = forms["stylize"]
     given = {
@@ -95,7 +95,7 @@ def test_shares_of_the_paintings_multiply_the_style_weight(forms):
 
 
 def test_a_clips_form_serves_its_sheet_too(forms):
-    from impasto.apps.studio.page import make_request
+    from impasto.studio.web.page import make_request
 
     form = forms["video"]
     assert {row["name"] for row in form.rows} >= {"start", "sound", "frame_steps", "long_side"}
@@ -115,7 +115,7 @@ def test_a_clips_form_serves_its_sheet_too(forms):
 
 
 def test_values_of_a_grid(forms):
-    from impasto.apps.studio.grids import values_of
+    from impasto.studio.web.grid_tab import values_of
 
     rows = {row["name"]: row for row in forms["stylize"].rows}
     assert values_of(rows["steps"], "5, 10") == [5, 10]
@@ -128,8 +128,8 @@ def test_values_of_a_grid(forms):
 
 
 def test_every_recipe_and_bundled_picture_has_a_small_picture():
-    from impasto.apps.studio.look import FOLDER
-    from impasto.apps.studio.pictures import example_names
+    from impasto.studio.jobs.uploads import example_names
+    from impasto.studio.web.theme import FOLDER
 
     stems = {name.rpartition(".")[0] for name in example_names() if "_mask" not in name}
     for folder, names in (("recipes", set(RECIPES)), ("gallery", stems)):
@@ -139,7 +139,8 @@ def test_every_recipe_and_bundled_picture_has_a_small_picture():
 
 
 def test_without_the_extra_the_tab_says_what_to_install(tmp_path, monkeypatch):
-    from impasto.apps.studio import clips, page
+    from impasto.studio.jobs import clip_uploads as clips
+    from impasto.studio.web import page
     from studio import make_jobs
 
     monkeypatch.setattr(clips, "find_spec", lambda name: None)

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from impasto.apps.studio import jobs as jobs_module
-from impasto.apps.studio.guard import Keys
-from impasto.apps.studio.server import build_app
+from impasto.studio.jobs import jobs as jobs_module
+from impasto.studio.server import build_app
+from impasto.studio.web.guard import Keys
 from studio import clip_request, make_jobs, small_request
 
 pytest.importorskip("fastapi", reason="the studio needs impasto[studio]")

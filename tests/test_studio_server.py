@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import impasto
-from impasto.files import read_metadata
+from impasto.pictures.files import read_metadata
 from studio import Server, clip_bytes, ended, installed, picture_bytes, wait_until
 
 if not installed("gradio", "6."):
@@ -300,8 +300,8 @@ SECRETS = """
 from pathlib import Path
 import gradio as gr
 from fastapi.testclient import TestClient
-from impasto.apps.studio import server
-from impasto.apps.studio.guard import Keys
+from impasto.studio import server
+from impasto.studio.web.guard import Keys
 from studio import make_jobs
 def build(jobs):
     with gr.Blocks() as page:
@@ -310,7 +310,7 @@ def build(jobs):
     return page
 folder = Path({folder!r})
 jobs = make_jobs(folder / "data")
-import impasto.apps.studio.page as page_module
+import impasto.studio.web.page as page_module
 page_module.build_page = build
 app = server.build_app(jobs, Keys())
 with TestClient(app, base_url="http://127.0.0.1:7860") as client:

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from impasto.apps.studio.jobs import Jobs
-from impasto.apps.studio.kinds import KINDS, Request, check_request, describe_settings
-from impasto.apps.studio.limits import (
+from impasto.errors import ImageError, SettingsError
+from impasto.pictures.files import load_picture
+from impasto.settings.pictures import Settings
+from impasto.studio.jobs.jobs import Jobs
+from impasto.studio.jobs.limits import (
     Limits,
     NoSuchThing,
     QueueFull,
@@ -21,12 +23,10 @@ from impasto.apps.studio.limits import (
     TooLarge,
     data_folder,
 )
-from impasto.apps.studio.pictures import bare_name, read_stored
-from impasto.apps.studio.store import Store, new_id
-from impasto.apps.studio.supervisor import recover, tidy
-from impasto.errors import ImageError, SettingsError
-from impasto.files import load_picture
-from impasto.settings import Settings
+from impasto.studio.jobs.requests import KINDS, Request, check_request, describe_settings
+from impasto.studio.jobs.store import Store, new_id
+from impasto.studio.jobs.uploads import bare_name, read_stored
+from impasto.studio.supervisor import recover, tidy
 from studio import make_jobs, picture_bytes, small_request
 
 

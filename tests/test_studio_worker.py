@@ -10,16 +10,16 @@ import pytest
 import torch
 
 import impasto
-from impasto.apps.studio import answers
-from impasto.apps.studio.easel import read_checkpoint, write_checkpoint
-from impasto.apps.studio.kinds import Request
-from impasto.apps.studio.limits import NoSuchThing, QueueFull, StudioError
-from impasto.apps.studio.rows import LESSONS
-from impasto.apps.studio.runs import Start, left_of, plan_run
 from impasto.errors import SettingsError
-from impasto.files import load_image, load_picture, read_metadata
-from impasto.pyramid import Level
-from impasto.settings import Settings
+from impasto.painting.pyramid import Level
+from impasto.pictures.files import load_image, load_picture, read_metadata
+from impasto.settings.pictures import Settings
+from impasto.studio.jobs.limits import NoSuchThing, QueueFull, StudioError
+from impasto.studio.jobs.requests import Request
+from impasto.studio.jobs.rows import LESSONS
+from impasto.studio.worker import estimates as answers
+from impasto.studio.worker.checkpoints import Start, left_of, plan_run
+from impasto.studio.worker.picture_log import read_checkpoint, write_checkpoint
 from studio import (
     SMALL,
     make_jobs,

@@ -15,13 +15,13 @@ import impasto
 from conftest import EXAMPLES
 from helpers import psnr
 from impasto.errors import DivergenceError, ImageError, SettingsError
-from impasto.files import load_image, read_metadata
-from impasto.inputs import load_inputs, scaled_style
-from impasto.optimize import Step
-from impasto.pacing import settings_within
-from impasto.settings import Settings
-from impasto.stylizer import Stylizer, stylize
-from impasto.targets import Targets
+from impasto.objective.targets import Targets
+from impasto.optimize.loop import Step
+from impasto.painting.inputs import load_inputs, scaled_style
+from impasto.painting.stylizer import Stylizer, stylize
+from impasto.painting.timing import settings_within
+from impasto.pictures.files import load_image, read_metadata
+from impasto.settings.pictures import Settings
 
 QUICK = {"steps": 6, "long_side": 48, "coarsest": 32}
 

@@ -9,22 +9,23 @@ import torch
 from torch import Tensor
 
 from helpers import assert_close, toy_weights
-from impasto import tiled_targets, tiles
-from impasto.cuts import tile_margin
-from impasto.encoder import Encoder
 from impasto.errors import SettingsError
-from impasto.files import load_image
-from impasto.guidance import Guidance, layer_guides, layer_masks
-from impasto.images import resize
-from impasto.losses import Objective, seen_layers
-from impasto.settings import Settings
-from impasto.statistics import STATISTICS, Summed, chosen_statistic
-from impasto.stylizer import Stylizer
-from impasto.targets import StyleTarget, Targets, measure_content, measure_style
-from impasto.targets import describe as describe_whole
-from impasto.tiled_targets import describe, measure_content_in_tiles
-from impasto.tiles import TiledObjective
-from impasto.weights import VGGWeights
+from impasto.network.encoder import Encoder
+from impasto.network.weights import VGGWeights
+from impasto.objective import tiled_objective as tiles
+from impasto.objective import tiled_targets
+from impasto.objective.objective import Objective, seen_layers
+from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
+from impasto.objective.targets import describe as describe_whole
+from impasto.objective.tiled_objective import TiledObjective
+from impasto.objective.tiled_targets import describe, measure_content_in_tiles
+from impasto.objective.tiles import tile_margin
+from impasto.painting.guidance import Guidance, layer_guides, layer_masks
+from impasto.painting.stylizer import Stylizer
+from impasto.pictures.files import load_image
+from impasto.pictures.picture import resize
+from impasto.settings.pictures import Settings
+from impasto.style import STATISTICS, Summed, chosen_statistic
 
 SUMMED = [name for name in STATISTICS if isinstance(STATISTICS[name], Summed)]
 SIZE = (97, 131)

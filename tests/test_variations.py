@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from helpers import assert_clear_error, psnr, tree
-from impasto.apps import variations as commands
-from impasto.dreaming import DREAM, dream, plan_dream
+from impasto.cli.commands import variations as commands
 from impasto.errors import ImageError, SettingsError
-from impasto.files import load_image, load_picture, read_metadata
-from impasto.settings import Settings
-from impasto.variations import (
+from impasto.pictures.files import load_image, load_picture, read_metadata
+from impasto.settings.pictures import Settings
+from impasto.variations.dream import DREAM, dream, plan_dream
+from impasto.variations.variation import (
     RECONSTRUCTION,
     TEXTURE,
     Variation,
@@ -356,7 +356,7 @@ def test_ctrl_c_before_the_first_step_writes_nothing(command, photo_file, tmp_pa
 
 def test_variations_keep_to_their_plan(painting, monkeypatch):
     """What L-BFGS remembers, too, is what the plan says."""
-    from impasto import stylizer
+    from impasto.painting import stylizer
 
     given = []
     real = stylizer.optimize

@@ -21,23 +21,23 @@ from torch import Tensor
 
 import impasto
 from helpers import assert_clear_error, assert_close, psnr
-from impasto.apps.clip_progress import Pace, reporting_clip
-from impasto.encoder import Encoder
+from impasto.cli.clip_progress import Pace, reporting_clip
 from impasto.errors import ImpastoError, SettingsError, TruncatedClip, VideoError
-from impasto.files import load_image, read_metadata, save_image
-from impasto.guidance import Guidance
-from impasto.optimize import Step
-from impasto.settings import Settings
-from impasto.video.carrying import Motion, Past, carry, chained, temporal_loss, with_temporal
-from impasto.video.clips import probe
-from impasto.video.drafts import between
-from impasto.video.frames import open_clip, read_frames, write_clip
-from impasto.video.previews import contact_sheet, preview_frames
-from impasto.video.reel import VideoStep
-from impasto.video.scenes import is_cut
-from impasto.video.settings import VideoSettings
+from impasto.network.encoder import Encoder
+from impasto.optimize.loop import Step
+from impasto.painting.guidance import Guidance
+from impasto.pictures.files import load_image, read_metadata, save_image
+from impasto.settings.clips import VideoSettings
+from impasto.settings.pictures import Settings
+from impasto.video.clip_run import VideoStep
+from impasto.video.io.clips import probe
+from impasto.video.io.frames import open_clip, read_frames, write_clip
+from impasto.video.keyframes import between
+from impasto.video.motion.scene_cuts import is_cut
+from impasto.video.preview import contact_sheet, preview_frames
 from impasto.video.styling import blend_at
 from impasto.video.stylize_video import plan_video, stylize_video
+from impasto.video.temporal import Motion, Past, carry, chained, temporal_loss, with_temporal
 
 av = pytest.importorskip("av")
 pytest.importorskip("cv2")
@@ -55,7 +55,7 @@ def small_network(monkeypatch, toy):
     def build(layers, **options) -> Encoder:
         return Encoder(layers, **{**options, "weights": toy})
 
-    monkeypatch.setattr("impasto.stylizer.Encoder", build)
+    monkeypatch.setattr("impasto.painting.stylizer.Encoder", build)
 
 
 # ---- clips made here ----------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_a_cut_is_found_and_a_pan_is_none(tmp_path, painting_file):
 def test_nothing_is_carried_over_a_cut(tmp_path, painting_file, monkeypatch):
     counts = []
     monkeypatch.setattr(
-        "impasto.video.onward.carry",
+        "impasto.video.sequential.carry",
         lambda photo, past: counts.append(len(past)) or carry(photo, past),
     )
     folder = folder_of([*pan(3), *pan(3, seed=9)], tmp_path / "photos")
@@ -198,7 +198,7 @@ def test_a_later_pass_goes_back_and_holds_frames_to_their_neighbours(tmp_path, p
 
 
 def test_no_cut_where_the_light_goes_on():
-    from impasto.video.carrying import find_motion
+    from impasto.video.temporal import find_motion
 
     dark, bright = pan(1)[0] * 0.5, pan(1)[0] * 0.5 + 0.3
     motion, _ = find_motion(bright, dark, VIDEO)

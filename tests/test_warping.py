@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import SettingsError, ShapeError
-from impasto.warping import points_outside, warp
+from impasto.video.motion.warp import points_outside, warp
 
 
 def picture(height: int = 9, width: int = 11, *, channels: int = 3) -> Tensor:

@@ -1,4 +1,4 @@
-"""impasto.weights, weight_files: bundled files, those of other forms, downloads that go wrong."""
+"""Weights: bundled files, files of other forms, downloads that go wrong."""
 
 from __future__ import annotations
 
@@ -21,13 +21,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from impasto import weights as module
 from impasto.errors import SettingsError, WeightsError
-from impasto.layers import layer_names
-from impasto.weight_files import CONV_LAYERS
-from impasto.weights import VGGWeights, default_cache_dir, load_mean_activations, load_weights
+from impasto.network import weights as module
+from impasto.network.weight_files import CONV_LAYERS
+from impasto.network.weights import (
+    VGGWeights,
+    default_cache_dir,
+    load_mean_activations,
+    load_weights,
+)
+from impasto.settings.layers import layer_names
 
-ASSETS = Path(module.__file__).parent / "assets"
+ASSETS = Path(module.__file__).parents[1] / "assets"
 SCRIPT = Path(__file__).parent.parent / "scripts" / "build_weights.py"
 
 # SHA-256 (its first 12 digits) of weight and bias as decoded, in float32.

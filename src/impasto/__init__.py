@@ -13,12 +13,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from impasto._version import __version__
+
 if TYPE_CHECKING:
-    from impasto.audio import SoundPastiche, SoundTransfer, plan_sound, stylize_sound
-    from impasto.audio_settings import AudioSettings
-    from impasto.color import recolor
-    from impasto.dreaming import dream
-    from impasto.encoder import Encoder
+    from impasto.audio.files import Sound, load_sound, save_sound
+    from impasto.audio.transfer import SoundPastiche, SoundTransfer, plan_sound, stylize_sound
     from impasto.errors import (
         DivergenceError,
         ImageError,
@@ -31,29 +30,30 @@ if TYPE_CHECKING:
         VideoError,
         WeightsError,
     )
-    from impasto.files import load_image, load_picture, read_metadata, save_image
-    from impasto.guidance import Guidance
-    from impasto.images import Picture
-    from impasto.losses import Objective
-    from impasto.optimize import Step
-    from impasto.pastiche import Pastiche
-    from impasto.recipes import RECIPES, Recipe, recipe_settings
-    from impasto.settings import Settings
-    from impasto.sounds import Sound, load_sound, save_sound
-    from impasto.statistics import STATISTICS, Statistic, gram_matrix
-    from impasto.stylizer import Stylizer, stylize
-    from impasto.variations import reconstruct, texture
-    from impasto.video.settings import VideoSettings
+    from impasto.network.encoder import Encoder
+    from impasto.objective.objective import Objective
+    from impasto.optimize.loop import Step
+    from impasto.painting.guidance import Guidance
+    from impasto.painting.pastiche import Pastiche
+    from impasto.painting.stylizer import Stylizer, stylize
+    from impasto.pictures.colors import recolor
+    from impasto.pictures.files import load_image, load_picture, read_metadata, save_image
+    from impasto.pictures.picture import Picture
+    from impasto.settings.clips import VideoSettings
+    from impasto.settings.pictures import Settings
+    from impasto.settings.recipes import RECIPES, Recipe, recipe_settings
+    from impasto.settings.sounds import AudioSettings
+    from impasto.style import STATISTICS, Statistic, gram_matrix
+    from impasto.variations.dream import dream
+    from impasto.variations.variation import reconstruct, texture
     from impasto.video.stylize_video import plan_video, stylize_video
 
-__version__ = "0.1.0"
-
 _HOMES = {
-    "audio": ("SoundPastiche", "SoundTransfer", "plan_sound", "stylize_sound"),
-    "audio_settings": ("AudioSettings",),
-    "color": ("recolor",),
-    "dreaming": ("dream",),
-    "encoder": ("Encoder",),
+    "audio.transfer": ("SoundPastiche", "SoundTransfer", "plan_sound", "stylize_sound"),
+    "settings.sounds": ("AudioSettings",),
+    "pictures.colors": ("recolor",),
+    "variations.dream": ("dream",),
+    "network.encoder": ("Encoder",),
     "errors": (
         "DivergenceError",
         "ImageError",
@@ -66,19 +66,19 @@ _HOMES = {
         "VideoError",
         "WeightsError",
     ),
-    "files": ("load_image", "load_picture", "read_metadata", "save_image"),
-    "guidance": ("Guidance",),
-    "images": ("Picture",),
-    "losses": ("Objective",),
-    "optimize": ("Step",),
-    "recipes": ("RECIPES", "Recipe", "recipe_settings"),
-    "settings": ("Settings",),
-    "sounds": ("Sound", "load_sound", "save_sound"),
-    "statistics": ("STATISTICS", "Statistic", "gram_matrix"),
-    "pastiche": ("Pastiche",),
-    "stylizer": ("Stylizer", "stylize"),
-    "variations": ("reconstruct", "texture"),
-    "video.settings": ("VideoSettings",),
+    "pictures.files": ("load_image", "load_picture", "read_metadata", "save_image"),
+    "painting.guidance": ("Guidance",),
+    "pictures.picture": ("Picture",),
+    "objective.objective": ("Objective",),
+    "optimize.loop": ("Step",),
+    "settings.recipes": ("RECIPES", "Recipe", "recipe_settings"),
+    "settings.pictures": ("Settings",),
+    "audio.files": ("Sound", "load_sound", "save_sound"),
+    "style": ("STATISTICS", "Statistic", "gram_matrix"),
+    "painting.pastiche": ("Pastiche",),
+    "painting.stylizer": ("Stylizer", "stylize"),
+    "variations.variation": ("reconstruct", "texture"),
+    "settings.clips": ("VideoSettings",),
     "video.stylize_video": ("plan_video", "stylize_video"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

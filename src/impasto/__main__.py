@@ -6,7 +6,7 @@ from __future__ import annotations
 def main() -> None:
     """Start the command line."""
     try:
-        from impasto.apps.cli import run
+        from impasto.cli.main import run
 
         run()
     except KeyboardInterrupt:  # while it is still being loaded

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 
-from impasto.deferral import deferring
-from impasto.images import Image
-from impasto.inputs import Inputs
-from impasto.optimize import Step
-from impasto.palette import Palette
-from impasto.pastiche import finish
-from impasto.pyramid import Level
-from impasto.stylizer import Stylizer
-from impasto.surface import Surface
-from impasto.video.carrying import with_temporal
-from impasto.video.frames import Frame
+from impasto.objective.deferred_layers import deferring
+from impasto.optimize.loop import Step
+from impasto.painting.canvas import Surface
+from impasto.painting.inputs import Inputs
+from impasto.painting.pastiche import finish
+from impasto.painting.pyramid import Level
+from impasto.painting.style_targets import Palette
+from impasto.painting.stylizer import Stylizer
+from impasto.pictures.picture import Image
+from impasto.video.io.frames import Frame
 from impasto.video.styling import Styling
+from impasto.video.temporal import with_temporal
 
 __all__ = ["FramePainter", "Painting"]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import SettingsError, VideoError
-from impasto.files import Source
-from impasto.guidance import Guidance, Layout, lay_out
-from impasto.images import Image, Picture
-from impasto.inputs import Inputs, load_inputs
-from impasto.settings import Settings
-from impasto.video.folders import open_folder
+from impasto.painting.guidance import Guidance, Layout, lay_out
+from impasto.painting.inputs import Inputs, load_inputs
+from impasto.pictures.files import Source
+from impasto.pictures.picture import Image, Picture
+from impasto.settings.pictures import Settings
+from impasto.video.io.folders import open_folder
 
 __all__ = ["Styling", "blend_at", "check_times", "mask_folders", "read_styling"]
 

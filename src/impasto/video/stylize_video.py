@@ -19,22 +19,22 @@ from typing import Any
 import torch
 
 from impasto.errors import SettingsError, TruncatedClip, VideoError
-from impasto.files import Source
-from impasto.guidance import Guidance
-from impasto.images import Picture, fit
-from impasto.settings import Settings
-from impasto.stylizer import Stylizer
-from impasto.video.carrying import find_motion
-from impasto.video.drafts import paint_draft
+from impasto.network.weights import own_weights
+from impasto.painting.guidance import Guidance
+from impasto.painting.stylizer import Stylizer
+from impasto.pictures.files import Source
+from impasto.pictures.picture import Picture, fit
+from impasto.settings.clips import VideoSettings
+from impasto.settings.pictures import Settings
+from impasto.video.clip_run import Reel, VideoStep
 from impasto.video.frame_painter import FramePainter
-from impasto.video.frames import Clip, open_clip, read_frames, write_clip
-from impasto.video.onward import paint_onward
-from impasto.video.passes import paint_in_passes
-from impasto.video.reel import Reel, VideoStep
-from impasto.video.runs import Run, clip_identity
-from impasto.video.settings import VideoSettings
+from impasto.video.frame_store import Run, clip_identity
+from impasto.video.io.frames import Clip, open_clip, read_frames, write_clip
+from impasto.video.keyframes import paint_draft
+from impasto.video.multipass import paint_in_passes
+from impasto.video.sequential import paint_onward
 from impasto.video.styling import read_styling
-from impasto.weights import own_weights
+from impasto.video.temporal import find_motion
 
 __all__ = ["Film", "VideoPlan", "VideoStep", "plan_video", "stylize_video"]
 
@@ -302,6 +302,6 @@ def _try_out(encode: Callable[[], Any]) -> None:
 
 
 def _maker() -> str:
-    from impasto import __version__
+    from impasto._version import __version__
 
     return f"impasto {__version__}"

@@ -1,1 +1,0 @@
-"""What people touch: the command line. Nothing in the core imports from here."""

@@ -1,0 +1,1 @@
+"""A sound in the style of another sound."""

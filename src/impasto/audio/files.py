@@ -1,0 +1,260 @@
+"""File ⇄ Sound: the only user of soundfile and soxr.
+
+One to eight channels at 4 to 384 kHz, in every format of the installed libsndfile (WAV, FLAC, OGG,
+MP3 and others); written as WAV or FLAC, at 16 or 24 bits, with what made them in their comment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto.errors import ImageError, SettingsError, ShapeError, SoundError, nearest_match
+from impasto.pictures.files import check_target, read_file, write_file
+
+__all__ = [
+    "FORMATS",
+    "Sound",
+    "check_sound_target",
+    "load_sound",
+    "read_sound_metadata",
+    "resample",
+    "save_sound",
+    "sound_of",
+    "true_peak",
+]
+
+FORMATS = {".wav": "WAV", ".flac": "FLAC"}
+_BITS = {16: "PCM_16", 24: "PCM_24"}
+_MOST_CHANNELS = 8  # what FLAC has
+_RATES = (4_000, 384_000)
+_MOST_SAMPLES = 500_000_000  # 2 GB as float32; three hours of mono at 44.1 kHz
+# Peaks between samples are looked for at this multiple of the rate (ITU-R BS.1770-4, annex 2).
+_OVERSAMPLING = 4
+_MISSING = "sounds need {}, which is not installed: pip install 'impasto[audio]'"
+
+Source = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sound:
+    """Samples with what their file says beside them.
+
+    Attributes:
+        samples: (C, N) float32; full scale is [-1, 1], which floating-point files may exceed.
+        rate: samples a second.
+        name: the file's name without its folders, if there is one.
+        sha256: of the file's bytes, in hex; None if it was not read from a file.
+    """
+
+    samples: Tensor
+    rate: int
+    name: str | None = None
+    sha256: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.samples.shape[-1] / self.rate
+
+    @property
+    def label(self) -> str:
+        """What to call it in messages."""
+        return self.name or "the sound"
+
+    def __repr__(self) -> str:
+        channels = self.samples.shape[0]
+        return f"<Sound, {self.seconds:.2f} s, {channels} × {self.rate} Hz>"
+
+
+def _soundfile() -> Any:
+    try:
+        import soundfile
+    except (ModuleNotFoundError, OSError) as error:  # OSError: libsndfile itself is missing
+        raise SettingsError(_MISSING.format("soundfile")) from error
+    return soundfile
+
+
+def _soxr() -> Any:
+    try:
+        import soxr
+    except ModuleNotFoundError as error:
+        raise SettingsError(_MISSING.format("soxr")) from error
+    return soxr
+
+
+def load_sound(source: Source) -> Sound:
+    """Read a sound.
+
+    Raises:
+        SoundError: there is no such file, it is not a sound, holds no samples or such as are not
+            finite, or has too many of them, of channels, or an unusual rate.
+        SettingsError: the extra is not installed.
+    """
+    data = _read_bytes(source)
+    label = os.fspath(source)
+    with _opened(data, label) as file:
+        if file.frames * file.channels > _MOST_SAMPLES:
+            raise SoundError(
+                f"{label} lasts {file.frames / file.samplerate / 3600:.1f} h; "
+                f"{_MOST_SAMPLES:,} samples are allowed in all channels together"
+            )
+        try:
+            samples = torch.from_numpy(file.read(dtype="float32", always_2d=True).T.copy())
+        except _soundfile().LibsndfileError as error:
+            raise SoundError(f"{label} is damaged: {_reason(error)}") from error
+        sound = Sound(samples, file.samplerate, Path(source).name, _sha256(data))
+    return sound_of(sound)
+
+
+def sound_of(sound: Sound) -> Sound:
+    """Return a sound if it is one that can be worked with.
+
+    Raises: SoundError: no samples, some that are not finite, too many channels, an unusual rate.
+    """
+    label, samples = sound.label, sound.samples
+    if samples.ndim != 2:
+        raise ShapeError(f"samples are (C, N), not {tuple(samples.shape)}")
+    if 0 in samples.shape:
+        raise SoundError(f"{label} holds no samples")
+    if samples.shape[0] > _MOST_CHANNELS:
+        raise SoundError(
+            f"{label} has {samples.shape[0]} channels; up to {_MOST_CHANNELS} are allowed"
+        )
+    if not _RATES[0] <= sound.rate <= _RATES[1]:
+        raise SoundError(
+            f"{label} has {sound.rate} samples a second; {_RATES[0]} to {_RATES[1]} are allowed"
+        )
+    if not bool(torch.isfinite(samples).all()):
+        raise SoundError(f"{label} has samples that are not numbers, or infinite")
+    return sound
+
+
+def save_sound(
+    sound: Sound,
+    path: Source,
+    *,
+    bits: int = 16,
+    metadata: Mapping[str, Any] | None = None,
+    overwrite: bool = True,
+) -> None:
+    """Write a whole WAV or FLAC file; an old one is replaced once the new one is complete.
+
+    Args:
+        bits: a sample: 16 or 24. Samples beyond full scale are cut off there.
+        metadata: is written into the comment, as JSON.
+
+    Raises:
+        SoundError: it cannot be written, or the suffix is another.
+        SettingsError: bits is neither 16 nor 24, or the extra is not installed.
+    """
+    suffix = check_format(path, bits)
+    buffer = io.BytesIO()
+    samples = sound_of(sound).samples.detach().clamp(-1, 1)
+    with _soundfile().SoundFile(
+        buffer, "w", sound.rate, len(samples), _BITS[bits], format=FORMATS[suffix]
+    ) as file:
+        if metadata:
+            file.comment = json.dumps(metadata, ensure_ascii=True)
+        file.write(samples.T.contiguous().numpy())
+    try:
+        write_file(path, buffer.getvalue(), overwrite=overwrite)
+    except ImageError as error:  # it writes files of every kind
+        raise SoundError(str(error)) from error
+
+
+def check_sound_target(path: Source, *, bits: int = 16, overwrite: bool = True) -> None:
+    """Say before a long run what would keep save_sound from writing there; makes missing folders.
+
+    Raises: as save_sound.
+    """
+    check_format(path, bits)
+    _soundfile()
+    try:
+        check_target(path, overwrite=overwrite)
+    except ImageError as error:
+        raise SoundError(str(error)) from error
+
+
+def check_format(path: Source, bits: int) -> str:
+    """Return the suffix of a file that can be written, in small letters.
+
+    Raises: SoundError: another suffix; SettingsError: bits is neither 16 nor 24.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise SoundError(
+            f"{os.fspath(path)}: sounds are written as {' or '.join(FORMATS)}"
+            f"{nearest_match(suffix, FORMATS)}"
+        )
+    if bits not in _BITS:
+        raise SettingsError(f"bits: {bits} is not one of {', '.join(map(str, _BITS))}")
+    return suffix
+
+
+def read_sound_metadata(source: Source) -> dict[str, Any]:
+    """Return the metadata that save_sound wrote into a file; {} if there are none.
+
+    Raises: as load_sound.
+    """
+    with _opened(_read_bytes(source), os.fspath(source)) as file:
+        try:
+            found = json.loads(file.comment)
+        except ValueError:
+            return {}
+    return found if isinstance(found, dict) else {}
+
+
+def resample(sound: Sound, rate: int) -> Sound:
+    """Return the sound at another rate, its length rounded; what is too high for it is left out.
+
+    Raises: SettingsError: the extra is not installed.
+    """
+    if rate == sound.rate:
+        return sound
+    changed = _soxr().resample(sound.samples.T.numpy(), sound.rate, rate, quality="VHQ")
+    return replace(sound, samples=torch.from_numpy(changed.T.copy()), rate=rate)
+
+
+def true_peak(sound: Sound) -> float:
+    """Return the largest magnitude, also between samples, where a player's converter may clip.
+
+    Paper: ITU-R BS.1770-4, annex 2.
+    """
+    between = resample(sound, sound.rate * _OVERSAMPLING)
+    return max(float(each.samples.abs().max()) for each in (sound, between))
+
+
+def _read_bytes(source: Source) -> bytes:
+    try:
+        return read_file(source, "a sound")
+    except ImageError as error:  # it reads files of every kind
+        raise SoundError(str(error)) from error
+
+
+def _opened(data: bytes, label: str) -> Any:
+    library = _soundfile()
+    try:
+        return library.SoundFile(io.BytesIO(data))
+    except (library.LibsndfileError, TypeError) as error:
+        raise SoundError(
+            f"{label} is not a sound that can be read: WAV, FLAC, OGG and MP3 can be"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
+    return str(text).rstrip(".")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,350 @@
+"""One sound in the style of another: the same loop as for pictures, on a spectrogram.
+
+sound → spectrogram (spectrogram.py) → what random filters hear of it (filters.py) → content and
+style loss → L-BFGS (optimizers.py) → spectrogram → a sound that has it (Griffin & Lim).
+
+Paper: Ulyanov & Lebedev, "Audio texture synthesis and style transfer", 2016.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.audio.files import Sound, load_sound, resample, save_sound, sound_of, true_peak
+from impasto.audio.random_filters import Filters, choose_filters
+from impasto.audio.spectrogram import Transform, griffin_lim
+from impasto.errors import MemoryLimitError, SoundError
+from impasto.machine import free_memory
+from impasto.optimize.loop import Step, optimize
+from impasto.painting.pastiche import record
+from impasto.settings.sounds import AudioSettings
+
+__all__ = ["SoundObjective", "SoundPastiche", "SoundTransfer", "plan_sound", "stylize_sound"]
+
+# Both sounds are brought to this root mean square, −20 dB of full scale, so that how loud a
+# recording is changes nothing but how loud the result is.
+_LOUDNESS = 0.1
+_SILENCE = 1e-5  # −100 dB: below the last bit of 16
+_CEILING = 10 ** (-1 / 20)  # −1 dB true peak, as EBU R 128 has it
+_NOISE = 1e-3  # of a start from noise, against the loudest of both (Ulyanov & Lebedev 2016)
+
+SoundSource = str | os.PathLike[str] | Sound
+
+
+class SoundObjective:
+    """Log-magnitude spectrogram → {"content": …, "style": …}; their sum is minimised.
+
+    style = ‖G − G*‖² / ‖G*‖²,  content = weight · Σ (F − P)² / Σ P²,  G = F Fᵀ / T
+
+    with the features F of the spectrogram, P of the content's, and the Gram matrix G* of the
+    style's. Differs from Ulyanov & Lebedev, who divide by nothing: so a weight means the same for
+    every loudness, length and number of filters. Channels are so many more pieces of one Gram
+    matrix: what it sounds like comes from all of them, and each keeps its own content.
+
+    Args:
+        content, style: spectrograms, (C, bins, T) and (C', bins, T').
+        filters: what listens.
+        content_weight: how much the content counts.
+    """
+
+    def __init__(
+        self, content: Tensor, style: Tensor, filters: Filters, content_weight: float
+    ) -> None:
+        self.filters = filters
+        self.content_weight = content_weight
+        self.content, self.style = filters.measure(content), filters.measure(style)
+        self.style_norm = filters.overlap(self.style, self.style)
+        self.content_squares = filters.products(self.content, self.content)
+
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        """Return the weighted terms of (C, bins, 1, T), the shape that `optimize` moves."""
+        heard = self.filters.measure(image.squeeze(2))
+        return {"content": self._content(heard), "style": self._style(heard)}
+
+    def style_distance(self, spectrogram: Tensor) -> float:
+        """Return ‖G − G*‖² / ‖G*‖² of a spectrogram, (C, bins, T)."""
+        with torch.no_grad():
+            return float(self._style(self.filters.measure(spectrogram)))
+
+    def _style(self, heard: Any) -> Tensor:
+        own, shared = (self.filters.overlap(heard, each) for each in (heard, self.style))
+        return (own - 2 * shared + self.style_norm) / self.style_norm
+
+    def _content(self, heard: Any) -> Tensor:
+        own, shared = (self.filters.products(heard, each) for each in (heard, self.content))
+        distance = (own - 2 * shared + self.content_squares).mean()
+        return self.content_weight * distance / self.content_squares.mean()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SoundPastiche:
+    """A finished sound and how it was made.
+
+    Attributes:
+        sound: as long, as loud and of as many channels as the content.
+        settings: what it was made with.
+        history: per step its seconds and losses.
+        inputs: bare names and SHA-256 sums of the files it was made from.
+        distances: how far from the style, ‖G − G*‖² / ‖G*‖²: the content, what the optimiser
+            reached, and the sound itself, of which no sound need have the spectrogram that the
+            optimiser found.
+        level: the root mean square at which it was made, and this last distance measured.
+        finished: whether it came to its last step.
+    """
+
+    sound: Sound
+    settings: AudioSettings
+    history: Sequence[Mapping[str, Any]] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    distances: Mapping[str, float] = field(default_factory=dict)
+    level: float = _LOUDNESS
+    finished: bool = True
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is written into the file: enough to make the sound again."""
+        from impasto._version import __version__
+
+        ended = {} if self.finished else {"finished": False, "steps": len(self.history)}
+        return {
+            "impasto": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "audio_settings": self.settings.to_dict(),
+            **self.inputs,
+            "distances": {name: float(f"{value:.4g}") for name, value in self.distances.items()},
+            **ended,
+        }
+
+    def save(self, path: str | os.PathLike[str], *, bits: int = 16, overwrite: bool = True) -> None:
+        """Write a WAV or FLAC file, with the settings in its comment.
+
+        Raises: SoundError: it cannot be written; an old file stays whole.
+        """
+        save_sound(self.sound, path, bits=bits, metadata=self.metadata, overwrite=overwrite)
+
+    def __repr__(self) -> str:
+        return f"<SoundPastiche of {self.sound!r}, {len(self.history)} steps>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SoundTransfer:
+    """A sound that is planned: read, checked and measured.
+
+    Attributes:
+        content: as it was read.
+        working: the same at the rate that is worked at, and at the common loudness.
+        style: likewise.
+        transform: samples ⇄ spectrum.
+        top: the largest log-magnitude of both, which the optimiser sees as 1.
+        objective: what is minimised.
+    """
+
+    content: Sound
+    working: Sound
+    style: Sound
+    settings: AudioSettings
+    transform: Transform
+    top: float
+    objective: SoundObjective
+    inputs: Mapping[str, Any]
+
+    def steps(self) -> Iterator[Step]:
+        """Optimise, and yield after every evaluation; images are (C, bins, 1, T) in [0, 1].
+
+        Raises: DivergenceError: the optimisation failed; carries the last good image.
+        """
+        return optimize(
+            self._start().unsqueeze(2),
+            self.objective,
+            steps=self.settings.steps,
+            history=self.settings.history,
+        )
+
+    def spectrogram(self, sound: Sound, level: float = _LOUDNESS) -> Tensor:
+        """Return log(1 + |spectrum|), 1 at `top`, of a sound brought to a root mean square."""
+        return log_magnitude(_levelled(sound, level), self.transform) / self.top
+
+    def decibels(self, sound: Sound) -> Tensor:
+        """Return the magnitudes of a sound's channels together, (bins, T), in dB of the loudest."""
+        power = self.transform.analyse(sound.samples).abs().square().mean(dim=0)
+        return 10 * torch.log10(power / power.max().clamp_min(1e-20) + 1e-12)
+
+    def finish(
+        self, image: Tensor, history: Sequence[Mapping[str, Any]] = (), *, finished: bool = True
+    ) -> SoundPastiche:
+        """Find a sound that has this spectrogram, as long and as loud as the content."""
+        spectrogram = image.detach().squeeze(2)
+        sound = self._sounding(spectrogram)
+        made = _as_long(resample(sound, self.content.rate), self.content.samples.shape[1])
+        made = _as_loud(made, self.content)
+        heard = resample(made, self.working.rate)
+        # Compared at the loudness at which it was made; what it has in the file is the content's.
+        level = _level(sound)
+        distances = {
+            "content": self.objective.style_distance(self.spectrogram(self.working)),
+            "optimised": self.objective.style_distance(spectrogram),
+            "result": self.objective.style_distance(self.spectrogram(heard, level)),
+        }
+        return SoundPastiche(
+            made, self.settings, tuple(history), self.inputs, distances, level, finished
+        )
+
+    def _start(self) -> Tensor:
+        content = self.spectrogram(self.working)
+        if self.settings.init == "content":
+            return content
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        return _NOISE * torch.rand(content.shape, generator=generator)
+
+    def _sounding(self, spectrogram: Tensor) -> Sound:
+        magnitude = torch.expm1(spectrogram * self.top)
+        # Not random phases: attacks are where the content has them, and so is its stereo image.
+        phase = self.transform.analyse(self.working.samples).angle()
+        samples = griffin_lim(
+            magnitude,
+            phase,
+            self.transform,
+            self.working.samples.shape[1],
+            steps=self.settings.phase_steps,
+            momentum=self.settings.phase_momentum,
+        )
+        return replace(self.working, samples=samples)
+
+
+def plan_sound(
+    content: SoundSource, style: SoundSource, settings: AudioSettings | None = None
+) -> SoundTransfer:
+    """Read, check and measure both sounds.
+
+    Raises:
+        SoundError: one cannot be read, is silent, or too short for the filters.
+        SettingsError: the extra is not installed.
+        MemoryLimitError: the sound does not fit into memory; names the length that does.
+    """
+    settings = settings or AudioSettings()
+    sounds = [sound_of(each) if isinstance(each, Sound) else load_sound(each)
+              for each in (content, style)]  # fmt: skip
+    rate = min(sounds[0].rate, settings.rate)
+    transform = Transform.of(rate, milliseconds=settings.window, overlap=settings.overlap)
+    for sound in sounds:
+        _check(sound, transform, rate, settings)
+    working, styled = (_levelled(resample(sound, rate)) for sound in sounds)
+    _check_memory(working, styled, transform, settings)
+    maps = [log_magnitude(sound, transform) for sound in (working, styled)]
+    top = max(float(each.max()) for each in maps)
+    filters = choose_filters(
+        transform.bins, filters=settings.filters, taps=settings.taps, seed=settings.seed
+    )
+    objective = SoundObjective(maps[0] / top, maps[1] / top, filters, settings.content_weight)
+    inputs = {"content": _identity(sounds[0]), "styles": [_identity(sounds[1])]}
+    return SoundTransfer(
+        sounds[0], working, styled, settings, transform, top, objective, inputs
+    )  # fmt: skip
+
+
+def stylize_sound(
+    content: SoundSource,
+    style: SoundSource,
+    settings: AudioSettings | None = None,
+    *,
+    on_step: Callable[[Step], None] | None = None,
+) -> SoundPastiche:
+    """Let a sound keep what happens when, and take the sound of another.
+
+    Args:
+        content: what happens when: a file, or a Sound.
+        style: what it is to sound like; of any length, rate and number of channels.
+        settings: None takes the defaults.
+        on_step: is called after each evaluation.
+
+    Raises: as plan_sound; DivergenceError: the optimisation failed.
+    """
+    transfer = plan_sound(content, style, settings)
+    history = []
+    for step in transfer.steps():
+        history.append(record(step))
+        if on_step is not None:
+            on_step(step)
+    return transfer.finish(step.image, history)
+
+
+def log_magnitude(sound: Sound, transform: Transform) -> Tensor:
+    """Return log(1 + |spectrum|), (C, bins, T): Ulyanov & Lebedev's spectrogram."""
+    return torch.log1p(transform.analyse(sound.samples).abs())
+
+
+def loudness(samples: Tensor) -> Tensor:
+    """Return the root mean square of each channel, (C), without what does not swing."""
+    return samples.std(dim=1, correction=0)
+
+
+def _level(sound: Sound) -> float:
+    """Return the root mean square of all channels together."""
+    return float(loudness(sound.samples).square().mean().sqrt())
+
+
+def _levelled(sound: Sound, level: float = _LOUDNESS) -> Sound:
+    """Bring all channels together to a loudness; silence stays silence."""
+    return replace(sound, samples=sound.samples * (level / max(_level(sound), _SILENCE)))
+
+
+def _as_long(sound: Sound, length: int) -> Sound:
+    missing = max(length - sound.samples.shape[1], 0)
+    return replace(sound, samples=functional.pad(sound.samples, (0, missing))[:, :length])
+
+
+def _as_loud(sound: Sound, content: Sound) -> Sound:
+    """Make each channel as loud as the content's; all softer together where that would clip."""
+    aim, given = loudness(content.samples), loudness(sound.samples)
+    louder = replace(sound, samples=sound.samples * (aim / given.clamp_min(1e-12))[:, None])
+    peak = true_peak(louder)
+    return replace(louder, samples=louder.samples * min(1.0, _CEILING / peak))
+
+
+def _check(sound: Sound, transform: Transform, rate: int, settings: AudioSettings) -> None:
+    least = (transform.window + (settings.taps - 1) * transform.hop) / rate
+    if sound.seconds < least:
+        raise SoundError(
+            f"{sound.label} lasts {sound.seconds:.3g} s; at least {least:.2g} s are needed, which "
+            f"is what a filter of {settings.taps} frames of {settings.window:g} ms hears"
+        )
+    if float(loudness(sound.samples).max()) < _SILENCE:
+        raise SoundError(f"{sound.label} is silent: there is nothing to hear in it")
+
+
+def _check_memory(
+    content: Sound, style: Sound, transform: Transform, settings: AudioSettings
+) -> None:
+    """Raise a MemoryLimitError for what would not fit; the factors are estimates."""
+    budget = free_memory(torch.device("cpu"))
+    pieces, others = (
+        sound.samples.shape[0] * transform.frames(sound.samples.shape[1])
+        for sound in (content, style)
+    )
+    heard = transform.bins * settings.taps
+    if settings.filters:
+        fixed = 4 * settings.filters * heard
+        needed = fixed + 4 * (pieces + others) * (3 * heard + 6 * settings.filters)
+    else:
+        needed = 4 * 12 * max(pieces, others) ** 2
+    if budget is None or needed <= budget:
+        return
+    share = budget / needed if settings.filters else (budget / needed) ** 0.5
+    raise MemoryLimitError(
+        f"{content.label} lasts {content.seconds:.0f} s, {style.label} {style.seconds:.0f} s: "
+        f"together they take {needed / 1e9:.1f} GB of memory, and {budget / 1e9:.1f} GB are free; "
+        f"cut both to about {int(share * 100)} % of that, or work at a lower rate"
+    )
+
+
+def _identity(sound: Sound) -> dict[str, str | None]:
+    return {"name": sound.name, "sha256": sound.sha256}

@@ -1,0 +1,38 @@
+"""The bundled pictures, and the command that copies them out: `impasto examples FOLDER`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from impasto.cli.run_options import Force
+from impasto.errors import ImageError
+
+__all__ = ["EXAMPLES", "example_files", "examples_command"]
+
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+
+
+def example_files() -> list[Path]:
+    """List the bundled pictures by name."""
+    return sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
+
+
+def examples_command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put them.")],
+    force: Force = False,
+) -> None:
+    """Copy the bundled pictures to a folder, to try things on."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for picture in example_files():
+            target = folder / picture.name
+            if target.exists() and not force:
+                raise ImageError(f"{target} exists already; --force replaces it")
+            shutil.copyfile(picture, target)
+            typer.echo(target)
+    except OSError as error:
+        raise ImageError(f"{folder}: cannot write there: {error.strerror}") from error

@@ -1,0 +1,134 @@
+"""How a run is shown: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from impasto.optimize.loop import Step
+from impasto.painting.pyramid import Level
+
+__all__ = ["Reporter", "Work", "clock", "losses_text", "reporting"]
+
+Reporter = Callable[[Step], None]
+
+# A plain line this often, in seconds, besides the first and last step of a level.
+_LINE_EVERY = 5.0
+
+
+@contextmanager
+def reporting(
+    levels: Sequence[Level], console: Console, *, quiet: bool, label: str | None = None
+) -> Iterator[Reporter]:
+    """Give a function that shows a step.
+
+    Args: label: what the work is called; None: by its level and size.
+    """
+    titles = [label or _level_text(levels, number) for number in range(1, len(levels) + 1)]
+    if quiet:
+        yield lambda step: None
+    elif console.file.isatty() and not console.is_dumb_terminal:  # FORCE_COLOR makes no terminal
+        with _bar(levels, titles, console) as report:
+            yield report
+    else:
+        yield _line_reporter(levels, titles, console)
+
+
+@contextmanager
+def _bar(levels: Sequence[Level], titles: Sequence[str], console: Console) -> Iterator[Reporter]:
+    """Show two lines, which together fit 80 columns: how far, and the losses."""
+    work = Work(levels)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("step {task.fields[step]}"),
+        TextColumn("{task.fields[elapsed]} elapsed"),
+        TextColumn("{task.fields[left]} left"),
+        console=console,
+        expand=True,
+    )
+    task = progress.add_task(titles[0], total=1.0, step="…", elapsed=clock(0), left="…")
+
+    def show(losses: str) -> Group:
+        line = Text(losses, style="dim", overflow="ellipsis", no_wrap=True)
+        return Group(progress, line)
+
+    with Live(show("measuring the pictures …"), console=console, transient=True) as live:
+
+        def report(step: Step) -> None:
+            progress.update(
+                task,
+                completed=work.done(step),
+                description=titles[step.level - 1],
+                step=f"{step.index}/{step.count}",
+                elapsed=clock(step.seconds),
+                left=clock(work.remaining(step)),
+            )
+            live.update(show(losses_text(step)))
+
+        yield report
+
+
+def _line_reporter(levels: Sequence[Level], titles: Sequence[str], console: Console) -> Reporter:
+    work = Work(levels)
+    last = [-1.0, 0]  # when the last line was printed, and of which level
+
+    def report(step: Step) -> None:
+        now = time.monotonic()
+        finished = step.index == step.count
+        if step.level == last[1] and now - last[0] < _LINE_EVERY and not finished:
+            return
+        last[:] = [now, step.level]
+        line = (
+            f"{titles[step.level - 1]}  step {step.index}/{step.count}  {losses_text(step)}"
+            f"  {clock(step.seconds)} elapsed  {clock(work.remaining(step))} left"
+        )
+        console.print(Text(line), soft_wrap=True)
+
+    return report
+
+
+class Work:
+    """How much of a run is done, counting a step by its pixels."""
+
+    def __init__(self, levels: Sequence[Level]) -> None:
+        self.levels = levels
+        self.costs = [level.size[0] * level.size[1] for level in levels]
+        self.total = self._before(len(levels))
+
+    def _before(self, count: int) -> int:
+        pairs = zip(self.levels[:count], self.costs[:count], strict=True)
+        return sum(level.steps * cost for level, cost in pairs)
+
+    def done(self, step: Step) -> float:
+        """Return the finished part, in [0, 1]."""
+        earlier = sum(level.steps for level in self.levels[: step.level - 1])
+        here = (step.index - earlier) * self.costs[step.level - 1]
+        return (self._before(step.level - 1) + here) / self.total
+
+    def remaining(self, step: Step) -> float:
+        """Return the seconds that are left if pixels go on to cost what they did."""
+        done = self.done(step)
+        return step.seconds * (1 - done) / done
+
+
+def _level_text(levels: Sequence[Level], number: int) -> str:
+    return f"level {number}/{len(levels)}, {levels[number - 1].long_side} px"
+
+
+def losses_text(step: Step) -> str:
+    """Write the losses of a step on one line."""
+    return "  ".join(f"{name} {loss:.4g}" for name, loss in step.losses.items())
+
+
+def clock(seconds: float) -> str:
+    """Write seconds as minutes and seconds, or with hours: 1:05, 2:00:30."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,200 @@
+"""Sheets of pictures painted one after the other: what layers know, and blends of styles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from impasto.cli.run import (
+    Ending,
+    Job,
+    check_output,
+    conclude,
+    follow,
+    interruptible,
+    memory_errors,
+    prepare,
+    source,
+    write,
+)
+from impasto.settings.pictures import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from impasto.optimize.loop import Step
+    from impasto.painting.inputs import Inputs
+    from impasto.painting.pastiche import Pastiche
+    from impasto.painting.pyramid import Level
+    from impasto.painting.stylizer import Stylizer
+
+__all__ = ["LAYERS", "blend_shares", "paint_blends", "paint_layers"]
+
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+_KINDS: tuple[Literal["content", "style"], ...] = ("content", "style")
+
+
+class _Plan(Protocol):
+    """A picture that is planned, as `impasto.variations.variation.Variation` is."""
+
+    @property
+    def levels(self) -> tuple[Level, ...]: ...
+
+    def steps(self) -> Iterator[Step]: ...
+
+    def finish(self, image: Tensor, history: Sequence[Mapping[str, Any]]) -> Pastiche: ...
+
+
+@dataclass(frozen=True)
+class _Cell:
+    row: int
+    column: int
+    caption: str
+    plan: Callable[[], _Plan]
+
+
+def paint_layers(job: Job, settings: Settings) -> None:
+    """Reconstruct content and style at five layers: figure 1 of Gatys et al. 2015."""
+
+    def begin() -> tuple[list[_Cell], Mapping[str, Any]]:
+        from impasto.pictures.files import load_picture
+        from impasto.pictures.picture import identity
+        from impasto.variations.variation import plan_reconstruction
+
+        picture = load_picture(source(job.content))
+
+        def cell(row: int, column: int) -> _Cell:
+            of, layer = _KINDS[row], LAYERS[column]
+            return _Cell(
+                row, column, f"{of}: {layer}",
+                lambda: plan_reconstruction(
+                    picture, layer, settings, of=of, device=job.device, memory=job.memory
+                ),
+            )  # fmt: skip
+
+        # The deepest layer first: it is the one that a small picture has too few pixels for.
+        order = reversed(range(len(LAYERS)))
+        cells = [cell(row, column) for column in order for row in range(len(_KINDS))]
+        made = {"command": "reconstruct", "sheet": list(LAYERS)}
+        return cells, {"made": made, "content": identity(picture)}
+
+    _paint_sheet(job, settings, begin)
+
+
+def paint_blends(job: Job, settings: Settings, count: int) -> None:
+    """Paint a row of blends of two styles, or a grid of four, each share in `count` steps."""
+
+    def begin() -> tuple[list[_Cell], Mapping[str, Any]]:
+        from impasto.painting.inputs import load_inputs
+        from impasto.painting.stylizer import Stylizer
+
+        inputs = load_inputs(source(job.content), list(job.styles), settings, init=job.init)
+        number = len(inputs.paintings)
+        own = settings.per_style("style_weight", number)
+        stylizer = Stylizer(settings, device=job.device)
+
+        def cell(row: int, column: int, shares: Sequence[float]) -> _Cell:
+            # Styles that go everywhere share the weight by their number; see `guidance.shares`.
+            weights = tuple(
+                share * number * weight for share, weight in zip(shares, own, strict=True)
+            )
+            caption = ":".join(f"{100 * share:.0f}" for share in shares)
+            blended = settings.replace(style_weight=weights)
+            return _Cell(row, column, caption, lambda: _Blend(stylizer, inputs, blended))
+
+        made = {"command": "blend", "count": count}
+        cells = [
+            cell(row, column, shares)
+            for row, line in enumerate(blend_shares(number, count))
+            for column, shares in enumerate(line)
+        ]
+        return cells, {"made": made, **inputs.identities}
+
+    _paint_sheet(job, settings, begin)
+
+
+@dataclass(frozen=True, eq=False)
+class _Blend:
+    """One picture of a row or grid, planned."""
+
+    stylizer: Stylizer
+    inputs: Inputs
+    settings: Settings
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        return self.stylizer.levels(self.inputs.photo)
+
+    def steps(self) -> Iterator[Step]:
+        self.stylizer.settings = self.settings
+        return self.stylizer.paint(self.inputs)
+
+    def finish(self, image: Tensor, history: Sequence[Mapping[str, Any]]) -> Pastiche:
+        from impasto.painting.pastiche import finish
+
+        return finish(image, self.inputs, self.settings, history)
+
+
+def blend_shares(styles: int, count: int) -> list[list[tuple[float, ...]]]:
+    """Return the shares of 2 styles in a row of `count`, or of 4 at the corners of a grid.
+
+    >>> blend_shares(2, 3)
+    [[(1.0, 0.0), (0.5, 0.5), (0.0, 1.0)]]
+    """
+    row: list[tuple[float, ...]] = [(1 - i / (count - 1), i / (count - 1)) for i in range(count)]
+    if styles == 2:
+        return [row]
+    return [
+        [tuple(down * across for down in rows for across in columns) for columns in row]
+        for rows in row
+    ]
+
+
+def on_white(pastiche: Pastiche) -> Tensor:
+    """Return a picture as it looks on the white of a sheet."""
+    if pastiche.alpha is None:
+        return pastiche.image
+    return pastiche.image * pastiche.alpha + 1 - pastiche.alpha
+
+
+def _paint_sheet(
+    job: Job,
+    settings: Settings,
+    begin: Callable[[], tuple[list[_Cell], Mapping[str, Any]]],
+) -> None:
+    """Paint cell by cell and write them on one sheet, with captions.
+
+    On Ctrl-C the sheet shows what there is; what is missing stays grey.
+    """
+    import torch
+
+    from impasto.painting.pastiche import Pastiche
+    from impasto.pictures.films import sheet
+
+    start = time.perf_counter()
+    with interruptible(job), memory_errors(settings.long_side):
+        prepare(job)
+        cells, inputs = begin()
+        images: dict[_Cell, Tensor] = {}
+        history: list[Mapping[str, Any]] = []
+        ending = Ending(torch.empty(0), (), {})
+        for cell in cells:
+            if ending.finished:
+                plan = cell.plan()
+                if not images:
+                    check_output(job)
+                job.note(f"{len(images) + 1}/{len(cells)}  {cell.caption}")
+                ending = follow(plan.steps(), plan.levels, job)
+                history += ending.history
+                images[cell] = on_white(plan.finish(ending.image, ()))
+            else:
+                images[cell] = torch.full_like(images[cells[0]], 0.8)
+        rows: list[list[tuple[str, Tensor]]] = [[] for _ in range(1 + max(c.row for c in cells))]
+        for cell in sorted(cells, key=lambda each: each.column):
+            rows[cell.row].append((cell.caption, images[cell]))
+        whole = Pastiche(sheet(rows), None, settings, history, inputs, finished=ending.finished)
+        write(whole, job)
+    ending = replace(ending, image=whole.image, history=history)
+    conclude(whole, ending, job, time.perf_counter() - start)

@@ -1,0 +1,1 @@
+"""VGG as a describer of pictures: weights, layers and fast convolutions."""

@@ -1,0 +1,240 @@
+"""Files of weights, in any form: what is in them, as a network's layers.
+
+file → its tensors by the names it gives them → by the names of layers → one convolution, decoded
+
+Read: safetensors (the bundled files' forms among them), torch's .pth with torchvision's names, as
+VGG's own weights converted from Caffe have them, too, and Keras' .h5.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from impasto.errors import WeightsError, nearest_match
+from impasto.settings.layers import CONVOLUTIONS, conv_names, layer_names
+
+__all__ = [
+    "CONVENTIONS",
+    "CONV_LAYERS",
+    "Entry",
+    "File",
+    "decode_layer",
+    "match_layers",
+    "open_file",
+    "read_tensors",
+]
+
+CONVENTIONS = ("caffe", "torchvision")  # for what a network sees: see impasto.network.weights
+
+# {"vgg16": (("conv1_1", 64), ("conv1_2", 64), …), …}, shallow to deep
+CONV_LAYERS: dict[str, tuple[tuple[str, int], ...]] = {
+    network: tuple((name, blocks[int(name[4]) - 1][1]) for name in conv_names(network))
+    for network, blocks in CONVOLUTIONS.items()
+}
+
+_TITLES = {"vgg16": "VGG-16", "vgg19": "VGG-19"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a file: its shape, and how to read it as (C_out, C_in, 3, 3) or (C_out,)."""
+
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class File:
+    """A file's tensors by name ("conv1_1.weight" or "features.0.weight"), nothing decoded yet."""
+
+    entries: Mapping[str, Entry]
+    convention: str | None = None
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read every tensor of a .pth or .safetensors file, without running anything that it holds.
+
+    Raises: WeightsError: the file is missing, damaged, or not a tensor for every name.
+    """
+    return {name: entry.read() for name, entry in open_file(path).entries.items()}
+
+
+# ---- forms of files -----------------------------------------------------------------------
+
+
+def open_file(path: Path) -> File:
+    """Look into a file of any known form; what is inside decides, not the name.
+
+    Raises: WeightsError: there is none, it cannot be read, or it is damaged or of no known form.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(9)
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{path}: no such file (weights are bundled, torchvision or a path)"
+            f"{nearest_match(str(path), ('bundled', 'torchvision'))}"
+        ) from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+    if start.startswith(b"\x89HDF"):
+        return _open_keras(path)
+    if start[8:] == b"{":  # behind eight bytes of length
+        return _open_safetensors(path)
+    return _open_torch(path)
+
+
+def _open_safetensors(path: Path) -> File:
+    """Open our own forms, or torchvision's names; mapped into memory, so that reading is lazy."""
+    try:
+        stored: Any = safe_open(path, framework="pt")
+        convention = (stored.metadata() or {}).get("convention")
+        shapes = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: damaged, or not a safetensors file ({error})") from error
+
+    def codebook(name: str) -> Tensor:
+        table, indices = stored.get_tensor(f"{name}.table"), stored.get_tensor(f"{name}.indices")
+        if indices.dtype != torch.uint8 or table.shape != (256,):
+            raise WeightsError(f"{path}: {name} is not one byte per weight and a table of 256")
+        # NumPy looks up by bytes, where torch would first make eight of each.
+        return torch.from_numpy(table.numpy().take(indices.numpy()))
+
+    entries: dict[str, Entry] = {}
+    for key, shape in shapes.items():
+        name, _, part = key.rpartition(".")
+        if part == "indices" and f"{name}.table" in shapes:
+            entries[f"{name}.weight"] = Entry(shape, partial(codebook, name))
+        elif part != "table" or f"{name}.indices" not in shapes:
+            entries[key] = Entry(shape, partial(stored.get_tensor, key))
+    return File(entries, convention if convention in CONVENTIONS else None)
+
+
+def _open_torch(path: Path) -> File:
+    """Open a state dict, without running anything that its pickle holds."""
+    try:
+        # Only torch's newer, zipped form can be mapped; the official files are of the older one.
+        mapped = zipfile.is_zipfile(path)
+        stored = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # what a damaged pickle raises is anybody's guess
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(
+            f"{path}: damaged, or not a file of weights (.pth, .h5 or .safetensors): {reason}"
+        ) from error
+    if not isinstance(stored, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in stored.items()
+    ):
+        raise WeightsError(f"{path}: not a state dict, which is a tensor for every name")
+    return File(
+        {key: Entry(tuple(x.shape), partial(Tensor.detach, x)) for key, x in stored.items()}
+    )
+
+
+def _open_keras(path: Path) -> File:
+    """Read a Keras file: kernels are (3, 3, C_in, C_out), in groups named block1_conv1."""
+    try:
+        import h5py
+    except ImportError:
+        raise WeightsError(f"{path}: reading Keras files needs h5py (pip install h5py)") from None
+    entries: dict[str, Entry] = {}
+
+    def visit(key: str, node: object) -> None:
+        layer = re.search(r"block(\d)_conv(\d)", key)
+        if layer is None or not isinstance(node, h5py.Dataset):
+            return
+        values = torch.from_numpy(node[()])
+        values = values.permute(3, 2, 0, 1) if values.ndim == 4 else values
+        part = "weight" if values.ndim == 4 else "bias"
+        entries[f"conv{layer[1]}_{layer[2]}.{part}"] = Entry(
+            tuple(values.shape), partial(Tensor.detach, values)
+        )
+
+    try:
+        with h5py.File(path, "r") as stored:
+            stored.visititems(visit)
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: damaged, or not a Keras file ({error})") from error
+    return File(entries)
+
+
+# ---- a network's layers in a file ---------------------------------------------------------
+
+
+def match_layers(entries: Mapping[str, Entry], network: str, path: Path) -> dict[str, Entry]:
+    """Return the file's tensors as conv1_1.weight, …, or raise a WeightsError that names faults."""
+    renamed, problems = _compare(entries, network)
+    if not problems:
+        return renamed
+    for other in CONV_LAYERS:
+        if not _compare(entries, other)[1]:
+            raise WeightsError(f"{path}: this is a {_TITLES[other]} file; asked for {network}")
+    raise WeightsError(f"{path}: not the convolutions of {network}: {'; '.join(problems)}")
+
+
+def _compare(
+    entries: Mapping[str, Entry], network: str
+) -> tuple[dict[str, Entry], tuple[str, ...]]:
+    """Rename tensors for a network; list what is missing, too much, or of a wrong shape."""
+    order = layer_names(network)  # torchvision numbers convolutions, ReLUs and poolings alike
+    numbers = {str(order.index(name)): name for name in conv_names(network)}
+    renamed: dict[str, Entry] = {}
+    for key, entry in entries.items():
+        parts = key.split(".")
+        if parts[0] == "classifier":
+            continue
+        if len(parts) == 3 and parts[0] == "features" and parts[1] in numbers:
+            key = f"{numbers[parts[1]]}.{parts[2]}"
+        renamed[key] = entry
+    expected: dict[str, tuple[int, ...]] = {}
+    inputs = 3
+    for name, outputs in CONV_LAYERS[network]:
+        expected[f"{name}.weight"] = (outputs, inputs, 3, 3)
+        expected[f"{name}.bias"] = (outputs,)
+        inputs = outputs
+    problems = (
+        ("missing", [key for key in expected if key not in renamed]),
+        ("not expected", [key for key in renamed if key not in expected]),
+        (
+            "wrong shape",
+            [
+                f"{key} {renamed[key].shape} instead of {shape}"
+                for key, shape in expected.items()
+                if key in renamed and renamed[key].shape != shape
+            ],
+        ),
+    )
+    return renamed, tuple(f"{what}: {_some(found)}" for what, found in problems if found)
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def decode_layer(entries: Mapping[str, Entry], name: str, path: Path) -> tuple[Tensor, Tensor]:
+    """Decode one convolution; the result shares no memory with the file.
+
+    Returns: weight (C_out, C_in, 3, 3) and bias (C_out,), float32.
+    Raises:  WeightsError: one of them is not of floating point, or not finite.
+    """
+
+    def decode(key: str) -> Tensor:
+        values = entries[key].read()
+        if not values.is_floating_point():
+            raise WeightsError(f"{path}: {key} is {values.dtype}, not floating point")
+        values = values.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+        if not all(bound.isfinite() for bound in values.aminmax()):  # NaN wins both
+            raise WeightsError(f"{path}: {key} holds numbers that are not finite")
+        return values
+
+    return decode(f"{name}.weight"), decode(f"{name}.bias")

@@ -1,0 +1,1 @@
+"""What is minimized: terms, targets and tiles."""

@@ -1,0 +1,1 @@
+"""The pixel loop and its methods. Nothing here knows about styles."""

@@ -1,0 +1,1 @@
+"""A photo and paintings in, a pastiche out."""

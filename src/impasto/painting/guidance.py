@@ -1,0 +1,384 @@
+"""Which style goes where: masks and maps of regions → how much each position of a layer counts.
+
+A person gives a `Guidance` of pictures. `lay_out` reads it into parts (which painting, where on
+the photo, from where of the painting), and `layer_guides` brings a part's mask to the grid of
+every layer: the guides of Gatys et al. 2017 (arXiv 1611.07865), by which features are multiplied.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.errors import ImageError, SettingsError, check_pairs
+from impasto.pictures.files import Source, load_picture
+from impasto.pictures.picture import Picture, fit, identity
+from impasto.pictures.regions import masks_by_color
+from impasto.settings.layers import deepest, layer_names
+
+__all__ = ["Guidance", "Layout", "Part", "fitted", "lay_out", "layer_guides", "layer_masks"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Guidance:
+    """Which painting goes where, in pictures. White is yes, black is no, grey in between.
+
+    Every list has one entry per painting, in their order, or none at all; None in it means
+    everywhere. With one painting it can be the picture itself. A path that begins with "not:" means
+    its picture with black and white exchanged.
+
+    Attributes:
+        masks: where on the photo each painting's style goes. Pixels that no mask names are not
+            painted: they stay the photo's.
+        style_masks: what of each painting the style is taken from.
+        regions: a map of the photo in flat colors, instead of masks; a region gets the style of
+            the region of the same color. Black, and what is transparent, is not painted.
+        style_regions: such a map of each painting.
+        content_mask: where the photo is to be kept more closely, see `content_mask_weight`.
+    """
+
+    masks: Source | Sequence[Source | None] = ()
+    style_masks: Source | Sequence[Source | None] = ()
+    regions: Source | None = None
+    style_regions: Source | Sequence[Source] = ()
+    content_mask: Source | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One painting's part of the picture.
+
+    Attributes:
+        style: which painting, from 0.
+        mask: where it goes, (1, 1, H, W) in [0, 1]; None: everywhere.
+        style_mask: what of the painting it is taken from; None: all.
+    """
+
+    style: int
+    mask: Tensor | None = None
+    style_mask: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A guidance that was read and checked.
+
+    Attributes:
+        parts: at least one per painting.
+        content_mask: (1, 1, H, W) in [0, 1], or None.
+        inputs: name and SHA-256 of every mask, for the picture's metadata.
+    """
+
+    parts: tuple[Part, ...]
+    content_mask: Tensor | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    def masks(self, size: tuple[int, int], feather: float) -> list[Tensor | None]:
+        """Return each part's mask on a grid (H, W), its edge softened over ± feather px."""
+        return [
+            None if part.mask is None else feathered(fitted(part.mask, size), feather)
+            for part in self.parts
+        ]
+
+    def painted(self, size: tuple[int, int], feather: float) -> Tensor | None:
+        """Return how much each pixel is painted at all, (1, 1, H, W); None: all are."""
+        known = [mask for mask in self.masks(size, feather) if mask is not None]
+        if len(known) < len(self.parts):
+            return None
+        union = torch.stack(known).amax(0)
+        return None if bool((union == 1).all()) else union
+
+
+def shares(masks: Sequence[Tensor | None], present: Sequence[float] | None = None) -> list[float]:
+    """Tell how much of the picture each part paints: 1 in all, if every pixel is painted.
+
+    A term is a mean over its part, so it weighs by the part's share, or else the style would be
+    the stronger the smaller the part is. Parts that overlap share what they have in common.
+
+    Args: present: how much of each part there is, ≥ 0, as if its mask were so much darker; None:
+        all.
+    """
+    known = next((mask for mask in masks if mask is not None), None)
+    there = [1.0] * len(masks) if present is None else list(present)
+    if known is None:
+        return [each / max(sum(there), 1.0) for each in there]
+    full = [
+        (torch.ones_like(known) if mask is None else mask) * each
+        for mask, each in zip(masks, there, strict=True)
+    ]
+    total = torch.stack(full).sum(0).clamp(min=1)
+    return [float((mask / total).mean()) for mask in full]
+
+
+# ---- from pictures to masks ---------------------------------------------------------------------
+
+
+def lay_out(
+    guidance: Guidance | None,
+    photo: Picture,
+    paintings: Sequence[Picture],
+    *,
+    may_be_empty: bool = False,
+) -> Layout:
+    """Read and check masks and maps.
+
+    Args: may_be_empty: whether a mask of the photo may be black all over, as that of a frame may.
+
+    Raises:
+        SettingsError: not as many as there are paintings, or maps and masks together.
+        ImageError: one cannot be read, has not the shape of its picture, or is no mask.
+    """
+    everywhere = tuple(Part(number) for number in range(len(paintings)))
+    if guidance is None:
+        return Layout(everywhere)
+    inputs: dict[str, Any] = {}
+    content_mask = None
+    if guidance.content_mask is not None:
+        content_mask, noted = load_mask(
+            guidance.content_mask, photo, "content mask", may_be_empty=may_be_empty
+        )
+        inputs["content_mask"] = noted
+    if guidance.regions is not None or _as_list(guidance.style_regions):
+        parts = _parts_by_color(guidance, photo, paintings, inputs)
+        return Layout(parts, content_mask, inputs)
+    masks = _per_style(
+        "mask", guidance.masks, [photo] * len(paintings), paintings, inputs, may_be_empty
+    )
+    style_masks = _per_style("style mask", guidance.style_masks, paintings, paintings, inputs)
+    parts = tuple(
+        Part(number, *both) for number, both in enumerate(zip(masks, style_masks, strict=True))
+    )
+    return Layout(parts, content_mask, inputs)
+
+
+def _per_style(
+    kind: str,
+    given: Source | Sequence[Source | None],
+    of: Sequence[Picture],
+    paintings: Sequence[Picture],
+    inputs: dict[str, Any],
+    may_be_empty: bool = False,
+) -> list[Tensor | None]:
+    """Read one mask per painting; none given: everywhere."""
+    sources = _as_list(given)
+    if not sources:
+        return [None] * len(paintings)
+    check_pairs(kind, [_label(each) for each in sources], [_name(each) for each in paintings])
+    masks, identities = [], []
+    for source, picture in zip(sources, of, strict=True):
+        mask, noted = (None, None)
+        if source is not None:
+            mask, noted = load_mask(source, picture, kind, may_be_empty=may_be_empty)
+        masks.append(mask)
+        identities.append(noted)
+    inputs[kind.replace(" ", "_") + "s"] = identities
+    return masks
+
+
+def _as_list(value: Any) -> list[Any]:
+    """Return a list of pictures, also where one stands for itself."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _label(source: Source | None) -> str:
+    if source is None:
+        return "none"
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    return str(getattr(source, "name", "a picture"))
+
+
+def _name(picture: Picture) -> str:
+    return picture.name or "a picture"
+
+
+def load_mask(
+    source: Source, of: Picture, kind: str, *, may_be_empty: bool = False
+) -> tuple[Tensor, dict[str, Any]]:
+    """Read a mask of a picture: its grey, times its alpha; of a colored cut-out, its alpha.
+
+    Returns: (1, 1, h, w) in [0, 1], not all 0, of the picture's shape but maybe not its size;
+             and name, SHA-256 and whether it was inverted, for metadata.
+    Raises:  ImageError: it cannot be read, has another shape, is colored, or is black all over.
+    """
+    inverted = False
+    if isinstance(source, str | os.PathLike):
+        inverted = os.fspath(source).startswith(_NOT)
+        source = os.fspath(source).removeprefix(_NOT)
+        if not source:
+            raise ImageError(f"{kind}: {_NOT} wants the name of a picture behind it")
+    elif isinstance(source, Tensor) and source.ndim == 2:
+        source = source[None]
+    picture = load_picture(source)
+    name = picture.name or f"the {kind}"
+    check_shape(picture, of, name)
+    grey = picture.image.mean(1, keepdim=True)
+    colored = bool(((picture.image - grey).abs() > _GREY).any())
+    if colored and picture.alpha is None:
+        raise ImageError(
+            f"{name} is in color, which a mask is not: white paints and black does not; maps in "
+            "several colors are given as regions"
+        )
+    mask = torch.ones_like(grey) if colored else grey
+    mask = mask if picture.alpha is None else mask * picture.alpha
+    mask = 1 - mask if inverted else mask
+    # What JPEG leaves of black and white.
+    mask = torch.where(mask < _NEARLY, 0.0, torch.where(mask > 1 - _NEARLY, 1.0, mask))
+    if not may_be_empty and not bool(mask.any()):
+        white = "is white all over, which inverted is black" if inverted else "is black all over"
+        raise ImageError(f"{name} {white}: it picks nothing; what is white is picked")
+    return mask, identity(picture) | ({"inverted": True} if inverted else {})
+
+
+_NOT = "not:"
+_GREY = 6 / 255  # how far JPEG takes greys from grey
+_NEARLY = 4 / 255
+
+
+def check_shape(picture: Picture, of: Picture, name: str) -> None:
+    """Raise an ImageError unless a picture has another's proportions, up to a pixel."""
+    expected = fit(of.size, max(picture.size))
+    if any(abs(a - b) > 1 for a, b in zip(picture.size, expected, strict=True)):
+        (height, width), (rows, columns) = picture.size, of.size
+        raise ImageError(
+            f"{name} is {width} x {height} px, which is not the shape of "
+            f"{of.name or 'its picture'}, {columns} x {rows}; make it of that picture, at any size"
+        )
+
+
+def _parts_by_color(
+    guidance: Guidance, photo: Picture, paintings: Sequence[Picture], inputs: dict[str, Any]
+) -> tuple[Part, ...]:
+    """Pair the regions of the photo's map with those of the same color in the paintings' maps."""
+    if _as_list(guidance.masks) or _as_list(guidance.style_masks):
+        raise SettingsError("masks and regions are two ways to say the same; give one of them")
+    if guidance.regions is None:
+        raise SettingsError("style_regions need regions: a map of the photo in the same colors")
+    style_regions = _as_list(guidance.style_regions)
+    labels = [_label(each) for each in style_regions]
+    check_pairs("map of regions", labels, [_name(each) for each in paintings])
+    maps = [load_picture(each) for each in (guidance.regions, *style_regions)]
+    for each, of in zip(maps, (photo, *paintings), strict=True):
+        check_shape(each, of, each.name or "the map of regions")
+    own, *others = (masks_by_color(each) for each in maps)
+    inputs["regions"], *inputs["style_regions"] = map(identity, maps)
+    parts = [
+        Part(number, mask, there[match])
+        for color, mask in own.items()
+        if not color.is_black
+        for number, there in enumerate(others)
+        if (match := color.nearest(there)) is not None
+    ]
+    lost = [
+        str(color)
+        for color in own
+        if not color.is_black and all(color.nearest(there) is None for there in others)
+    ]
+    if lost or not parts:
+        known = ", ".join(dict.fromkeys(str(color) for there in others for color in there))
+        raise ImageError(
+            f"{maps[0].name or 'the map of regions'}: no painting's map has the color "
+            f"{', '.join(lost) or 'of any region'} (they have {known}); paint it there too, or "
+            "make it black to leave the photo as it is"
+        )
+    unused = [i for i in range(len(paintings)) if all(part.style != i for part in parts)]
+    if unused:
+        raise ImageError(
+            f"{maps[unused[0] + 1].name or 'a map of regions'} has no color of the photo's map, so "
+            f"{_name(paintings[unused[0]])} would be painted nowhere"
+        )
+    return tuple(parts)
+
+
+# ---- from masks to guides -----------------------------------------------------------------------
+
+
+def fitted(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring a mask, (1, 1, h, w), to a size (H, W).
+
+    A pixel of the result is 0 only where all that it covers is 0, and 1 only where all is 1:
+    means over areas, and nothing that rings.
+    """
+    if tuple(mask.shape[-2:]) == tuple(size):
+        return mask
+    if max(mask.shape[-2:]) > max(size):
+        return functional.interpolate(mask, size=size, mode="area")
+    return functional.interpolate(mask, size=size, mode="bilinear", align_corners=False)
+
+
+def feathered(mask: Tensor, feather: float) -> Tensor:
+    """Soften the edges of a mask over ± feather px, by two means over squares."""
+    reach = math.ceil(feather / 2)
+    if reach < 1:
+        return mask
+    soft = mask.double()
+    for _ in range(2):
+        soft = _means(_means(soft, reach).transpose(2, 3), reach).transpose(2, 3)
+    # Differences of running sums leave rounding where all is 0 or 1.
+    soft = torch.where(soft < 1e-9, 0.0, torch.where(soft > 1 - 1e-9, 1.0, soft))
+    return soft.to(mask)
+
+
+def _means(mask: Tensor, reach: int) -> Tensor:
+    """Average each row over ± reach px, in a time that does not depend on reach."""
+    padded = functional.pad(mask, (reach + 1, reach, 0, 0), mode="replicate")
+    sums = padded.cumsum(-1)
+    return (sums[..., 2 * reach + 1 :] - sums[..., : -2 * reach - 1]) / (2 * reach + 1)
+
+
+def layer_guides(
+    mask: Tensor, layers: Sequence[str], *, network: str, form: str = "simple"
+) -> dict[str, Tensor]:
+    """Bring a mask to the grid of each layer, as a guide g with Σ g² = 1.
+
+    Args, forms: as for `layer_masks`.
+    Returns: layer → (1, 1, h, w); layers in which nothing is left are missing.
+    Paper:   Gatys, Ecker, Bethge, Hertzmann & Shechtman, CVPR 2017 (arXiv 1611.07865), section 4.
+             Differs: receptive fields are followed exactly, 3 × 3 by 3 × 3; beyond the border
+             counts as the mask's own border.
+    """
+    masks = layer_masks(mask, layers, network=network, form=form)
+    norms = {name: each.square().sum().sqrt() for name, each in masks.items()}
+    return {name: each / norms[name] for name, each in masks.items() if float(norms[name]) > 0}
+
+
+def layer_masks(
+    mask: Tensor, layers: Sequence[str], *, network: str, form: str = "simple"
+) -> dict[str, Tensor]:
+    """Bring a mask, (1, 1, H, W) in [0, 1], to the grid of each layer, (1, 1, h, w).
+
+    Args:
+        form: what a position counts whose receptive field lies only partly in the mask:
+            simple: by how much of the pixels pooled into it lies there.
+            inside: as little as the blackest pixel it sees: no pixel outside is pulled anywhere.
+            all: as much as the whitest pixel it sees.
+    """
+    masks: dict[str, Tensor] = {}
+    if not layers:
+        return masks
+    names = layer_names(network)
+    for name in names[: names.index(deepest(tuple(layers), network)) + 1]:
+        if name.startswith("conv") and form != "simple":
+            mask = _widest(mask, 3, 1) if form == "all" else -_widest(-mask, 3, 1)
+        elif name.startswith("pool"):
+            mask = _pooled(mask, form)
+        if name in layers:
+            masks[name] = mask
+    return masks
+
+
+def _widest(mask: Tensor, side: int, stride: int) -> Tensor:
+    return functional.max_pool2d(mask, side, stride=stride, padding=side // 2 if stride == 1 else 0)
+
+
+def _pooled(mask: Tensor, form: str) -> Tensor:
+    if form == "simple":
+        return functional.avg_pool2d(mask, 2)
+    return _widest(mask, 2, 2) if form == "all" else -_widest(-mask, 2, 2)

@@ -1,0 +1,187 @@
+"""What a run begins with: the photo, the paintings and their masks, and the first picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto.errors import ImageError, SettingsError, nearest_match
+from impasto.objective.objective import seen_layers
+from impasto.painting.guidance import Guidance, Layout, lay_out
+from impasto.painting.pyramid import Level
+from impasto.pictures.colors import style_in_color
+from impasto.pictures.files import Source, load_picture
+from impasto.pictures.picture import Picture, fit, identity, resize
+from impasto.settings.layers import deepest, minimum_side
+from impasto.settings.pictures import Settings
+
+__all__ = [
+    "INITS",
+    "Inputs",
+    "chosen_init",
+    "enlarge",
+    "initial_image",
+    "load_inputs",
+    "scaled_style",
+    "style_side",
+]
+
+INITS = ("content", "style", "noise")
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The pictures of a run, read and checked.
+
+    Attributes:
+        photo: the content.
+        paintings: the styles, at least one.
+        layout: which painting goes where.
+        init: a picture to start from, if not what the settings name.
+    """
+
+    photo: Picture
+    paintings: tuple[Picture, ...]
+    layout: Layout
+    init: Picture | None = None
+
+    def scales(self, settings: Settings) -> tuple[float, ...]:
+        """Return the size of each painting against the picture's."""
+        return settings.per_style("style_scale", len(self.paintings))
+
+    @property
+    def identities(self) -> dict[str, Any]:
+        """Name and SHA-256 of every picture, for the metadata of the result."""
+        known: dict[str, Any] = {
+            "content": identity(self.photo),
+            "styles": [identity(each) for each in self.paintings],
+            **self.layout.inputs,
+        }
+        return known if self.init is None else {**known, "init": identity(self.init)}
+
+
+def load_inputs(
+    content: Source,
+    styles: Source | Sequence[Source],
+    settings: Settings,
+    *,
+    guidance: Guidance | None = None,
+    init: Source | None = None,
+) -> Inputs:
+    """Read the pictures of a run and check that the layers can see them.
+
+    Raises:
+        ImageError: one cannot be read, or is too small.
+        SettingsError: no painting, or not as many masks, weights or scales as paintings.
+    """
+    many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
+    if not many:
+        raise SettingsError("no style given: name at least one painting")
+    photo = load_picture(content)
+    paintings = tuple(load_picture(style) for style in many)
+    scales = settings.per_style("style_scale", len(paintings))
+    settings.per_style("style_weight", len(paintings))
+    names = [name for kind in ("content", "style") for name in seen_layers(settings, kind)]
+    deep = deepest(tuple(names), settings.network)
+    check_size(photo, fit(photo.size, settings.long_side), deep, "content")
+    for painting, scale in zip(paintings, scales, strict=True):
+        side = style_side(painting, settings.long_side, scale)
+        check_size(painting, fit(painting.size, side), deep, "style", scale)
+    start = chosen_init(settings) if init is None else load_picture(init)
+    return Inputs(photo, paintings, lay_out(guidance, photo, paintings), start)
+
+
+def check_size(
+    picture: Picture, scaled: tuple[int, int], layer: str, role: str, scale: float = 1.0
+) -> None:
+    """Raise an ImageError for a picture in which the deepest layer has no feature left."""
+    least = minimum_side(layer)
+    (height, width), (rows, columns) = picture.size, scaled
+    if min(height, width, rows, columns) < least:
+        shrunk = f" at style_scale {scale:g}" if scale < 1 else ""
+        becomes = f", which becomes {columns} x {rows}{shrunk}" if scaled != picture.size else ""
+        what = "style_scale" if becomes and shrunk else "picture"
+        raise ImageError(
+            f"{picture.name or role}: {width} x {height} px{becomes}, is too small: the layer "
+            f"{layer} needs at least {least} px on each side; use a larger {what}, a larger "
+            "size or shallower layers"
+        )
+
+
+def style_side(style: Picture, long_side: int, scale: float) -> int:
+    """Return the long side at which a painting is looked at: never above its own."""
+    return min(max(style.size), max(1, round(long_side * scale)))
+
+
+def scaled_style(style: Picture, level: Level, settings: Settings, scale: float) -> Tensor:
+    """Return a painting at the size it is looked at on this level, (1, 3, h, w)."""
+    seen = tuple(seen_layers(settings, "style"))
+    least = minimum_side(deepest(seen, settings.network)) if seen else 1
+    side = style_side(style, level.long_side, scale)
+    height, width = fit(style.size, side)
+    return resize(style.image, (max(height, least), max(width, least)))
+
+
+def initial_image(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> Tensor:
+    """Return the picture to start from, (1, 3, H, W), for a level of this size (H, W)."""
+    if inputs.init is not None:
+        start = inputs.init.image
+        smaller = max(start.shape[-2:]) < max(size)
+        return enlarge(start, inputs.photo, size) if smaller else resize(start, size)
+    if settings.init == "content":
+        return resize(inputs.photo.image, size)
+    if settings.init == "style":
+        covering = _covering(inputs.paintings[0].image, size)
+        return style_in_color(covering, resize(inputs.photo.image, size), settings.color)
+    generator = torch.Generator().manual_seed(settings.seed)
+    noise = torch.randn((1, 3, *size), generator=generator)
+    return _MEAN_COLOR + settings.noise * noise
+
+
+# ImageNet's mean color: what VGG takes for "nothing" (Simonyan & Zisserman), in sRGB.
+_MEAN_COLOR = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1) / 255
+
+
+def chosen_init(settings: Settings) -> Picture | None:
+    """Read the file that `settings.init` names; None where it names no file.
+
+    Raises: SettingsError: neither a name nor a file; ImageError: the file cannot be read.
+    """
+    if settings.init in INITS:
+        return None
+    if not os.path.exists(settings.init):  # noqa: PTH110  (false, not an error, if too long)
+        raise SettingsError(
+            f"init: {settings.init} is neither {', '.join(INITS)} nor a file that exists"
+            f"{nearest_match(settings.init, INITS)}"
+        )
+    return load_picture(settings.init)
+
+
+def enlarge(pastiche: Tensor, photo: Picture, size: tuple[int, int]) -> Tensor:
+    """Bring the result of a coarser level to the next one's size, (H, W).
+
+    An enlarged picture has nothing in its finest band, where the styles have much, so the photo's
+    own detail is put there: the next level starts from less loss than half of what a blurred
+    picture has (docs/performance.md).
+    """
+    if tuple(pastiche.shape[-2:]) == size:
+        return pastiche
+    sharp = resize(photo.image, size)
+    height, width = pastiche.shape[-2:]
+    blurred = resize(resize(sharp, (height, width)), size)
+    return (resize(pastiche, size) + sharp - blurred).clamp(0, 1)
+
+
+def _covering(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize and crop an image, centred, so that it covers the size without distortion."""
+    (height, width), (rows, columns) = image.shape[-2:], size
+    factor = max(rows / height, columns / width)
+    tall, wide = max(rows, round(height * factor)), max(columns, round(width * factor))
+    larger = resize(image, (tall, wide))
+    top, left = (tall - rows) // 2, (wide - columns) // 2
+    return larger[..., top : top + rows, left : left + columns]

@@ -1,0 +1,107 @@
+"""Coarse to fine: at which sizes, and with how many steps each, a picture is painted.
+
+Large shapes settle at a coarse level, where a step is cheap; finer levels start from there and
+only add detail.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from impasto.errors import SettingsError
+from impasto.pictures.picture import fit
+from impasto.settings.pictures import Settings
+
+__all__ = ["Level", "pyramid", "steps_within"]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size of the pyramid.
+
+    Attributes:
+        size: (H, W) in px.
+        long_side: in px.
+        steps: evaluations of the objective at this size.
+    """
+
+    size: tuple[int, int]
+    long_side: int
+    steps: int
+
+    def scaled(self, length: float, long_side: int) -> float:
+        """Return, in px of this level, a length given in px of the finest."""
+        return length * self.long_side / long_side
+
+
+def pyramid(size: tuple[int, int], settings: Settings, *, smallest: int = 1) -> tuple[Level, ...]:
+    """Plan the levels for a photo, coarse to fine; the last one has `settings.long_side`.
+
+    Args:
+        size: (H, W) of the photo.
+        smallest: short side, in px, below which a level is left out.
+
+    Returns: levels whose steps add up to `settings.steps`.
+    """
+    sides = [settings.long_side]
+    while settings.coarsest and sides[-1] / settings.level_ratio >= settings.coarsest * 0.99:
+        # Rounding 512 / √2 / √2 must not lose the level of 256.
+        sides.append(round(settings.long_side / settings.level_ratio ** len(sides)))
+    sides = [
+        side for side in sides if side == settings.long_side or min(fit(size, side)) >= smallest
+    ]
+    sides = sides[: settings.steps][::-1]
+    steps = _share(settings.steps, [side**-settings.step_decay for side in sides])
+    return tuple(
+        Level(fit(size, side), side, count) for side, count in zip(sides, steps, strict=True)
+    )
+
+
+def _share(total: int, weights: list[float]) -> list[int]:
+    """Split a whole number in proportion to the weights, each part at least 1."""
+    spare = total - len(weights)
+    shares = [1 + int(spare * weight / sum(weights)) for weight in weights]
+    shares[0] += total - sum(shares)  # what rounding left goes to the cheapest level
+    return shares
+
+
+def steps_within(
+    size: tuple[int, int],
+    settings: Settings,
+    *,
+    seconds: float,
+    seconds_per_megapixel: float,
+    spent: float = 0.0,
+) -> Settings:
+    """Choose the number of steps that take about this many seconds.
+
+    Args:
+        size: (H, W) of the photo.
+        seconds: the whole budget.
+        spent: how much of it is gone already.
+        seconds_per_megapixel: the cost of one step, measured on this machine.
+
+    Returns: the settings with `steps` changed.
+    Raises:  SettingsError: not even a handful of steps at full size fit; says what does.
+    """
+    cost = _mean_cost(pyramid(size, settings), seconds_per_megapixel)
+    steps = int((seconds - spent) / cost)
+    if steps < _FEWEST_STEPS:
+        side = int(settings.long_side * (max(steps, 0) / _FEWEST_STEPS) ** 0.5)
+        smaller = f", or try --long-side {side}" if side >= 64 else ""
+        raise SettingsError(
+            f"{seconds:.0f} s is too short for {settings.long_side} px on this machine: a step "
+            f"takes about {cost:.2g} s; allow {math.ceil(spent + cost * _FEWEST_STEPS)} s{smaller}"
+        )
+    return settings.replace(steps=min(steps, _MOST_STEPS))
+
+
+def _mean_cost(levels: tuple[Level, ...], seconds_per_megapixel: float) -> float:
+    megapixels = sum(level.steps * level.size[0] * level.size[1] for level in levels) / 1e6
+    return megapixels * seconds_per_megapixel / sum(level.steps for level in levels)
+
+
+# Fewer than this leave the photo nearly as it was; more than this change nothing visible.
+_FEWEST_STEPS = 12
+_MOST_STEPS = 2000

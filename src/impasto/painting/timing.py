@@ -1,0 +1,118 @@
+"""How long it takes: a few steps measured on this machine, and what follows for a whole picture."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from impasto.objective.objective import Objective
+from impasto.optimize.method import seconds_per_pair
+from impasto.painting.inputs import Inputs
+from impasto.painting.memory_plan import Workload
+from impasto.painting.pyramid import Level, steps_within
+from impasto.painting.stylizer import Stylizer
+from impasto.pictures.picture import fit, resize
+from impasto.settings.pictures import Settings
+
+__all__ = ["Pace", "measure_pace", "settings_within"]
+
+# Steps are timed at the picture's size, but at no more than this long side, in px.
+_TIMED_SIDE = 512
+_TIMED_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast this machine is with some settings, measured.
+
+    Attributes:
+        fixed: seconds of a step, whatever the size.
+        step: more seconds for each pixel.
+        forward: seconds for each pixel of describing a picture without a gradient.
+        pair: more seconds of a step for each pixel and each pair that L-BFGS remembers.
+    """
+
+    fixed: float
+    step: float
+    forward: float
+    pair: float = 0.0
+
+    def seconds_per_step(self, work: Workload) -> float:
+        """Estimate a step: of tiles, all that is seen, once more without a gradient."""
+        remembering = work.pixels * work.pairs * self.pair
+        if work.tiles:
+            looking = self._seen(work) * (self.step + self.forward)
+            return len(work.tiles) * self.fixed + looking + remembering
+        return self.fixed + work.pixels * self.step + remembering
+
+    def seconds(self, work: Workload, paintings: int) -> float:
+        """Estimate a level: its steps, and describing photo and paintings, of so many pixels."""
+        described = (self._seen(work) if work.tiles else work.pixels) + paintings
+        return work.level.steps * self.seconds_per_step(work) + described * self.forward
+
+    def _seen(self, work: Workload) -> int:
+        return sum(tile.outer.area for tile in work.tiles)
+
+
+def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
+    """Measure a few steps on this machine, at the coarsest size and one of up to 512 px."""
+    most = min(stylizer.settings.long_side, _TIMED_SIDE)
+    coarsest = min(stylizer.levels(inputs.photo)[0].long_side, most)
+    least = stylizer.encoder.minimum_side
+    levels = []
+    for side in sorted({coarsest, most}):
+        # As large as affordable: the cost of some statistics grows faster than the picture.
+        height, width = fit(inputs.photo.size, side)
+        levels.append(Level((max(height, least), max(width, least)), side, _TIMED_STEPS))
+    timed = [_seconds_per_step(stylizer, inputs, level) for level in levels]
+    pixels = [level.size[0] * level.size[1] for level in levels]
+    step, fixed = timed[-1] / pixels[-1], 0.0
+    if len(levels) > 1 and pixels[0] < pixels[1] / 2:
+        step = (timed[1] - timed[0]) / (pixels[1] - pixels[0])
+        fixed = max(timed[0] - step * pixels[0], 0.0)
+    image = resize(inputs.photo.image, levels[-1].size).to(stylizer.device)
+    start = time.perf_counter()
+    with torch.no_grad():
+        stylizer.encoder(image)
+    forward = (time.perf_counter() - start) / pixels[-1]
+    pair = seconds_per_pair(image) if stylizer.settings.optimizer == "lbfgs" else 0.0
+    return Pace(fixed, step, forward, pair / pixels[-1])
+
+
+def _seconds_per_step(stylizer: Stylizer, inputs: Inputs, level: Level) -> float:
+    targets = stylizer.measure(inputs, level)
+    objective = Objective(stylizer.encoder, targets, stylizer.settings)
+    image = resize(inputs.photo.image, level.size)
+    times = [step.seconds for step in stylizer.descend(image, objective.by_layer, level)]
+    return (times[-1] - times[0]) / (len(times) - 1)
+
+
+def settings_within(
+    stylizer: Stylizer, inputs: Inputs, seconds: float, *, spent: float = 0.0
+) -> Settings:
+    """Choose steps for a time budget, from a step measured on this machine.
+
+    Args:
+        stylizer: whose settings are changed.
+        inputs: what is to be painted.
+        seconds: the whole budget.
+        spent: how much of it is gone already; measuring comes on top by itself.
+
+    Raises: SettingsError: the time is too short for the size; says what would do.
+    """
+    start = time.perf_counter()
+    plan = stylizer.plan(inputs.photo, inputs.paintings)
+    pace = measure_pace(stylizer, inputs)
+    spent += time.perf_counter() - start
+    # Of the steps planned now; other numbers of them are shared alike.
+    megapixels = sum(work.level.steps * work.pixels for work in plan) / 1e6
+    steps = sum(work.level.steps * pace.seconds_per_step(work) for work in plan)
+    return steps_within(
+        inputs.photo.size,
+        stylizer.settings,
+        seconds=seconds,
+        spent=spent,
+        seconds_per_megapixel=steps / megapixels,
+    )

@@ -1,0 +1,282 @@
+"""Bytes of picture files and arrays of pixels, each into the other. Serves files and images only.
+
+Arrays are (H, W, C): what decode returns is upright, and in sRGB where it has three channels or
+four (the fourth is alpha, not premultiplied). Pillow does all but what _deep_color does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+from PIL import ExifTags, ImageCms, PngImagePlugin
+
+from impasto.errors import ImageError, SettingsError, nearest_match
+from impasto.pictures import profiles as _deep_color
+from impasto.pictures.profiles import reason
+
+__all__ = ["check_size", "decode", "decode_pillow", "encode", "format_of", "metadata_in"]
+
+QUALITY = 95  # JPEG and lossy WebP; the highest that Pillow's documentation recommends
+WRITERS = {
+    ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"
+}  # fmt: skip
+DEEP = ("png", "tiff")  # can hold 16 bits a channel
+LONGEST = {"jpeg": 65500, "webp": 16383}  # px a side: libjpeg's and WebP's own limits
+# What Pillow may be asked to decode: no EPS (it runs Ghostscript), no rarities.
+READERS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
+READABLE = "AVIF, BMP, GIF, HEIC, JPEG, PNG, PNM, TIFF, WebP"
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+TURNS = {  # EXIF orientation → what brings the picture upright
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+# What decoders are known to raise on damaged files.
+FAULTS = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
+    RuntimeError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError,
+)  # fmt: skip
+
+
+def decode(data: bytes, label: str, max_pixels: int) -> tuple[npt.NDArray[Any], float | None]:
+    """Decode a file into (H, W, 1, 3 or 4), upright sRGB, and its dpi."""
+    header = _deep_color.header_of(data, label)
+    if header is None:
+        with _open(data, label) as picture:
+            check_size(picture.size[::-1], label, max_pixels)
+            return decode_pillow(picture, label)
+    check_size((header.height, header.width), label, max_pixels)
+    return _deep_color.read_with_vips(header, label)
+
+
+def _open(data: bytes, label: str) -> PIL.Image.Image:
+    """Read the header only.
+
+    PIL.Image.open would also warn about, or refuse, sizes by a limit that is global to the
+    process; load_picture has its own, so the format's reader is called directly.
+    """
+    PIL.Image.init()
+    readers = list(READERS)
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
+        with contextlib.suppress(ImportError):
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
+            readers.append("HEIF")
+    fault: Exception | None = None
+    for reader in readers:
+        factory, accepts = PIL.Image.OPEN.get(reader, (None, None))  # AVIF may be left out
+        if factory is None or accepts is None or accepts(data[:16]) in (False, None, ""):
+            continue
+        try:
+            return _scale_transparency(factory(io.BytesIO(data), ""), data)
+        except FAULTS as error:
+            fault = error
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS and "HEIF" not in readers:
+        raise ImageError(f"{label} is HEIC, which needs a plug-in: pip install impasto[heic]")
+    if fault is not None:
+        raise ImageError(f"{label} is damaged: {reason(fault)}") from fault
+    raise ImageError(f"{label} is not a picture in a format that can be read ({READABLE})")
+
+
+def _scale_transparency(picture: PIL.Image.Image, data: bytes) -> PIL.Image.Image:
+    """Bring the transparent grey of a 2- or 4-bit PNG to the scale of its 8-bit pixels.
+
+    Pillow 13 scales the pixels but leaves the tRNS chunk as it is.
+    """
+    depth, grey = data[24:25], data[25:26] == b"\0"  # IHDR
+    if picture.format == "PNG" and grey and depth in (b"\2", b"\4"):
+        full, value = 2 ** depth[0] - 1, picture.info.get("transparency")
+        if isinstance(value, int) and value <= full:
+            picture.info["transparency"] = value * 255 // full
+    return picture
+
+
+def decode_pillow(picture: PIL.Image.Image, label: str) -> tuple[npt.NDArray[Any], float | None]:
+    """Decode a Pillow image of any mode into (H, W, 1, 3 or 4), upright sRGB, and its dpi."""
+    if 0 in picture.size:
+        raise ImageError(f"{label} has no pixels: it is {picture.height} × {picture.width}")
+    try:
+        picture.load()
+        exif = _exif(picture)  # of a TIFF, Pillow has obeyed and removed the turn by now
+        turn = TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
+        upright = picture if turn is None else picture.transpose(turn)
+        values = _pillow_values(upright, picture.info.get("icc_profile"), label)
+    except FAULTS as error:
+        raise ImageError(f"{label} is damaged or cut short: {reason(error)}") from error
+    return values, _dpi(picture, exif)
+
+
+def _pillow_values(picture: PIL.Image.Image, profile: bytes | None, label: str) -> npt.NDArray[Any]:
+    """Return (H, W, 1, 3 or 4): 8 bit in sRGB; or the one channel of deep modes, as it is."""
+    if picture.mode == "F":
+        return np.asarray(picture)[..., None]
+    if picture.mode.startswith("I"):  # I;16…, and I, which holds 16-bit files in 32 bits
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageError(f"{label} has values outside 0 … 65535, which are not 16-bit greys")
+        return values.astype(np.uint16)[..., None]
+    alpha = None
+    if picture.mode in ("La", "RGBa"):  # premultiplied
+        picture = picture.convert(picture.mode.replace("a", "A"))
+    if picture.has_transparency_data:
+        grey = picture.mode in ("1", "L", "LA")
+        alpha = picture.convert("RGBA").getchannel("A")
+        picture = picture.convert("RGBA").convert("L" if grey else "RGB")
+    elif picture.mode == "1":
+        picture = picture.convert("L")
+    elif picture.mode not in ("L", "CMYK", "LAB"):
+        picture = picture.convert("RGB")
+    colors = np.asarray(_pillow_to_srgb(picture, profile, label))
+    return colors if alpha is None else np.dstack([colors, np.asarray(alpha)])
+
+
+def _pillow_to_srgb(picture: PIL.Image.Image, profile: bytes | None, label: str) -> PIL.Image.Image:
+    """Follow the profile of an L, RGB, CMYK or LAB image."""
+    follow = _deep_color.transform_to_srgb(profile, picture.mode, label) if profile else None
+    if follow is None:
+        return picture.convert("RGB")
+    transform, mode = follow
+    converted = ImageCms.applyTransform(picture.convert(mode), transform)
+    return picture if converted is None else converted
+
+
+def _exif(picture: PIL.Image.Image) -> Mapping[int, Any]:
+    try:
+        return dict(picture.getexif())
+    except (*FAULTS, UserWarning):  # Pillow's own, where the caller has made it an error
+        return {}  # a damaged note about a picture is no reason to refuse the picture
+
+
+def _dpi(picture: PIL.Image.Image, exif: Mapping[int, Any]) -> float | None:
+    per_inch = {2: 1.0, 3: 2.54}.get(exif.get(ExifTags.Base.ResolutionUnit, 2), math.nan)
+    candidates = picture.info.get("dpi"), exif.get(ExifTags.Base.XResolution)
+    for value, scale in zip(candidates, (1.0, per_inch), strict=True):
+        try:
+            dpi = float(value[0] if isinstance(value, tuple) else value) * scale  # type: ignore[arg-type]
+        except (TypeError, ValueError, ZeroDivisionError, IndexError):
+            continue
+        # PNG counts in whole px per metre, so that 72 comes back as 72.009.
+        if 1 < dpi < math.inf:
+            return round(dpi, 1)
+    return None
+
+
+def check_size(size: tuple[int, int], label: str, max_pixels: int) -> None:
+    """Raise an ImageError for a picture of more pixels than allowed."""
+    if size[0] * size[1] > max_pixels:
+        raise ImageError(
+            f"{label} has {size[0]} × {size[1]} = {size[0] * size[1]:,} pixels; "
+            f"at most {max_pixels:,} are read"
+        )
+
+
+def format_of(suffix: str, label: str, bits: int) -> str:
+    """Return the format of a suffix, having checked that it can hold so many bits."""
+    kind = WRITERS.get(suffix.lower())
+    if kind is None:
+        what = f"the suffix {suffix}" if suffix else "no suffix"
+        raise ImageError(
+            f"{label} has {what}; pictures are written as {', '.join(WRITERS)}"
+            f"{nearest_match(suffix.lower(), WRITERS)}"
+        )
+    if bits not in (8, 16):
+        raise SettingsError(f"bits is {bits}; allowed are 8 and 16")
+    if bits == 16 and kind not in DEEP:
+        raise ImageError(f"{label}: {kind} holds 8 bits a channel; 16 bits need .png or .tiff")
+    return kind
+
+
+def encode(
+    values: npt.NDArray[Any],
+    kind: str,
+    *,
+    metadata: Mapping[str, Any] | None,
+    dpi: float | None,
+    label: str,
+) -> bytes:
+    """Return a whole file of (H, W, 3 or 4) uint8, or uint16 where the format can."""
+    longest = LONGEST.get(kind, max(values.shape))
+    if max(values.shape) > longest:
+        raise ImageError(
+            f"{label}: {kind} holds at most {longest} px a side, not {values.shape[0]} × "
+            f"{values.shape[1]}; use .png or .tiff"
+        )
+    try:
+        # Only ASCII comes out, \u00fc and the like, so that every format can hold it.
+        noted = None if metadata is None else json.dumps(dict(metadata))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ImageError(f"{label}: JSON cannot hold the metadata: {reason(error)}") from error
+    if noted is not None and kind != "png":
+        noted = f'{{"impasto": {noted}}}'  # in PNG the chunk has this name
+    if values.dtype == np.uint16:
+        return _deep_color.encode_deep(values, kind, noted, dpi, label)
+    buffer = io.BytesIO()
+    try:
+        PIL.Image.fromarray(values).save(buffer, kind, **_pillow_options(kind, noted, dpi))
+    except (OSError, ValueError, struct.error) as error:
+        raise ImageError(f"{label} cannot be written: {reason(error)}") from error
+    return buffer.getvalue()
+
+
+def _pillow_options(kind: str, text: str | None, dpi: float | None) -> dict[str, Any]:
+    """Return what Pillow's writer of this format is to be told."""
+    options: dict[str, Any] = {"icc_profile": _deep_color.srgb_profile()}
+    if dpi is not None and kind != "webp":
+        options["dpi"] = (dpi, dpi)
+    if kind == "png":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        if text is not None:
+            options["pnginfo"].add_text("impasto", text)
+    elif kind == "tiff":
+        options["compression"] = "tiff_adobe_deflate"
+        if text is not None:
+            options["tiffinfo"] = {ExifTags.Base.ImageDescription: text}
+    else:
+        options["quality"] = QUALITY
+        exif = PIL.Image.Exif()
+        if text is not None:
+            exif[ExifTags.Base.ImageDescription] = text
+        if dpi is not None:
+            exif[ExifTags.Base.XResolution] = exif[ExifTags.Base.YResolution] = dpi
+            exif[ExifTags.Base.ResolutionUnit] = 2  # inch
+        if exif:
+            options["exif"] = exif
+    if kind == "jpeg":
+        options["subsampling"] = "4:4:4"
+    return options
+
+
+def metadata_in(data: bytes, label: str) -> dict[str, Any]:
+    """Return the metadata that encode put into a file; {} if there are none."""
+    header = (
+        None if data.startswith(_deep_color.PNG_SIGNATURE) else _deep_color.header_of(data, label)
+    )
+    chunk = None
+    if header is not None:
+        text = _deep_color.description_of(header)
+    else:
+        with _open(data, label) as picture:
+            chunk = picture.info.get("impasto")
+            text = chunk or _exif(picture).get(ExifTags.Base.ImageDescription)
+    try:
+        noted = json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError):
+        return {}
+    if chunk is None:
+        noted = noted.get("impasto") if isinstance(noted, dict) else None
+    return noted if isinstance(noted, dict) else {}

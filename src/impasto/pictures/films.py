@@ -1,0 +1,130 @@
+"""Many pictures in one file: films of a run as GIF, WebP and MP4, and sheets with captions."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import PIL.ImageDraw
+import torch
+from torch import Tensor
+
+from impasto.errors import ImageError, SettingsError, ShapeError
+from impasto.pictures.picture import to_pillow
+
+__all__ = ["FILMS", "as_frame", "check_film", "film", "sheet", "video_library"]
+
+FILMS = (".gif", ".webp", ".mp4")
+
+Frame = npt.NDArray[np.uint8]  # (H, W, 3)
+
+_PER_SECOND = 12  # frames; fast enough for motion, slow enough to see a step
+_HOLD = 24  # frames for which the result stays
+
+
+def check_film(suffix: str, label: str) -> None:
+    """Say before a long run what would keep `film` from being made.
+
+    Raises: ImageError: another suffix; SettingsError: an extra is not installed.
+    """
+    if suffix.lower() not in FILMS:
+        raise ImageError(f"{label}: films are written as {', '.join(FILMS)}")
+    if suffix.lower() == ".mp4":
+        video_library()
+
+
+def video_library() -> Any:
+    """Return PyAV, FFmpeg's libraries in Python.
+
+    Raises: SettingsError: it is not installed.
+    """
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            ".mp4 needs PyAV: pip install impasto[video]; .gif and .webp need nothing"
+        ) from error
+    return av
+
+
+def as_frame(image: Tensor) -> Frame:
+    """Return an image, (1, 3, H, W), as 8-bit (H, W, 3)."""
+    return np.asarray(to_pillow(image))
+
+
+def film(frames: Sequence[Frame], suffix: str) -> bytes:
+    """Return a whole file of frames of one size, at 12 a second; the last stays for 2 seconds.
+
+    Raises: ShapeError: no frame, or of several sizes; else as check_film.
+    """
+    check_film(suffix, "the film")
+    if not frames or len({frame.shape for frame in frames}) > 1:
+        raise ShapeError(f"a film is made of frames of one size, not {len(frames)} of several")
+    if suffix.lower() == ".mp4":
+        return _mp4(frames)
+    pictures = [PIL.Image.fromarray(frame) for frame in frames]
+    durations = [1000 // _PER_SECOND] * len(pictures)
+    durations[-1] *= _HOLD
+    buffer = io.BytesIO()
+    if suffix.lower() == ".gif":
+        pictures = [each.quantize(256, PIL.Image.Quantize.MEDIANCUT) for each in pictures]
+        options: dict[str, Any] = {"format": "gif", "disposal": 1}
+    else:
+        options = {"format": "webp", "quality": 85, "method": 3}
+    pictures[0].save(
+        buffer, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **options
+    )
+    return buffer.getvalue()
+
+
+def _mp4(frames: Sequence[Frame]) -> bytes:
+    av = video_library()
+    height, width = frames[0].shape[:2]
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        try:
+            stream = container.add_stream("libx264", rate=_PER_SECOND)
+            stream.options = {"crf": "18"}
+        except (ValueError, LookupError):  # a build of FFmpeg without x264
+            stream = container.add_stream("mpeg4", rate=_PER_SECOND)
+            stream.bit_rate = 8_000_000
+        # Colors at half resolution, as players want them, take even sides.
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        for frame in [*frames, *[frames[-1]] * (_HOLD - 1)]:
+            even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+# ---- sheets -------------------------------------------------------------------------------------
+
+_GAP = 8  # px between pictures
+_CAPTION = 18  # px for a line below each
+
+
+def sheet(rows: Sequence[Sequence[tuple[str, Tensor]]]) -> Tensor:
+    """Lay out pictures with captions in rows on white.
+
+    Args:    rows: (caption, image (1, 3, h, w)) each, all images of one size.
+    Returns: (1, 3, H, W).
+    """
+    height, width = rows[0][0][1].shape[-2:]
+    columns = max(len(row) for row in rows)
+    tall = _GAP + len(rows) * (height + _CAPTION + _GAP)
+    paper = PIL.Image.new("RGB", (_GAP + columns * (width + _GAP), tall), "white")
+    draw = PIL.ImageDraw.Draw(paper)
+    for y, row in enumerate(rows):
+        for x, (caption, image) in enumerate(row):
+            left = _GAP + x * (width + _GAP)
+            top = _GAP + y * (height + _CAPTION + _GAP)
+            paper.paste(to_pillow(image), (left, top))
+            draw.text((left, top + height + 3), caption, fill="black")
+    array = np.asarray(paper, dtype=np.float32) / 255
+    return torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()

@@ -1,0 +1,280 @@
+"""What a picture is, as numbers: arrays, tensors and Pictures, transparency and size.
+
+array or tensor → Picture → Image tensor → Pillow image or array of whole numbers
+
+Sizes are (H, W), as everywhere. `impasto.pictures.files` reads and writes files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.errors import ImageError, SettingsError, ShapeError
+from impasto.pictures.codecs import check_size
+
+__all__ = [
+    "Image",
+    "Picture",
+    "fit",
+    "from_array",
+    "identity",
+    "on_white",
+    "picture_of",
+    "quantise",
+    "resize",
+    "to_pillow",
+    "with_long_side",
+]
+
+Image = Tensor  # (1, 3, H, W) float32, sRGB in [0, 1]
+
+_ROUNDING = 1e-6  # how far floats may leave [0, 1] by the rounding of what computed them
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Picture:
+    """An image with what its file says beside the colors.
+
+    Attributes:
+        image: (1, 3, H, W) float32, sRGB in [0, 1], not premultiplied.
+        alpha: (1, 1, H, W) float32 in [0, 1]; None if opaque everywhere.
+        name: the file's name without its folders, if there is one.
+        sha256: of the file's bytes, in hex; None if the picture was not read from bytes.
+        dpi: dots per inch, if the file says.
+    """
+
+    image: Image
+    alpha: Tensor | None = None
+    name: str | None = None
+    sha256: str | None = None
+    dpi: float | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in px."""
+        return self.image.shape[-2], self.image.shape[-1]
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"<Picture {self.name or 'without a name'}, {width} x {height} px>"
+
+
+def identity(picture: Picture) -> dict[str, str | None]:
+    """Return what a picture is known by: its bare name and the SHA-256 of its file."""
+    return {"name": picture.name, "sha256": picture.sha256}
+
+
+# ---- numbers → Picture --------------------------------------------------------------------------
+
+
+def from_array(array: npt.NDArray[Any] | Tensor, max_pixels: int) -> Picture:
+    """Read an (H, W[, C]) array or a ([1,] C, H, W) tensor of sRGB as a Picture.
+
+    Args: array: values and channels as `impasto.pictures.files.load_picture` allows them.
+
+    Raises:
+        ShapeError: it has another shape.
+        ImageError: more than max_pixels, another type, or values that are not in [0, 1].
+    """
+    if isinstance(array, Tensor):
+        label, allowed = "the tensor", "(1, C, H, W) or (C, H, W)"
+        plain = array[0] if array.ndim == 4 and array.shape[0] == 1 else array
+        values = _channels_last(plain) if plain.ndim == 3 else None
+    else:
+        label, allowed = "the array", "(H, W) or (H, W, C)"
+        values = array[..., None] if array.ndim == 2 else array
+    if values is None or values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
+        raise ShapeError(
+            f"{label} has the shape {tuple(array.shape)}; a picture is {allowed} with C = 1, 3 "
+            "or 4 and at least one pixel"
+        )
+    check_size(values.shape[:2], label, max_pixels)
+    return picture_of(values, label)
+
+
+def _channels_last(planes: Tensor) -> npt.NDArray[Any]:
+    planes = planes.detach().cpu()
+    if planes.is_floating_point():  # NumPy has no bfloat16
+        planes = planes.float()
+    array: npt.NDArray[Any] = planes.permute(1, 2, 0).numpy()
+    return array
+
+
+def picture_of(
+    values: npt.NDArray[Any],
+    label: str,
+    name: str | None = None,
+    sha256: str | None = None,
+    dpi: float | None = None,
+) -> Picture:
+    """Make a Picture of (H, W, 1, 3 or 4) values of any allowed kind, sharing no memory with it."""
+    planes = torch.from_numpy(_to_unit(values.transpose(2, 0, 1)[None], label))  # (1, C, H, W)
+    if planes.shape[1] < 4:
+        return Picture(planes.expand(-1, 3, -1, -1).contiguous(), None, name, sha256, dpi)
+    image, alpha = planes[:, :3].clone(), planes[:, 3:].clone()
+    if bool((alpha == 1).all()):
+        return Picture(image, None, name, sha256, dpi)
+    return Picture(_fill_transparent(image, alpha), alpha, name, sha256, dpi)
+
+
+def _to_unit(values: npt.NDArray[Any], label: str) -> npt.NDArray[np.float32]:
+    """Return a float32 copy, scaled to [0, 1] if of whole numbers, else checked to lie there."""
+    full = {"bool": 1, "uint8": 255, "uint16": 65535}.get(values.dtype.name)
+    if full is not None:
+        scaled = np.array(values, np.float32, order="C")
+        scaled /= np.float32(full)
+        return scaled
+    if values.dtype.kind != "f":
+        raise ImageError(
+            f"{label} holds {values.dtype.name}; allowed are uint8, uint16, bool, and floats "
+            "in [0, 1]"
+        )
+    if not np.isfinite(values).all():
+        raise ImageError(f"{label} holds values that are not finite (NaN or infinity)")
+    low, high = float(values.min()), float(values.max())
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ImageError(f"{label} holds values from {low:g} to {high:g}; floats must be in [0, 1]")
+    return np.array(values, np.float32, order="C").clip(0, 1)
+
+
+# ---- transparency and size ----------------------------------------------------------------------
+
+
+def _fill_transparent(image: Image, alpha: Tensor) -> Image:
+    """Continue the visible colors smoothly below the pixels where alpha is 0."""
+    hidden = alpha == 0
+    if not bool(hidden.any()):
+        return image
+    if bool(hidden.all()):
+        return torch.full_like(image, 0.5)
+    return torch.where(hidden, _push_pull(image * alpha, alpha).clamp(0, 1), image)
+
+
+def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
+    """Return colors everywhere from colors that are known only where their weight is above 0.
+
+    Halve the picture until no pixel is unknown, then double it, each time laying what is known
+    at that size over what comes from the size below.
+
+    Paper: Gortler, Grzeszczuk, Szeliski & Cohen, The Lumigraph, SIGGRAPH 1996, section 3.4.
+    """
+    if bool((weight > 0).all()):
+        return premultiplied / weight
+    coarse = [functional.avg_pool2d(plane, 2, ceil_mode=True) for plane in (premultiplied, weight)]
+    below = functional.interpolate(
+        _push_pull(*coarse), size=weight.shape[-2:], mode="bilinear", align_corners=False
+    )
+    return premultiplied + (1 - weight) * below
+
+
+def on_white(image: Image, alpha: Tensor) -> Image:
+    """Lay a picture on white, for what knows no alpha; values clamped to [0, 1].
+
+    Raises: ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
+    """
+    _check_planes(image, alpha)
+    opacity = alpha.to(image).clamp(0, 1)
+    return image.clamp(0, 1) * opacity + (1 - opacity)
+
+
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample every plane to size, antialiased (Lanczos, 3 lobes), clamped to [0, 1].
+
+    The filter is Pillow's, run on float32, so nothing is rounded to 8 bits. Gradients stop here.
+
+    Args:
+        image: (B, C, H, W), float, in [0, 1].
+        size: (H, W) in px.
+
+    Returns: (B, C, *size), of image's type and on its device; image itself if it has that size.
+    Raises:  ShapeError: image is not 4-D, or size is not at least 1 × 1.
+    """
+    if image.ndim != 4 or 0 in image.shape:
+        raise ShapeError(f"resize takes (B, C, H, W), not {tuple(image.shape)}")
+    height, width = size
+    if min(height, width) < 1:
+        raise ShapeError(f"resize to {height} × {width}: each side must be at least 1")
+    if tuple(image.shape[-2:]) == (height, width):
+        return image
+    planes = image.detach().to("cpu", torch.float32).flatten(0, 1).numpy()  # (B·C, H, W)
+    resized = np.empty((len(planes), height, width), np.float32)
+    for plane, target in zip(planes, resized, strict=True):
+        whole = PIL.Image.fromarray(np.ascontiguousarray(plane))
+        target[:] = np.asarray(whole.resize((width, height), PIL.Image.Resampling.LANCZOS))
+    result = torch.from_numpy(resized).clamp_(0, 1)
+    return result.reshape(*image.shape[:2], height, width).to(image)
+
+
+def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Return the (H, W) whose longer side is long_side, with the shape of size.
+
+    The shorter side is rounded to the nearest px, halves up, and is at least 1.
+
+    Raises: SettingsError: long_side is below 1.
+    """
+    if long_side < 1:
+        raise SettingsError(f"long_side is {long_side}; it must be at least 1 px")
+    longest = max(size)
+    height, width = (max(1, (2 * side * long_side + longest) // (2 * longest)) for side in size)
+    return height, width
+
+
+def with_long_side(picture: Picture, long_side: int | None) -> Picture:
+    """Resize a picture so that its longer side has long_side px; None keeps the size.
+
+    Raises: SettingsError: long_side is below 1.
+    """
+    if long_side is None:
+        return picture
+    size = fit(picture.size, long_side)
+    if size == picture.size:
+        return picture
+    # Hidden colors were filled in by their surroundings, so colors need no weighing by alpha.
+    alpha = None if picture.alpha is None else resize(picture.alpha, size)
+    return replace(picture, image=resize(picture.image, size), alpha=alpha)
+
+
+# ---- Picture → numbers --------------------------------------------------------------------------
+
+
+def to_pillow(image: Image, alpha: Tensor | None = None) -> PIL.Image.Image:
+    """Return an 8-bit Pillow image, RGB or with alpha RGBA; values clamped and rounded.
+
+    Raises:
+        ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
+        ImageError: a value is not finite.
+    """
+    return PIL.Image.fromarray(quantise(image, alpha, 8))
+
+
+def quantise(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
+    """Round to the nearest of 2^bits steps: (H, W, 3), or (H, W, 4) with alpha.
+
+    Raises:
+        ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
+        ImageError: a value is not finite.
+    """
+    _check_planes(image, alpha)
+    planes = image if alpha is None else torch.cat([image, alpha.to(image)], dim=1)
+    planes = planes.detach().to("cpu", torch.float32)
+    if not bool(torch.isfinite(planes).all()):
+        raise ImageError("the image holds values that are not finite (NaN or infinity)")
+    steps = (planes[0].permute(1, 2, 0).clamp(0, 1) * (2**bits - 1) + 0.5).floor()
+    return np.ascontiguousarray(steps.numpy().astype(np.uint8 if bits == 8 else np.uint16))
+
+
+def _check_planes(image: Image, alpha: Tensor | None) -> None:
+    if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
+        raise ShapeError(f"an image is (1, 3, H, W), not {tuple(image.shape)}")
+    if alpha is not None and alpha.shape != (1, 1, *image.shape[2:]):
+        raise ShapeError(
+            f"alpha is {tuple(alpha.shape)}; for this image it is {(1, 1, *image.shape[2:])}"
+        )

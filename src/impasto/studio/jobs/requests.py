@@ -1,0 +1,357 @@
+"""What can be asked for: the kinds of jobs, and a request checked before it is queued.
+
+Free of torch, so that the server is. What a kind's settings are follows from `Settings` and from
+the command of the same name; what they mean and allow is written there, once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from impasto.cli.commands.variations import (
+    RECONSTRUCTION,
+    TEXTURE,
+    reconstruct_command,
+    texture_command,
+)
+from impasto.cli.commands.video import DRAFT_SCHEDULE
+from impasto.errors import SettingsError, nearest_match
+from impasto.settings.layers import check_layer
+from impasto.settings.options import Options, PerStyle, option_types
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import RECIPES, recipe_settings
+from impasto.studio.jobs.kind_options import (
+    ClipOptions,
+    PartOptions,
+    RecolorOptions,
+    ReconstructOptions,
+    TextureOptions,
+)
+from impasto.studio.jobs.limits import Limits, TooLarge
+
+__all__ = [
+    "KINDS",
+    "ROLES",
+    "Kind",
+    "Request",
+    "check_request",
+    "check_size",
+    "describe_settings",
+    "schedule_of",
+]
+
+# What a picture is to a job; the plural ones may be several.
+ROLES = ("content", "styles", "masks", "style_masks", "content_mask", "init", "clip")
+_MANY = ("styles", "masks", "style_masks")
+_MOST_STYLES = 8
+# Settings that can name files: no path from outside may reach the file system, and nothing is
+# downloaded on anybody's behalf.
+_NAMES_ONLY: Mapping[str, tuple[str, ...]] = {
+    "weights": ("bundled",),
+    "init": ("content", "style", "noise"),
+    "flow": ("dis", "farneback"),
+    "flow_weights": ("none",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of job.
+
+    Attributes:
+        purpose: what it makes, in one line.
+        needs: roles that have to be given.
+        takes: roles that may be.
+        settings: the fields of `Settings` that it looks at.
+        defaults: where they are others than a recipe's.
+        options: what it takes besides.
+        recipes: whether it begins with a recipe.
+    """
+
+    purpose: str
+    needs: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    options: type[Options] = Options
+    recipes: bool = False
+
+
+def _fields_of(command: Callable[..., Any]) -> tuple[str, ...]:
+    names = inspect.signature(command).parameters
+    return tuple(each.name for each in dataclasses.fields(Settings) if each.name in names)
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType({
+    "stylize": Kind(
+        purpose="Paint the content in the style of one painting or several.",
+        needs=("content", "styles"),
+        takes=("masks", "style_masks", "content_mask", "init"),
+        settings=tuple(each.name for each in dataclasses.fields(Settings)),
+        recipes=True,
+    ),
+    "texture": Kind(
+        purpose="Paint nothing but the style of one painting or several, in any size.",
+        needs=("styles",),
+        settings=_fields_of(texture_command),
+        defaults=TEXTURE,
+        options=TextureOptions,
+    ),
+    "recolor": Kind(
+        purpose="Give the content the colors of a painting, and nothing else of it.",
+        needs=("content", "styles"),
+        options=RecolorOptions,
+    ),
+    "reconstruct": Kind(
+        purpose="Paint, from noise, what a layer of the network knows of a picture.",
+        needs=("content",),
+        settings=_fields_of(reconstruct_command),
+        defaults=RECONSTRUCTION,
+        options=ReconstructOptions,
+    ),
+    "video": Kind(
+        purpose="Paint a clip so that it holds together: strokes move with what they paint.",
+        needs=("clip", "styles"),
+        takes=("masks", "style_masks", "content_mask"),
+        settings=tuple(each.name for each in dataclasses.fields(Settings)),
+        options=ClipOptions,
+        recipes=True,
+    ),
+    "preview": Kind(
+        purpose="Paint every 10th frame of a clip, small and each by itself, on one sheet.",
+        needs=("clip", "styles"),
+        takes=("masks", "style_masks", "content_mask"),
+        settings=tuple(each.name for each in dataclasses.fields(Settings)),
+        options=PartOptions,
+        recipes=True,
+    ),
+})  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked for. Plain values only: it is kept as JSON.
+
+    Attributes:
+        kind: a name in `KINDS`.
+        pictures: ids of uploads by role, see `ROLES`: one, or a list of them for those that may
+            be several; None in a list of masks: everywhere. That of a clip is among them.
+        recipe: settings to begin with.
+        settings: changes to the recipe; once checked, all of them.
+        options: what the kind takes besides, see `Kind.options`; once checked, all of them.
+        changes: once checked: the settings that were given.
+    """
+
+    kind: str = "stylize"
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str = "default"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all its pictures."""
+        pictures = [each for role, each in self.pictures.items() if role != "clip"]
+        many = [each if isinstance(each, list) else [each] for each in pictures]
+        return [each for group in many for each in group if each is not None]
+
+    @property
+    def clip(self) -> str | None:
+        """The id of its clip, if it has one."""
+        return self.pictures.get("clip")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return dataclasses.asdict(self)
+
+    def with_pictures(self, pictures: Mapping[str, Any]) -> Request:
+        """Return the same request for other pictures."""
+        return dataclasses.replace(self, pictures=pictures)
+
+
+def check_request(request: Request, limits: Limits) -> Request:
+    """Return the request complete: all settings and options with their values.
+
+    Raises:
+        SettingsError: what is asked for does not exist, or has a value that it may not have.
+        TooLarge: the result would be larger than the studio allows.
+    """
+    kind = _kind(request.kind)
+    pictures = _checked_roles(request, kind)
+    options = _checked_options(request, kind)
+    changes = dict(request.settings)
+    for name in changes:
+        if name not in kind.settings:
+            hint = nearest_match(name, kind.settings)
+            raise SettingsError(f"{name}: no such setting of the kind {request.kind}{hint}")
+    _check_names(changes)
+    if not kind.recipes and request.recipe != "default":
+        raise SettingsError(f"recipe: the kind {request.kind} has none but default")
+    _check_recipe(request.recipe)
+    schedule = schedule_of(options, request.recipe, changes)
+    settings = recipe_settings(request.recipe, schedule=schedule, **{**kind.defaults, **changes})
+    for name in ("style_weight", "style_scale"):
+        settings.per_style(name, len(pictures.get("styles", ())) or 1)
+    if "layer" in options:
+        check_layer(options["layer"], settings.network)
+    check_size(request.kind, settings, options, limits, None)
+    return Request(
+        kind=request.kind, pictures=pictures, recipe=request.recipe, settings=settings.to_dict(),
+        options=options, changes=changes,
+    )  # fmt: skip
+
+
+def schedule_of(options: Mapping[str, Any], recipe: str, changes: Mapping[str, Any]) -> str | None:
+    """Return the schedule that a draft's first frames have unless one is asked for; else None."""
+    is_draft = bool(options.get("draft")) and recipe == "default" and "steps" not in changes
+    return DRAFT_SCHEDULE if is_draft else None
+
+
+def _check_names(given: Mapping[str, Any]) -> None:
+    """Raise a SettingsError for what would name a file."""
+    for name, value in given.items():
+        if name in _NAMES_ONLY and value not in _NAMES_ONLY[name]:
+            raise SettingsError(
+                f"{name}: {value!r} is not one of {', '.join(_NAMES_ONLY[name])}; the studio "
+                "opens no files and downloads nothing"
+            )
+
+
+def _kind(name: str) -> Kind:
+    if name not in KINDS:
+        raise SettingsError(
+            f"kind: {name!r} is not one of {', '.join(KINDS)}{nearest_match(name, KINDS)}"
+        )
+    return KINDS[name]
+
+
+def _check_recipe(name: str) -> None:
+    """Raise a SettingsError for what is no recipe's name; a file's is for the command line."""
+    if name not in RECIPES:
+        raise SettingsError(
+            f"recipe: {name!r} is not one of {', '.join(RECIPES)}{nearest_match(name, RECIPES)}"
+        )
+
+
+def _checked_roles(request: Request, kind: Kind) -> dict[str, Any]:
+    pictures: dict[str, Any] = {}
+    for role, given in request.pictures.items():
+        if role not in (*kind.needs, *kind.takes):
+            allowed = ", ".join((*kind.needs, *kind.takes))
+            raise SettingsError(f"pictures: the kind {request.kind} takes {allowed}, not {role!r}")
+        if role in _MANY:
+            many = list(given) if isinstance(given, list | tuple) else [given]
+            if any(each is not None for each in many):
+                pictures[role] = many
+        elif given is not None:
+            pictures[role] = given
+    for role in kind.needs:
+        if role not in pictures:
+            raise SettingsError(f"pictures: the kind {request.kind} needs {role}")
+    styles = pictures.get("styles", [])
+    most = 1 if request.kind == "recolor" else _MOST_STYLES
+    if len(styles) > most:
+        raise SettingsError(f"styles: {len(styles)} are more than {most}")
+    if None in styles:
+        raise SettingsError("styles: none of them may be left out")
+    for role in ("masks", "style_masks"):
+        if role in pictures and len(pictures[role]) != len(styles):
+            raise SettingsError(
+                f"{role}: {len(pictures[role])} for {len(styles)} styles; give one for each, in "
+                "their order, or null"
+            )
+    for each in [*Request(pictures=pictures).ids, pictures.get("clip", "")]:
+        if not isinstance(each, str):
+            raise SettingsError(f"pictures: {each!r} is not the id of a picture")
+    return pictures
+
+
+def _checked_options(request: Request, kind: Kind) -> dict[str, Any]:
+    known = option_types(kind.options)
+    for name in request.options:
+        if name not in known:
+            raise SettingsError(
+                f"{name}: no such option of the kind {request.kind}{nearest_match(name, known)}"
+            )
+    _check_names(request.options)
+    return kind.options.from_dict(request.options).to_dict()
+
+
+def check_size(
+    kind: str,
+    settings: Settings,
+    options: Mapping[str, Any],
+    limits: Limits,
+    photo: tuple[int, int] | None,
+) -> None:
+    """Raise a TooLarge for a result of more pixels than allowed.
+
+    Args: photo: width and height of the content, or of a clip; None: not known yet.
+    """
+    pixels = 0
+    if kind == "texture":
+        pixels = options["width"] * options["height"]
+    elif photo is not None and kind not in ("recolor", "preview"):  # which have sizes of their own
+        pixels = round(settings.long_side**2 * min(photo) / max(photo))
+    if pixels > limits.max_pixels:
+        raise TooLarge(
+            f"a result of {pixels / 1e6:.1f} megapixels is more than the "
+            f"{limits.max_pixels / 1e6:g} that the studio allows"
+        )
+
+
+# ---- forms --------------------------------------------------------------------------------------
+
+
+def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[dict[str, Any]]:
+    """Describe the settings and options of a kind, as forms are made of.
+
+    Returns: a dictionary for each: name, of ("settings" or "options"), type ("choice", "boolean",
+        "integer", "number", "text", "numbers", "names", or "number per style"), default, help,
+        unit, low and high (None: no bound), choices, half, common.
+    """
+    known = _kind(kind)
+    _check_recipe(recipe)
+    base = {**known.options().to_dict(), **recipe_settings(recipe, **known.defaults).to_dict()}
+    groups = (("options", known.options), ("settings", Settings))
+    return [
+        {"of": of, **_describe(each, options), "default": base[each.name]}
+        for of, options in groups for each in dataclasses.fields(options)
+        if of == "options" or each.name in known.settings
+    ]  # fmt: skip
+
+
+# What forms call the types of plain values.
+_TYPES = {bool: "boolean", int: "integer", float: "number", str: "text"}
+
+
+def _describe(option: dataclasses.Field[Any], options: type[Options]) -> dict[str, Any]:
+    facts, kind = option.metadata, option_types(options)[option.name]
+    choices: Sequence[str] = _NAMES_ONLY.get(option.name, ())
+    if not choices and typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+    if choices:
+        name = "choice"
+    elif kind == PerStyle:
+        name = "number per style"
+    elif typing.get_origin(kind) is tuple:
+        name = "names" if typing.get_args(kind)[0] is str else "numbers"
+    else:
+        name = _TYPES[kind]
+    return {
+        "name": option.name, "type": name,
+        "help": facts["help"], "unit": facts["unit"], "low": _finite(facts["low"]),
+        "high": _finite(facts["high"]), "choices": list(choices), "half": facts["half"],
+        "common": facts["common"],
+    }  # fmt: skip
+
+
+def _finite(number: float) -> float | None:
+    return number if abs(number) < float("inf") else None

@@ -1,0 +1,1 @@
+"""The process that paints the studio's jobs."""

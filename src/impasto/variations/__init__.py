@@ -1,0 +1,1 @@
+"""Textures, reconstructions and dreams."""

@@ -1,0 +1,109 @@
+"""Folders of pictures as clips: read in the order of their numbers, written one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+from impasto.errors import ImageError, VideoError
+from impasto.pictures.files import load_image, save_image
+from impasto.pictures.picture import Image
+from impasto.video.io.clips import Clip, to_fraction
+
+__all__ = ["FolderWriter", "open_folder", "read_folder"]
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_NUMBERS = re.compile(r"(\d+)")
+_FRAME = re.compile(r"frame-\d+\.png")
+
+
+def open_folder(path: Path, rate: Fraction | float) -> Clip:
+    """Read which frames a folder holds, and the size of the first.
+
+    Raises: VideoError: it holds none, the first cannot be read, or the rate is not above 0.
+    """
+    if not 0 < rate < 1000:
+        raise VideoError(f"the rate is {float(rate):g}; from 1 to 1000 frames a second are allowed")
+    exact = rate if isinstance(rate, Fraction) else to_fraction(rate)
+    try:
+        names = [each for each in path.iterdir() if each.suffix.lower() in _SUFFIXES]
+    except OSError as error:
+        raise VideoError(f"{path} cannot be read: {error.strerror}") from error
+    files = tuple(sorted((each for each in names if not each.name.startswith(".")), key=_natural))
+    if not files:
+        raise VideoError(f"{path} holds no frames: PNG, JPEG or TIFF files are read as such")
+    height, width = _load(files[0]).shape[-2:]
+    return Clip(
+        path=path,
+        size=(height, width),
+        rate=exact,
+        frames=len(files),
+        duration=float(len(files) / exact),
+        time_base=1 / exact,
+        files=files,
+    )
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, int | str]], str]:
+    """Sort frame-2 before frame-10."""
+    parts = _NUMBERS.split(path.name.lower())
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part], path.name
+
+
+def _load(path: Path) -> Image:
+    try:
+        return load_image(path)
+    except ImageError as error:
+        raise VideoError(f"a frame cannot be read: {error}") from error
+
+
+def read_folder(clip: Clip) -> Iterator[tuple[Callable[[], Image], Fraction, Fraction]]:
+    """Yield, for each frame of a folder, what loads it, its time and its duration."""
+    length = 1 / clip.rate
+    for count, path in enumerate(clip.files):
+
+        def load(path: Path = path) -> Image:
+            image = _load(path)
+            height, width = image.shape[-2:]
+            if (height, width) != clip.size:
+                raise VideoError(
+                    f"{path} is {width} x {height} px, but {clip.files[0].name} is "
+                    f"{clip.size[1]} x {clip.size[0]}; the frames of a folder have one size"
+                )
+            return image
+
+        yield load, count * length, length
+
+
+class FolderWriter:
+    """Writes frames as frame-000001.png and so on, each complete or not at all.
+
+    Args:
+        folder: where to; made if missing.
+        overwrite: whether frames of an earlier run may be deleted.
+
+    Raises: VideoError: frames are there that may not be, or the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, *, overwrite: bool) -> None:
+        self.folder = folder
+        self.count = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            found = sorted(path for path in folder.iterdir() if _FRAME.fullmatch(path.name))
+            if found and not overwrite:
+                raise VideoError(
+                    f"{folder} has frames already; to replace them, use overwrite=True "
+                    "(--force on the command line)"
+                )
+            for path in found:
+                path.unlink()
+        except OSError as error:
+            raise VideoError(f"{folder} cannot be written: {error.strerror}") from error
+
+    def write(self, image: Image) -> None:
+        """Write the next frame."""
+        self.count += 1
+        save_image(image, self.folder / f"frame-{self.count:06d}.png")

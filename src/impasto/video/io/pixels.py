@@ -1,0 +1,261 @@
+"""Stored pictures and image tensors, each into the other: matrix, range, chroma, turn and crop.
+
+The conversion is computed here, in float32, because FFmpeg's own is off by up to 2 levels and
+takes grey for full range whatever the file says.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.pictures.picture import Image
+
+__all__ = ["Colors", "Crop", "Turn", "colors_of", "from_image", "to_image", "turn_of"]
+
+# Luma's shares of red and blue by ITU-T H.273's number of the matrix.
+_SHARES = {
+    1: (0.2126, 0.0722),  # BT.709
+    4: (0.30, 0.11),  # FCC
+    5: (0.299, 0.114),  # BT.601, 625 lines
+    6: (0.299, 0.114),  # BT.601, 525 lines
+    7: (0.212, 0.087),  # SMPTE 240M
+    9: (0.2627, 0.0593),  # BT.2020
+    10: (0.2627, 0.0593),
+}
+_UNKNOWN = 2
+_PLANAR = re.compile(r"(gray|yuvj?(420|422|444)p)(9|10|12|14|16)?(le)?")
+
+
+@dataclass(frozen=True)
+class Colors:
+    """What stored numbers mean, in the numbers of ITU-T H.273, where 2 is "unspecified".
+
+    Attributes:
+        matrix: how luma and chroma are made of R'G'B'.
+        full: whether they use all values (0–255) or the limited range (16–235).
+        primaries, transfer: carried along to the result; images hold R'G'B' as it is stored.
+    """
+
+    matrix: int = 1
+    full: bool = False
+    primaries: int = 1
+    transfer: int = 1
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Stored rows and columns that are not displayed."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    def of_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the (H, W) that is left of a stored one."""
+        return size[0] - self.top - self.bottom, size[1] - self.left - self.right
+
+    def of(self, image: Image) -> Image:
+        """Return what is left of an image."""
+        height, width = image.shape[-2:]
+        return image[..., self.top : height - self.bottom, self.left : width - self.right]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What makes a stored picture upright: rows for columns first, then mirrored, then flipped."""
+
+    transposed: bool = False
+    mirrored: bool = False
+    flipped: bool = False
+
+    def of_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the (H, W) of a picture that was stored as (H, W)."""
+        return (size[1], size[0]) if self.transposed else size
+
+    def of(self, image: Image) -> Image:
+        """Return an image upright."""
+        turned = image.transpose(-1, -2) if self.transposed else image
+        sides = [side for side, turns in ((-1, self.mirrored), (-2, self.flipped)) if turns]
+        upright: Image = turned.flip(sides) if sides else turned
+        return upright
+
+    @property
+    def degrees(self) -> int:
+        """The rotation clockwise, apart from any mirroring."""
+        if self.transposed:
+            return 90 if self.mirrored else 270
+        return 180 if self.flipped else 0
+
+
+def turn_of(frame: Any) -> Turn:
+    """Read a frame's display matrix; other than quarter turns are rounded to one.
+
+    The matrix maps stored (x, y) to (a·x + c·y, b·x + d·y), in 32-bit integers a b u c d v x y w.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return Turn()
+    a, b, _, c, d = np.frombuffer(bytes(matrix), "<i4")[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Turn(False, a < 0, d < 0)
+    return Turn(True, c < 0, b < 0)
+
+
+def colors_of(frame: Any, codec: Any) -> Colors:
+    """Read what a frame's numbers mean; where the file is silent, as players take it."""
+    primaries, transfer = codec.color_primaries, codec.color_trc
+    name = frame.format.name
+    if frame.format.is_rgb or name == "pal8":
+        return Colors(1, False, primaries, transfer)
+    matrix = int(frame.colorspace)
+    if matrix not in _SHARES:
+        # High definition is BT.709, anything smaller BT.601: so do mpv and VLC.
+        large = frame.width >= 1280 or frame.height > 576
+        matrix = 1 if large else 5 if frame.height == 576 else 6
+    full = int(frame.color_range) == 2 or name.startswith("yuvj")
+    if int(frame.color_range) == 0 and name.startswith("gray"):
+        full = True  # as FFmpeg writes it
+    return Colors(matrix, full, primaries, transfer)
+
+
+# ---- reading ------------------------------------------------------------------------------------
+
+
+def to_image(frame: Any, colors: Colors, crop: Crop, turn: Turn) -> Image:
+    """Return a decoded frame as an image, (1, 3, H, W) in [0, 1], cropped and upright."""
+    rgb = _from_rgb(frame) if _is_rgb(frame) else _from_planes(_planar(frame), colors)
+    upright: Image = turn.of(crop.of(rgb)).clamp(0, 1).contiguous()
+    return upright
+
+
+def _is_rgb(frame: Any) -> bool:
+    return bool(frame.format.is_rgb) or frame.format.name == "pal8"
+
+
+def _from_rgb(frame: Any) -> Image:
+    deep = max(each.bits for each in frame.format.components) > 8
+    values = frame.reformat(format="rgb48le" if deep else "rgb24").to_ndarray()
+    scaled = values.astype(np.float32) / np.float32(65535 if deep else 255)
+    return torch.from_numpy(scaled).permute(2, 0, 1)[None]
+
+
+def _planar(frame: Any) -> Any:
+    """Return a frame with a plane each for luma and chroma, without changing their values."""
+    name = frame.format.name
+    if _PLANAR.fullmatch(name):
+        return frame
+    if name.startswith("gray"):
+        return frame.reformat(format="gray16le")
+    deep = frame.format.components[0].bits > 8
+    wide = frame.format.chroma_width(64) == 64
+    low = frame.format.chroma_height(64) < 64
+    kind = "yuv444p" if wide else "yuv420p" if low else "yuv422p"
+    # The same color space on both sides: only rearranged.
+    space, scope = int(frame.colorspace), int(frame.color_range) or 1
+    return frame.reformat(
+        format=f"{kind}10le" if deep else kind,
+        src_colorspace=space,
+        dst_colorspace=space,
+        src_color_range=scope,
+        dst_color_range=scope,
+    )
+
+
+def _from_planes(frame: Any, colors: Colors) -> Image:
+    bits = frame.format.components[0].bits
+    height, width = frame.height, frame.width
+    luma, *chroma = (_plane(plane, bits) for plane in frame.planes)
+    y = luma[None, None].float()  # (1, 1, H, W)
+    step = 2.0 ** (bits - 8)
+    if colors.full:
+        y, scale = y / (2**bits - 1), 2.0**bits - 1
+    else:
+        y, scale = (y - 16 * step) / (219 * step), 224 * step
+    if not chroma:
+        return torch.cat([y, y, y], dim=1)
+    pair = (torch.stack(chroma)[None].float() - 128 * step) / scale  # (1, 2, h, w)
+    blue, red = _enlarge(pair, (height, width))[0][:, None, None]
+    share_red, share_blue = _SHARES[colors.matrix]
+    r = y + 2 * (1 - share_red) * red
+    b = y + 2 * (1 - share_blue) * blue
+    g = (y - share_red * r - share_blue * b) / (1 - share_red - share_blue)
+    return torch.cat([r, g, b], dim=1)
+
+
+def _plane(plane: Any, bits: int) -> Tensor:
+    """Return one plane, (h, w), without the padding at the ends of its rows."""
+    kind = np.dtype("u1" if bits <= 8 else "<u2")
+    rows = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
+    return torch.from_numpy(rows[:, : plane.width].astype(np.int32))
+
+
+def _enlarge(chroma: Tensor, size: tuple[int, int]) -> Tensor:
+    """Interpolate chroma, (1, 2, h, w), to (H, W): it sits on even columns, between two rows."""
+    height, width = size
+    if chroma.shape[-2] < height:
+        tall = 2 * chroma.shape[-2]
+        chroma = functional.interpolate(
+            chroma, size=(tall, chroma.shape[-1]), mode="bilinear", align_corners=False
+        )[..., :height, :]
+    if chroma.shape[-1] < width:
+        following = torch.cat([chroma[..., 1:], chroma[..., -1:]], dim=-1)
+        between = torch.stack([chroma, (chroma + following) / 2], dim=-1)  # (1, 2, H, w, 2)
+        chroma = between.flatten(-2)[..., :width]
+    return chroma
+
+
+# ---- writing ------------------------------------------------------------------------------------
+
+
+def from_image(image: Image, colors: Colors, format: str, av: Any) -> Any:
+    """Return an image, (1, 3, H, W) with even sides where chroma is halved, as a frame to encode.
+
+    Args:
+        format: yuv420p, yuv422p or yuv444p, of 8 or more bits: yuv420p10le.
+        av: PyAV.
+    """
+    red, green, blue = image.detach().to("cpu", torch.float32).clamp(0, 1)[0]  # (H, W) each
+    share_red, share_blue = _SHARES[colors.matrix]
+    y = share_red * red + (1 - share_red - share_blue) * green + share_blue * blue
+    pair = torch.stack([(blue - y) / (2 * (1 - share_blue)), (red - y) / (2 * (1 - share_red))])
+    frame = av.VideoFrame(image.shape[-1], image.shape[-2], format)
+    frame.colorspace, frame.color_range = colors.matrix, 2 if colors.full else 1
+    frame.color_primaries, frame.color_trc = colors.primaries, colors.transfer
+    bits = frame.format.components[0].bits
+    step = 2.0 ** (bits - 8)
+    if colors.full:
+        y, scale = y * (2**bits - 1), 2.0**bits - 1
+    else:
+        y, scale = y * 219 * step + 16 * step, 224 * step
+    size = (frame.planes[1].height, frame.planes[1].width)
+    chroma = _reduce(pair[None], size)[0] * scale + 128 * step
+    for plane, values in zip(frame.planes, (y, *chroma), strict=True):
+        _fill(plane, values.round().clamp(0, 2**bits - 1).numpy(), bits)
+    return frame
+
+
+def _reduce(chroma: Tensor, size: tuple[int, int]) -> Tensor:
+    """Halve chroma, (1, 2, H, W), to where `_enlarge` expects it."""
+    if size[0] < chroma.shape[-2]:
+        even = functional.pad(chroma, (0, 0, 0, chroma.shape[-2] % 2), mode="replicate")
+        chroma = functional.avg_pool2d(even, (2, 1))
+    if size[1] < chroma.shape[-1]:
+        wider = functional.pad(chroma, (1, 1, 0, 0), mode="replicate")
+        chroma = (wider[..., :-2:2] + 2 * wider[..., 1:-1:2] + wider[..., 2::2]) / 4
+    return chroma
+
+
+def _fill(plane: Any, values: npt.NDArray[np.float32], bits: int) -> None:
+    kind = np.dtype("u1" if bits <= 8 else "<u2")
+    rows = np.zeros((plane.height, plane.line_size // kind.itemsize), kind)
+    rows[:, : plane.width] = values
+    plane.update(rows.tobytes())

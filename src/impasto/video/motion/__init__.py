@@ -1,0 +1,1 @@
+"""Where pixels move: optical flow, warping, scene cuts and flicker."""

@@ -1,0 +1,84 @@
+"""A look at a clip before the long run: some of its frames, painted small and each by itself."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from impasto.painting.guidance import Guidance
+from impasto.painting.stylizer import Stylizer
+from impasto.pictures.files import Source
+from impasto.pictures.films import sheet
+from impasto.pictures.picture import Image, Picture, fit
+from impasto.settings.pictures import Settings
+from impasto.video.frame_painter import FramePainter
+from impasto.video.io.frames import Clip, Frame, open_clip, read_frames
+from impasto.video.styling import read_styling
+
+__all__ = ["contact_sheet", "preview_frames", "preview_step", "small_settings"]
+
+_EVERY = 10
+_LONG_SIDE = 192  # px; below, brush strokes are no longer recognised
+_STEPS = 60
+_MOST = 60  # pictures, which is what a sheet holds
+_COLUMNS = 5
+
+
+def preview_frames(
+    clip: str | os.PathLike[str] | Clip,
+    styles: Source | Sequence[Source],
+    settings: Settings | None = None,
+    *,
+    guidance: Guidance | None = None,
+    style_times: Sequence[float] | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    rate: float | None = None,
+    device: str | torch.device | None = None,
+    memory: float | None = None,
+) -> Iterator[tuple[Frame, Image]]:
+    """Paint every 10th frame at a low size; of long clips, 60 frames.
+
+    Args: as for `stylize_video`.
+    Returns: pairs of photo and pastiche, one by one.
+    """
+    source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
+    small = small_settings(settings or Settings())
+    side = small.long_side
+    first = next(read_frames(source, start=start, end=end, long_side=side)).image
+    styling, _ = read_styling(
+        Picture(first, name=source.path.name), styles, small, guidance=guidance, times=style_times
+    )
+    stylizer = Stylizer(small, device=device, memory=memory)
+    painter = FramePainter(stylizer, styling, fit(source.size, side))
+    photos = read_frames(source, start=start, end=end, long_side=side, every=preview_step(source))
+    for frame in itertools.islice(photos, _MOST):
+        painting = painter.first(frame)
+        while True:
+            try:
+                next(painting)
+            except StopIteration as ending:
+                yield frame, ending.value
+                break
+
+
+def small_settings(settings: Settings) -> Settings:
+    """Return those of the pictures on a sheet."""
+    side = min(settings.long_side, _LONG_SIDE)
+    return settings.replace(long_side=side, steps=min(settings.steps, _STEPS))
+
+
+def preview_step(clip: Clip) -> int:
+    """Return how many frames there are from one that is painted to the next."""
+    return max(_EVERY, -(-(clip.frames or 0) // _MOST))
+
+
+def contact_sheet(frames: Sequence[tuple[Frame, Image]]) -> Image:
+    """Lay out painted frames with their times, (1, 3, H, W)."""
+    cells = [(f"{float(frame.time):.2f} s", image) for frame, image in frames]
+    columns = min(_COLUMNS, len(cells))
+    return sheet([cells[at : at + columns] for at in range(0, len(cells), columns)])
