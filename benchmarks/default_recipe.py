@@ -105,7 +105,7 @@ def sources(pair: str, pictures: Path) -> tuple[Path, Path]:
 
 def print_figures(arguments: argparse.Namespace) -> None:
     """Print, per pair and candidate, how far colors and content are from what they should be."""
-    encoder = Encoder(("relu4_2",), network="vgg16")  # which none of them but vgg16 has optimised
+    encoder = Encoder(("relu4_2",), network="vgg16")  # which none of them but vgg16 has optimized
     print("| pair | candidate | colors off, % | content off |\n|---|---|---|---|")
     for pair in arguments.pairs:
         photo, painting = (load_image(path) for path in sources(pair, arguments.pictures))
@@ -147,7 +147,7 @@ def make_sheet(pair: str, arguments: argparse.Namespace) -> None:
 
 
 def boxed(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Shrink an image into a box (H, W), grey around it."""
+    """Shrink an image into a box (H, W), gray around it."""
     height, width = image.shape[-2:]
     scale = min(size[0] / height, size[1] / width)
     small = resize(image, (round(height * scale), round(width * scale)))

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from measuring import IMAGES, RESULTS, machine
-from moving_pictures import ExactClip, passing, travelling
+from moving_pictures import ExactClip, passing, traveling
 from torch import Tensor
 
 from impasto.objective.objective import Objective
@@ -58,7 +58,7 @@ class Case:
 
 def _travel(data: Path) -> ExactClip:
     photo = data / "content" / "dandelions.jpg"
-    return travelling(photo, size=(180, SIDE), pan=(2.3, 0.7), zoom=1.004, count=COUNT)
+    return traveling(photo, size=(180, SIDE), pan=(2.3, 0.7), zoom=1.004, count=COUNT)
 
 
 def _passing(data: Path) -> ExactClip:
@@ -168,8 +168,8 @@ def motions(
 
 def sharpness(image: Tensor) -> float:
     """Return the mean gradient of brightness: what blur takes away."""
-    grey = image.mean(1)[0]
-    down, across = torch.gradient(grey)
+    gray = image.mean(1)[0]
+    down, across = torch.gradient(gray)
     return float((down.square() + across.square()).sqrt().mean())
 
 

@@ -26,7 +26,7 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measuring import EXAMPLES, IMAGES, RESULTS, machine, markdown, read_results, write_results
-from moving_pictures import ExactClip, passing, travelling
+from moving_pictures import ExactClip, passing, traveling
 
 from impasto.pictures.files import save_image
 from impasto.video.motion.flow import optical_flow, reliable
@@ -58,7 +58,7 @@ def journeys(data: Path) -> Iterator[tuple[str, ExactClip]]:
         photo = find(data, name)
         for pan, zoom in JOURNEYS if photo else ():
             size = (round(WIDTH * 2 / 3), WIDTH)
-            yield f"{name}, {_motion(pan, zoom)}", travelling(photo, size=size, pan=pan, zoom=zoom)
+            yield f"{name}, {_motion(pan, zoom)}", traveling(photo, size=size, pan=pan, zoom=zoom)
 
 
 def cutouts(data: Path) -> Iterator[tuple[str, ExactClip]]:

@@ -1,6 +1,6 @@
 """Clips whose motion is known exactly: photos that pan and zoom, cut-outs that move over a photo.
 
-Every frame is computed from the still pictures, none from its neighbour, so that nothing blurs with
+Every frame is computed from the still pictures, none from its neighbor, so that nothing blurs with
 time; flow and occlusion are computed from the motion, not from pixels. Used by motion.py, which
 asks how well flow is found, and by whatever needs moving pictures with a known truth.
 """
@@ -23,7 +23,7 @@ _SOLID = 0.5  # a cut-out covers a pixel from this opacity on
 
 @dataclass(frozen=True)
 class Motion:
-    """Where a still picture lies in frame t: source(p) = (p - centre) · zoom^t + at + t · speed.
+    """Where a still picture lies in frame t: source(p) = (p - center) · zoom^t + at + t · speed.
 
     Attributes:
         at: the pixel (x, y) of the still picture in the middle of frame 0.
@@ -159,7 +159,7 @@ def still(path: Path, width: int) -> Tensor:
     return resize(image, (height, width))
 
 
-def travelling(
+def traveling(
     photo: Path,
     *,
     size: tuple[int, int],
@@ -202,7 +202,7 @@ def passing(
     zoom: float = 1.0,
     count: int = 2,
 ) -> ExactClip:
-    """Move a cut-out over a photo that itself may pan; in the middle of the clip it is centred.
+    """Move a cut-out over a photo that itself may pan; in the middle of the clip it is centerd.
 
     Args:
         photo: the background.
@@ -215,7 +215,7 @@ def passing(
         zoom: how much larger the cut-out gets in a frame.
         count: frames.
     """
-    background = travelling(photo, size=size, pan=pan, count=count).background
+    background = traveling(photo, size=size, pan=pan, count=count).background
     alpha = load_image(mask)[:, :1]
     rows = torch.nonzero(alpha[0, 0].amax(1) > _SOLID)
     columns = torch.nonzero(alpha[0, 0].amax(0) > _SOLID)

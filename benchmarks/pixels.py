@@ -159,7 +159,7 @@ RUNS: dict[str, Callable[[], torch.Tensor]] = {
     "tiles with masks": lambda: pastiche(
         photo=BIRD, guidance=Guidance(masks=[MASK]), long_side=320, coarsest=0, steps=3, tile=128
     ),
-    "normalised gradients": lambda: pastiche(normalise_gradients=True),
+    "normalized gradients": lambda: pastiche(normalize_gradients=True),
     "adam": lambda: pastiche(optimizer="adam", averaging=0.9),
     "bfloat16": lambda: pastiche(precision="bfloat16"),
     "init noise": lambda: pastiche(init="noise", seed=7),

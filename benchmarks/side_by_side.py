@@ -158,7 +158,7 @@ def compare(theirs: Sequence[Run], ours: Sequence[Run]) -> list[dict[str, Any]]:
     """Compare every goal of every kept run with impasto's runs on the same pair and size.
 
     Returns: rows: pair, side, program, goal, objective, seconds (of the other program), reached
-        (impasto's seconds, best, median and worst of its runs; ∞: never), ratio and normalised:
+        (impasto's seconds, best, median and worst of its runs; ∞: never), ratio and normalized:
         how many times as long the other program took, against the median.
     """
     rows = []
@@ -182,7 +182,7 @@ def compare(theirs: Sequence[Run], ours: Sequence[Run]) -> list[dict[str, Any]]:
                     "objective": objective, "seconds": seconds,
                     "reached": [times[0], median(times), times[-1]],
                     "ratio": seconds / median(times),
-                    "normalised": seconds / plain(run) / median(in_plain),
+                    "normalized": seconds / plain(run) / median(in_plain),
                 })  # fmt: skip
     return rows
 
@@ -206,12 +206,12 @@ def report(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
         [f"{row['pair']}, {row['side']} px", row["program"], row["goal"],
          f"{row['objective']:.4g}", f"{row['seconds']:.0f}",
          " / ".join(_seconds(each) for each in row["reached"]),
-         _times(row["ratio"]), _times(row["normalised"])]
+         _times(row["ratio"]), _times(row["normalized"])]
         for row in rows
     ]  # fmt: skip
     head = ["pair", "program", "evaluations", "objective", "its time, s",
             "impasto there in, s: best / median / worst",
-            "times as fast", "normalised"]  # fmt: skip
+            "times as fast", "normalized"]  # fmt: skip
     parts = [markdown(head, lines), _summary(rows)]
     whole = [run for run in ours["runs"] if run["kind"] == "default"]
     if whole:
@@ -230,12 +230,12 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
     for program, goal in dict.fromkeys((row["program"], row["goal"]) for row in rows):
         same = [row for row in rows if (row["program"], row["goal"]) == (program, goal)]
         texts = []
-        for kind in ("ratio", "normalised"):
+        for kind in ("ratio", "normalized"):
             values = sorted(row[kind] for row in same)
             chosen = (values[0], statistics.median(values), values[-1])
             texts.append(" / ".join(_times(each) for each in chosen))
         lines.append([program, goal, str(len(same)), *texts])
-    head = ["program", "evaluations", "cases", "times as fast: least / median / most", "normalised"]
+    head = ["program", "evaluations", "cases", "times as fast: least / median / most", "normalized"]
     return markdown(head, lines)
 
 

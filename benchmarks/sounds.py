@@ -102,7 +102,7 @@ def main() -> None:
     if given.keep is not None:
         given.keep.mkdir(parents=True, exist_ok=True)
     head = (
-        "content", "style", "before", "optimised", "saved", "falls, optimised", "falls, saved",
+        "content", "style", "before", "optimized", "saved", "falls, optimized", "falls, saved",
         "falls, equally loud", "falls, own filters", "r, content", "r, style", "s",
     )  # fmt: skip
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)

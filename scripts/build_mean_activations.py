@@ -1,4 +1,4 @@
-"""Measure every filter's mean activation over CC0 photos: what `normalised` divides by.
+"""Measure every filter's mean activation over CC0 photos: what `normalized` divides by.
 
     python scripts/build_mean_activations.py PHOTOS_FOLDER
 

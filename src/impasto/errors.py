@@ -9,7 +9,7 @@ ImpastoError
 ├── VideoError          a clip, or a folder of frames, cannot be read, written, or used as it is
 │   └── TruncatedClip   a clip ends early; carries how many frames were read
 ├── MemoryLimitError    a picture does not fit; names the size that does
-└── DivergenceError     the optimisation left the finite numbers; carries the last good image
+└── DivergenceError     the optimization left the finite numbers; carries the last good image
 
 Every message says what was asked, what was given and what is allowed, in one sentence that
 the command line can print as it is.
@@ -86,7 +86,7 @@ class MemoryLimitError(ImpastoError):
 
 
 class DivergenceError(ImpastoError):
-    """The optimisation left the finite numbers and smaller steps did not bring it back.
+    """The optimization left the finite numbers and smaller steps did not bring it back.
 
     Attributes:
         image: the last good image, (1, 3, H, W), sRGB in [0, 1].

@@ -21,9 +21,9 @@ _FULL_SCALE = 512.0
 class Transform:
     """The short-time Fourier transform of one window length, and its inverse.
 
-    The sound is thought to go on in silence on both sides; frame t is centred on sample t · hop.
+    The sound is thought to go on in silence on both sides; frame t is centerd on sample t · hop.
     The inverse is the one whose spectrum is nearest in the least squares' sense, so that
-    `synthesise(analyse(x)) = x`.
+    `synthesise(analyze(x)) = x`.
 
     Args:
         window: samples a frame; hann-weighted.
@@ -56,7 +56,7 @@ class Transform:
         window = torch.hann_window(self.window)
         return window * (2 * _FULL_SCALE / window.sum())
 
-    def analyse(self, samples: Tensor) -> Tensor:
+    def analyze(self, samples: Tensor) -> Tensor:
         """Return the spectrum, (C, bins, frames) complex, of samples, (C, N).
 
         Raises: ShapeError: samples is not 2-D.
@@ -101,7 +101,7 @@ def griffin_lim(
     spectrum = torch.polar(magnitude, phase)
     last: Tensor | None = None
     for _ in range(steps):
-        possible = transform.analyse(transform.synthesise(spectrum, length))
+        possible = transform.analyze(transform.synthesise(spectrum, length))
         further = possible if last is None else possible + momentum * (possible - last)
         spectrum = torch.polar(magnitude, further.angle())
         last = possible

@@ -40,7 +40,7 @@ SoundSource = str | os.PathLike[str] | Sound
 
 
 class SoundObjective:
-    """Log-magnitude spectrogram → {"content": …, "style": …}; their sum is minimised.
+    """Log-magnitude spectrogram → {"content": …, "style": …}; their sum is minimized.
 
     style = ‖G − G*‖² / ‖G*‖²,  content = weight · Σ (F − P)² / Σ P²,  G = F Fᵀ / T
 
@@ -93,9 +93,9 @@ class SoundPastiche:
         settings: what it was made with.
         history: per step its seconds and losses.
         inputs: bare names and SHA-256 sums of the files it was made from.
-        distances: how far from the style, ‖G − G*‖² / ‖G*‖²: the content, what the optimiser
+        distances: how far from the style, ‖G − G*‖² / ‖G*‖²: the content, what the optimizer
             reached, and the sound itself, of which no sound need have the spectrogram that the
-            optimiser found.
+            optimizer found.
         level: the root mean square at which it was made, and this last distance measured.
         finished: whether it came to its last step.
     """
@@ -144,8 +144,8 @@ class SoundTransfer:
         working: the same at the rate that is worked at, and at the common loudness.
         style: likewise.
         transform: samples ⇄ spectrum.
-        top: the largest log-magnitude of both, which the optimiser sees as 1.
-        objective: what is minimised.
+        top: the largest log-magnitude of both, which the optimizer sees as 1.
+        objective: what is minimized.
     """
 
     content: Sound
@@ -158,9 +158,9 @@ class SoundTransfer:
     inputs: Mapping[str, Any]
 
     def steps(self) -> Iterator[Step]:
-        """Optimise, and yield after every evaluation; images are (C, bins, 1, T) in [0, 1].
+        """Optimize, and yield after every evaluation; images are (C, bins, 1, T) in [0, 1].
 
-        Raises: DivergenceError: the optimisation failed; carries the last good image.
+        Raises: DivergenceError: the optimization failed; carries the last good image.
         """
         return optimize(
             self._start().unsqueeze(2),
@@ -175,7 +175,7 @@ class SoundTransfer:
 
     def decibels(self, sound: Sound) -> Tensor:
         """Return the magnitudes of a sound's channels together, (bins, T), in dB of the loudest."""
-        power = self.transform.analyse(sound.samples).abs().square().mean(dim=0)
+        power = self.transform.analyze(sound.samples).abs().square().mean(dim=0)
         return 10 * torch.log10(power / power.max().clamp_min(1e-20) + 1e-12)
 
     def finish(
@@ -191,7 +191,7 @@ class SoundTransfer:
         level = _level(sound)
         distances = {
             "content": self.objective.style_distance(self.spectrogram(self.working)),
-            "optimised": self.objective.style_distance(spectrogram),
+            "optimized": self.objective.style_distance(spectrogram),
             "result": self.objective.style_distance(self.spectrogram(heard, level)),
         }
         return SoundPastiche(
@@ -208,7 +208,7 @@ class SoundTransfer:
     def _sounding(self, spectrogram: Tensor) -> Sound:
         magnitude = torch.expm1(spectrogram * self.top)
         # Not random phases: attacks are where the content has them, and so is its stereo image.
-        phase = self.transform.analyse(self.working.samples).angle()
+        phase = self.transform.analyze(self.working.samples).angle()
         samples = griffin_lim(
             magnitude,
             phase,
@@ -266,7 +266,7 @@ def stylize_sound(
         settings: None takes the defaults.
         on_step: is called after each evaluation.
 
-    Raises: as plan_sound; DivergenceError: the optimisation failed.
+    Raises: as plan_sound; DivergenceError: the optimization failed.
     """
     transfer = plan_sound(content, style, settings)
     history = []
@@ -279,7 +279,7 @@ def stylize_sound(
 
 def log_magnitude(sound: Sound, transform: Transform) -> Tensor:
     """Return log(1 + |spectrum|), (C, bins, T): Ulyanov & Lebedev's spectrogram."""
-    return torch.log1p(transform.analyse(sound.samples).abs())
+    return torch.log1p(transform.analyze(sound.samples).abs())
 
 
 def loudness(samples: Tensor) -> Tensor:

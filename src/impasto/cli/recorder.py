@@ -208,7 +208,7 @@ def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     looks: dict[str, dict[str, Any]] = {}
     kinds = {name: name.split()[0] for name in names}
     for name, kind in kinds.items():
-        dashes, scale = _LINES.get(kind, ("-", "Greys"))
+        dashes, scale = _LINES.get(kind, ("-", "Grays"))
         alike = [each for each in names if kinds[each] == kind]
         color = colormaps[scale](0.8 - 0.6 * alike.index(name) / len(alike))
         looks[name] = {"color": color, "linestyle": dashes, "linewidth": 1.3}

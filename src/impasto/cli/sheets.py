@@ -166,7 +166,7 @@ def _paint_sheet(
 ) -> None:
     """Paint cell by cell and write them on one sheet, with captions.
 
-    On Ctrl-C the sheet shows what there is; what is missing stays grey.
+    On Ctrl-C the sheet shows what there is; what is missing stays gray.
     """
     import torch
 

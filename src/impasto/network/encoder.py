@@ -2,7 +2,7 @@
 
 The network is fixed: its weights never receive gradients, and it runs no deeper than the deepest
 layer that was asked for. Callers only ever see sRGB in [0, 1]; what the network was trained on
-(BGR in 0…255 minus a mean color, or ImageNet normalisation) is dealt with in here.
+(BGR in 0…255 minus a mean color, or ImageNet normalization) is dealt with in here.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Encoder(nn.Module):
         network: "vgg19" or "vgg16".
         weights: "bundled", "torchvision", a path, or weights already loaded.
         convention: what the weights want as input: "auto", "caffe" or "torchvision".
-        normalised: rescale the filters so that each one's mean activation over a set of photos
+        normalized: rescale the filters so that each one's mean activation over a set of photos
             is 1; with max and average pooling the network computes the same function up to one
             factor per channel (Gatys, Ecker & Bethge, CVPR 2016, section 2).
         pooling: "max" as trained, "average" (Gatys et al.: slightly more appealing), or "l2".
@@ -80,7 +80,7 @@ class Encoder(nn.Module):
         network: str = "vgg19",
         weights: str | VGGWeights = "bundled",
         convention: str = "auto",
-        normalised: bool = False,
+        normalized: bool = False,
         pooling: str = "max",
         pooling_rescaled: bool = False,
         padding: str = "replicate",
@@ -105,9 +105,9 @@ class Encoder(nn.Module):
         self.pooling_gain = _POOLING_GAIN.get(pooling, 1.0) if pooling_rescaled else 1.0
         self._path = order[: last + 1]
         if not isinstance(weights, VGGWeights):
-            if normalised and weights != "bundled":
+            if normalized and weights != "bundled":
                 raise SettingsError(
-                    "normalised: the mean activations that are stored belong to the bundled "
+                    "normalized: the mean activations that are stored belong to the bundled "
                     f"weights; use those instead of {weights}, or leave it out"
                 )
             convs = [name for name in self._path if name.startswith("conv")]
@@ -115,7 +115,7 @@ class Encoder(nn.Module):
         if weights.network != network:
             raise WeightsError(f"these are weights of {weights.network}; asked for {network}")
         self._convolutions: dict[str, Convolution] = {}
-        self._store(weights, normalised)
+        self._store(weights, normalized)
         if weights.convention == "caffe":
             self._scale: tuple[float, ...] = (pixel_range,) * 3
             self._shift: tuple[float, ...] = _CAFFE_MEAN
@@ -125,9 +125,9 @@ class Encoder(nn.Module):
                 m / s for m, s in zip(_TORCHVISION_MEAN, _TORCHVISION_STD, strict=True)
             )
 
-    def _store(self, weights: VGGWeights, normalised: bool) -> None:
+    def _store(self, weights: VGGWeights, normalized: bool) -> None:
         """Register the filters on the path as buffers: they follow the module but never learn."""
-        means = load_mean_activations(self.network) if normalised else {}
+        means = load_mean_activations(self.network) if normalized else {}
         before: Tensor | None = None
         for name in self._path:
             if not name.startswith("conv"):
@@ -135,7 +135,7 @@ class Encoder(nn.Module):
             weight, bias = weights.layers[name]
             if name == "conv1_1" and weights.convention == "caffe":
                 weight = weight.flip(1)  # trained on BGR; images here are RGB
-            if normalised:
+            if normalized:
                 # F' = F / m for every channel, so the next layer must see its inputs × m again.
                 mean = means[name]
                 weight = weight / mean.view(-1, 1, 1, 1)

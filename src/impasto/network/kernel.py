@@ -32,12 +32,12 @@ __all__ = ["Kernel", "compiled_kernel", "is_switched_off"]
 _SOURCE = Path(__file__).with_name("kernels.c")
 # In this order; the first set that the compiler knows is taken. OpenMP only on Linux, where the
 # library of threads is the one that torch has loaded already.
-_OPTIMISED = ("-O3", "-shared", "-fPIC")
+_OPTIMIZED = ("-O3", "-shared", "-fPIC")
 _FLAGS = (
-    *([(*_OPTIMISED, "-march=native", "-fopenmp")] if sys.platform == "linux" else []),
-    (*_OPTIMISED, "-march=native"),
-    (*_OPTIMISED, "-mcpu=native"),
-    _OPTIMISED,
+    *([(*_OPTIMIZED, "-march=native", "-fopenmp")] if sys.platform == "linux" else []),
+    (*_OPTIMIZED, "-march=native"),
+    (*_OPTIMIZED, "-mcpu=native"),
+    _OPTIMIZED,
 )
 _COMPILE_SECONDS = 60
 # G of F(4 × 4, 3 × 3): filters → their values at the points 0, ±1, ±2 and ∞.

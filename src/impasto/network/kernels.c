@@ -104,7 +104,7 @@ static inline void gather(const vec m[6], vec y[4]) {
     y[3] = minus + 8 * less + m[5];
 }
 
-/* Transform LANES neighbouring tiles of one channel: plane (H, W) -> 36 places, `stride` apart. */
+/* Transform LANES neighboring tiles of one channel: plane (H, W) -> 36 places, `stride` apart. */
 static void transform_input(const float *plane, const float *mask, int64_t height, int64_t width, int64_t pad,
                             int64_t row, int64_t column, float *to, int64_t stride) {
     float lines[6][WIDE + LANES] __attribute__((aligned(64)));

@@ -143,7 +143,7 @@ def load_weights(
     file = open_file(path)
     entries = match_layers(file.entries, network, path)
     if convention == "auto":
-        convention = known or file.convention or _recognise(entries, network, path)
+        convention = known or file.convention or _recognize(entries, network, path)
     return VGGWeights(
         network, convention, {name: decode_layer(entries, name, path) for name in names}
     )
@@ -164,7 +164,7 @@ def own_weights(weights: str | os.PathLike[str]) -> dict[str, str | None] | None
 
 
 def load_mean_activations(network: str) -> dict[str, Tensor]:
-    """Load each filter's mean activation over a set of photos, for normalised weights.
+    """Load each filter's mean activation over a set of photos, for normalized weights.
 
     Measured on the bundled weights, behind the ReLU, by `scripts/build_mean_activations.py`.
 
@@ -204,7 +204,7 @@ def _check_choice(word: str, choices: tuple[str, ...], what: str) -> None:
 # ---- whose convention ---------------------------------------------------------------------
 
 
-def _recognise(entries: Mapping[str, Entry], network: str, path: Path) -> str:
+def _recognize(entries: Mapping[str, Entry], network: str, path: Path) -> str:
     """Tell a file's convention by its first layer, or raise a WeightsError that asks for it.
 
     Magnitudes do not tell: torchvision trained from scratch, and its first layer has weights as
@@ -226,7 +226,7 @@ def _recognise(entries: Mapping[str, Entry], network: str, path: Path) -> str:
     hint = " (its first layer is VGG's own with red and blue swapped)" if swapped else ""
     raise WeightsError(
         f"{path}: cannot tell whether these weights see BGR in 0…255 minus the mean color or "
-        f"RGB normalised as torchvision does{hint}: choose convention=caffe or "
+        f"RGB normalized as torchvision does{hint}: choose convention=caffe or "
         "convention=torchvision (--weights-convention)"
     )
 

@@ -26,7 +26,7 @@ _LEAST = 20
 def deferring(objective: Objective, steps: int) -> Terms:
     """Return the terms of an objective for the steps of one level: in between, without some.
 
-    None is ever left out where losses are shown only (their gradients normalised), where a level
+    None is ever left out where losses are shown only (their gradients normalized), where a level
     may end before its last steps (`patience`), or where it has fewer than 20.
 
     Args:
@@ -34,7 +34,7 @@ def deferring(objective: Objective, steps: int) -> Terms:
         steps: how many evaluations there will be.
     """
     settings = objective.settings
-    apart = settings.normalise_gradients or settings.patience > 0
+    apart = settings.normalize_gradients or settings.patience > 0
     if settings.deferred_share == 0 or apart or steps < _LEAST:
         return objective.by_layer
     return Deferral(objective, steps, settings.deferred_share)

@@ -34,12 +34,12 @@ def content_loss(features: Tensor, target: Tensor, counts: Tensor | None = None)
 def total_variation(
     image: Tensor, *, reduction: str = "mean", isotropic: bool = False, power: float = 1.0
 ) -> Tensor:
-    """Measure how restless a picture is, from the differences ∂x and ∂y of neighbours.
+    """Measure how restless a picture is, from the differences ∂x and ∂y of neighbors.
 
     Args:
         image: (B, 3, H, W).
         reduction: "sum", or "mean": the sum divided by the number of values, 3·H·W.
-        isotropic: add up (∂x² + ∂y²)^power, where a pixel has both neighbours, instead of
+        isotropic: add up (∂x² + ∂y²)^power, where a pixel has both neighbors, instead of
             |∂x|^power + |∂y|^power.
         power: ≥ 1.
 
@@ -60,7 +60,7 @@ def chroma_variation(image: Tensor) -> Tensor:
     """Measure how restless a picture's colors are: the total variation of their differences.
 
     Of the two planes (R − G) / √2 and (R + G − 2B) / √6, which with (R + G + B) / √3 make an
-    orthonormal basis: grey grain has none of it. VGG's statistics hardly see color at the scale of
+    orthonormal basis: gray grain has none of it. VGG's statistics hardly see color at the scale of
     single pixels, so nothing else keeps it from speckling; in a painting, or its JPEG, it is
     smooth.
 
@@ -98,7 +98,7 @@ class LayerTerm(NamedTuple):
 
 
 class Objective(nn.Module):
-    """What a pastiche minimises, as named terms, each already multiplied by its weight.
+    """What a pastiche minimizes, as named terms, each already multiplied by its weight.
 
     Args:
         encoder: must return the content and style layers of the settings.
@@ -187,12 +187,12 @@ class Objective(nn.Module):
         return weight * factor * self.statistic.compare(maps, part.layers[name], guide)
 
     def _watched(self, weight: float, maps: Sequence[Tensor]) -> Sequence[Tensor]:
-        return normalise_gradient(weight, *maps) if self.settings.normalise_gradients else maps
+        return normalize_gradient(weight, *maps) if self.settings.normalize_gradients else maps
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Return the terms {"content": …, "style": …, "tv": …} of an image (1, 3, H, W).
 
-        Each is a scalar ≥ 0, weighted; their sum is what is minimised. A term of weight 0 is 0.
+        Each is a scalar ≥ 0, weighted; their sum is what is minimized. A term of weight 0 is 0.
         """
         nothing = torch.zeros((), dtype=image.dtype, device=image.device)
         return dict.fromkeys(TERMS, nothing) | sum_by_term(self.by_layer(image))
@@ -231,7 +231,7 @@ def style_factor(form: str, maps: Sequence[Tensor]) -> float:
     return 1 / (2 * pairs) if form == "vgg16" else 1.0
 
 
-class _NormalisedGradient(torch.autograd.Function):
+class _NormalizedGradient(torch.autograd.Function):
     """Features, unchanged; what flows back is scaled to an L1 norm, the weight."""
 
     @staticmethod
@@ -246,7 +246,7 @@ class _NormalisedGradient(torch.autograd.Function):
         return (None, *(each / norm * ctx.weight for each in gradients))
 
 
-def normalise_gradient(weight: float, *maps: Tensor) -> tuple[Tensor, ...]:
+def normalize_gradient(weight: float, *maps: Tensor) -> tuple[Tensor, ...]:
     """Return features whose gradient, from one layer's loss, will have this L1 norm.
 
     However large the loss is, only the weight says how strongly the layer pulls. The gradient is
@@ -260,7 +260,7 @@ def normalise_gradient(weight: float, *maps: Tensor) -> tuple[Tensor, ...]:
            by its L1 norm (+ 1e-8), times the weight. Programs that wrap the scalar loss instead
            only square the weight. Differs: nothing is added to the norm.
     """
-    scaled: tuple[Tensor, ...] = _NormalisedGradient.apply(weight, *maps)  # type: ignore[no-untyped-call]
+    scaled: tuple[Tensor, ...] = _NormalizedGradient.apply(weight, *maps)  # type: ignore[no-untyped-call]
     return scaled
 
 

@@ -108,7 +108,7 @@ def measure_style(
 ) -> dict[str, Tensor]:
     """Return the statistic of one painting, or what several's blend to, layer by layer.
 
-    A statistic that looks at two layers has a target for the deeper of each pair of neighbours.
+    A statistic that looks at two layers has a target for the deeper of each pair of neighbors.
 
     Args:
         styles: images (1, 3, H, W), each of its own size.

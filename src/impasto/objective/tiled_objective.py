@@ -253,8 +253,8 @@ class TiledObjective(Objective):
                 del look  # before there is another
             losses = {term.name: term.settle(size, pulling=pulling) for term in terms}
             factors = [term.factor for term in terms]
-            if pulling and self.settings.normalise_gradients:
-                factors = _normalising(looks(False), terms)
+            if pulling and self.settings.normalize_gradients:
+                factors = _normalizing(looks(False), terms)
             gradient = torch.zeros_like(image) if pulling else None
             if gradient is not None:
                 for look in looks(True):
@@ -323,10 +323,10 @@ class TiledObjective(Objective):
         )
 
 
-def _normalising(looks: Iterable[_Look], terms: Sequence[_Term]) -> list[float]:
+def _normalizing(looks: Iterable[_Look], terms: Sequence[_Term]) -> list[float]:
     """Return what brings each term's gradient to an L1 norm, its weight, over all tiles.
 
-    See `normalise_gradient`.
+    See `normalize_gradient`.
     """
     norms = [0.0] * len(terms)
     for look in looks:

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from impasto.network.encoder import Encoder
-from impasto.objective.targets import describe as describe_whole
-from impasto.objective.targets import described_layers, measure_content
+from impasto.objective.targets import describe as describe_whole, described_layers, measure_content
 from impasto.objective.tiles import Tile, alignment, cut, shrinking, tile_margin
 from impasto.settings.layers import minimum_side
 from impasto.style import Statistic, Summed, Sums

@@ -17,7 +17,7 @@ from impasto.optimize.method import LBFGS, Adam, Method
 
 __all__ = ["Step", "optimize"]
 
-# Image → losses whose sum is minimised, by the name of their term, or of term and layer:
+# Image → losses whose sum is minimized, by the name of their term, or of term and layer:
 # "style relu1_1".
 Terms = Callable[[Tensor], Mapping[str, Tensor]]
 
@@ -57,7 +57,7 @@ class Step:
 
     @property
     def total(self) -> float:
-        """The sum of all terms: what is minimised."""
+        """The sum of all terms: what is minimized."""
         return sum(self.losses.values())
 
     def __repr__(self) -> str:
@@ -76,11 +76,11 @@ def optimize(
     averaging: float = 0.0,
     clamp: bool = True,
     second_decay: float = 0.99,
-    normalised_pixels: bool = False,
+    normalized_pixels: bool = False,
     patience: int = 0,
     half: bool = False,
 ) -> Iterator[Step]:
-    """Minimise the objective over the pixels, and yield after every evaluation.
+    """Minimize the objective over the pixels, and yield after every evaluation.
 
     An evaluation that is not finite, or whose loss explodes, is undone: the picture goes back to
     the last good one and leaves it by a smaller step.
@@ -89,15 +89,15 @@ def optimize(
 
     Args:
         image: the picture to start from, (1, 3, H, W); it is not changed.
-        objective: image → losses by term or layer; their sum is minimised.
+        objective: image → losses by term or layer; their sum is minimized.
         steps: how many evaluations.
         optimizer: "lbfgs" or "adam".
         learning_rate: Adam's step size, in pixel values.
         history: how many past steps L-BFGS remembers.
         averaging: decay of the running average that is yielded instead of the iterate; 0: none.
-        clamp: keep pixels in [0, 1], as a constraint that the optimiser knows of.
+        clamp: keep pixels in [0, 1], as a constraint that the optimizer knows of.
         second_decay: Adam's decay of squared gradients, β₂.
-        normalised_pixels: measure Adam's steps in standard deviations of ImageNet's colors.
+        normalized_pixels: measure Adam's steps in standard deviations of ImageNet's colors.
         half: keep what L-BFGS remembers in bfloat16.
         patience: end when the least loss has fallen by less than 0.1 % a step, on average over so
             many steps; the last step is then numbered as the last that there would have been. 0:
@@ -108,7 +108,7 @@ def optimize(
     method: Method = (
         LBFGS(history, clamp, half)
         if optimizer == "lbfgs"
-        else Adam(learning_rate, clamp, second_decay, normalised_pixels)
+        else Adam(learning_rate, clamp, second_decay, normalized_pixels)
     )
     average = _Average(averaging)
     start = time.perf_counter()

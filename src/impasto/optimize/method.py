@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["LBFGS", "Adam", "Method", "favour_coarse", "seconds_per_pair"]
+__all__ = ["LBFGS", "Adam", "Method", "favor_coarse", "seconds_per_pair"]
 
 # After an explosion the picture goes back and the step shrinks by this much.
 _SHRINK = 0.25
@@ -38,7 +38,7 @@ _IMAGENET_DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 
 class Method(Protocol):
-    """What the loop asks of an optimiser."""
+    """What the loop asks of an optimizer."""
 
     def step(self, point: Tensor, gradient: Tensor, loss: float) -> Tensor:
         """Return the next point to evaluate, after the last one that was good."""
@@ -54,12 +54,12 @@ class Adam:
     epsilon = 1e-8
 
     def __init__(
-        self, learning_rate: float, clamp: bool, second_decay: float, normalised: bool
+        self, learning_rate: float, clamp: bool, second_decay: float, normalized: bool
     ) -> None:
         self.learning_rate = learning_rate
         self.clamp = clamp
         self.second_decay = second_decay
-        self.unit = _IMAGENET_DEVIATION if normalised else torch.ones(1, 1, 1, 1)
+        self.unit = _IMAGENET_DEVIATION if normalized else torch.ones(1, 1, 1, 1)
         self._forget()
 
     def _forget(self) -> None:
@@ -92,7 +92,7 @@ class LBFGS:
     """Limited-memory BFGS (Nocedal 1980) without a line search, projected onto the box [0, 1].
 
     A pixel that is at a bound and pushed beyond it is held: it takes no part in the direction or
-    in what is learnt about curvature. Without that, much of what the optimiser gains lies outside
+    in what is learnt about curvature. Without that, much of what the optimizer gains lies outside
     the gamut and is lost when the picture is saved.
 
     Of a large picture every copy counts, so sums are made in place.
@@ -158,8 +158,8 @@ class LBFGS:
             weights.append(weight)
         _, turned, curvature = self.pairs[-1]
         turned = turned.to(result.dtype)
-        scale = _STRETCH * curvature / _dot(turned, favour_coarse(turned))
-        result = favour_coarse(result).mul_(scale)
+        scale = _STRETCH * curvature / _dot(turned, favor_coarse(turned))
+        result = favor_coarse(result).mul_(scale)
         for (moved, turned, curvature), weight in zip(self.pairs, reversed(weights), strict=True):
             result.add_(moved, alpha=weight - _dot(turned, result) / curvature)
         return result
@@ -195,7 +195,7 @@ def _first_step(loss: float, gradient: Tensor) -> float:
     return min(_FIRST_STEP / mean, loss / _dot(gradient, gradient)) if mean > 0 else 0.0
 
 
-def favour_coarse(gradient: Tensor, gain: float = _COARSE_GAIN, bands: int = _BANDS) -> Tensor:
+def favor_coarse(gradient: Tensor, gain: float = _COARSE_GAIN, bands: int = _BANDS) -> Tensor:
     """Add the coarser bands of a gradient to it: the first guess of the inverse Hessian.
 
     VGG's shallow layers bend the objective most along fine detail, so coarse bands can take
@@ -214,7 +214,7 @@ def favour_coarse(gradient: Tensor, gain: float = _COARSE_GAIN, bands: int = _BA
     blur = torch.outer(line, line).expand(channels, 1, 4, 4)
     half = functional.conv2d(gradient, blur, stride=2, padding=1, groups=channels)
     coarse = functional.conv_transpose2d(
-        favour_coarse(half, gain, bands - 1),
+        favor_coarse(half, gain, bands - 1),
         blur,
         stride=2,
         padding=1,

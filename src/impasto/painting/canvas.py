@@ -1,4 +1,4 @@
-"""What the optimiser moves, where it is not the picture itself: masks, and the photo's colors."""
+"""What the optimizer moves, where it is not the picture itself: masks, and the photo's colors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Surface"]
 
 
 class Surface:
-    """What the optimiser moves, where it is not the picture itself.
+    """What the optimizer moves, where it is not the picture itself.
 
     Where no mask paints, the picture is the photo's, all along: what is painted beside it is
     painted to fit. Where the photo's colors are kept, only its luminance is moved.
@@ -37,7 +37,7 @@ class Surface:
     def seen(self, plane: Tensor) -> Tensor:
         """Return what the network is shown."""
         shown = self._shown(plane)
-        return shown if self.canvas is None else self.canvas.grey(shown)
+        return shown if self.canvas is None else self.canvas.gray(shown)
 
     def picture(self, plane: Tensor) -> Tensor:
         """Return the picture."""

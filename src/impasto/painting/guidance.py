@@ -28,7 +28,7 @@ __all__ = ["Guidance", "Layout", "Part", "fitted", "lay_out", "layer_guides", "l
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Guidance:
-    """Which painting goes where, in pictures. White is yes, black is no, grey in between.
+    """Which painting goes where, in pictures. White is yes, black is no, gray in between.
 
     Every list has one entry per painting, in their order, or none at all; None in it means
     everywhere. With one painting it can be the picture itself. A path that begins with "not:" means
@@ -202,7 +202,7 @@ def _name(picture: Picture) -> str:
 def load_mask(
     source: Source, of: Picture, kind: str, *, may_be_empty: bool = False
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Read a mask of a picture: its grey, times its alpha; of a colored cut-out, its alpha.
+    """Read a mask of a picture: its gray, times its alpha; of a colored cut-out, its alpha.
 
     Returns: (1, 1, h, w) in [0, 1], not all 0, of the picture's shape but maybe not its size;
              and name, SHA-256 and whether it was inverted, for metadata.
@@ -219,14 +219,14 @@ def load_mask(
     picture = load_picture(source)
     name = picture.name or f"the {kind}"
     check_shape(picture, of, name)
-    grey = picture.image.mean(1, keepdim=True)
-    colored = bool(((picture.image - grey).abs() > _GREY).any())
+    gray = picture.image.mean(1, keepdim=True)
+    colored = bool(((picture.image - gray).abs() > _GRAY).any())
     if colored and picture.alpha is None:
         raise ImageError(
             f"{name} is in color, which a mask is not: white paints and black does not; maps in "
             "several colors are given as regions"
         )
-    mask = torch.ones_like(grey) if colored else grey
+    mask = torch.ones_like(gray) if colored else gray
     mask = mask if picture.alpha is None else mask * picture.alpha
     mask = 1 - mask if inverted else mask
     # What JPEG leaves of black and white.
@@ -238,7 +238,7 @@ def load_mask(
 
 
 _NOT = "not:"
-_GREY = 6 / 255  # how far JPEG takes greys from grey
+_GRAY = 6 / 255  # how far JPEG takes grays from gray
 _NEARLY = 4 / 255
 
 

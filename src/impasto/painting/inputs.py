@@ -178,7 +178,7 @@ def enlarge(pastiche: Tensor, photo: Picture, size: tuple[int, int]) -> Tensor:
 
 
 def _covering(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize and crop an image, centred, so that it covers the size without distortion."""
+    """Resize and crop an image, centerd, so that it covers the size without distortion."""
     (height, width), (rows, columns) = image.shape[-2:], size
     factor = max(rows / height, columns / width)
     tall, wide = max(rows, round(height * factor)), max(columns, round(width * factor))

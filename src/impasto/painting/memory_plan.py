@@ -1,6 +1,6 @@
 """What a run takes before it begins: how each level is computed, so that memory suffices.
 
-A level is painted whole where it fits, else in tiles, as large as fit; of the optimiser's history,
+A level is painted whole where it fits, else in tiles, as large as fit; of the optimizer's history,
 which is the rest of a large picture's memory, first the precision and then the length is cut down.
 """
 

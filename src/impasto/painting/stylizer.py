@@ -50,7 +50,7 @@ class Stylizer:
             there. (Only the CPU was tried by us.)
         memory: bytes that the process (or a GPU's memory) may hold. It decides which sizes are
             computed whole and which in tiles: the same picture, in less memory and more time; and
-            how much of its past the optimiser remembers. None: what is free.
+            how much of its past the optimizer remembers. None: what is free.
         tile: compute larger pictures in tiles, of which so many px count in each direction,
             also where memory would allow more.
 
@@ -81,7 +81,7 @@ class Stylizer:
             network=self.settings.network,
             weights=self.settings.weights,
             convention=self.settings.weights_convention,
-            normalised=self.settings.normalised,
+            normalized=self.settings.normalized,
             pooling=self.settings.pooling,
             pooling_rescaled=self.settings.pooling_rescaled,
             padding=self.settings.padding,
@@ -112,7 +112,7 @@ class Stylizer:
             ImageError: a picture cannot be read, or is too small for the layers.
             SettingsError: not as many masks, weights or scales as styles.
             MemoryLimitError: a size does not fit; names the largest that does.
-            DivergenceError: the optimisation failed; carries the last good image.
+            DivergenceError: the optimization failed; carries the last good image.
         """
         inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
         return self.paint(inputs)
@@ -317,7 +317,7 @@ class Stylizer:
     def paint_level(
         self, image: Tensor, objective: Terms, work: Workload, inputs: Inputs
     ) -> Iterator[Step]:
-        """Optimise what of the picture is painted, where the photo's pixels or colors are kept."""
+        """Optimize what of the picture is painted, where the photo's pixels or colors are kept."""
         settings, level = self.settings, work.level
         feather = level.scaled(settings.feather, settings.long_side)
         painted = inputs.layout.painted(level.size, feather)
@@ -336,9 +336,9 @@ class Stylizer:
     def descend(
         self, image: Tensor, objective: Terms, level: Level, work: Workload | None = None
     ) -> Iterator[Step]:
-        """Minimise the objective from an image, with the settings' optimiser, at one level.
+        """Minimize the objective from an image, with the settings' optimizer, at one level.
 
-        Args: work: how much of its past the optimiser remembers; None: as the settings say.
+        Args: work: how much of its past the optimizer remembers; None: as the settings say.
         """
         settings = self.settings
         return optimize(
@@ -352,7 +352,7 @@ class Stylizer:
             averaging=settings.averaging,
             clamp=settings.clamp,
             second_decay=settings.second_decay,
-            normalised_pixels=settings.normalised_pixels,
+            normalized_pixels=settings.normalized_pixels,
             patience=settings.patience,
         )
 
@@ -412,7 +412,7 @@ def stylize(
         SettingsError: not as many masks, weights or scales as styles.
         WeightsError: the network's weights are missing or damaged.
         MemoryLimitError: a size does not fit; names the largest that does.
-        DivergenceError: the optimisation failed; carries the last good image.
+        DivergenceError: the optimization failed; carries the last good image.
     """
     stylizer = Stylizer(settings, device=device, memory=memory)
     return stylizer.stylize(content, styles, guidance=guidance, init=init)

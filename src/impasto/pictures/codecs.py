@@ -94,12 +94,12 @@ def _open(data: bytes, label: str) -> PIL.Image.Image:
 
 
 def _scale_transparency(picture: PIL.Image.Image, data: bytes) -> PIL.Image.Image:
-    """Bring the transparent grey of a 2- or 4-bit PNG to the scale of its 8-bit pixels.
+    """Bring the transparent gray of a 2- or 4-bit PNG to the scale of its 8-bit pixels.
 
     Pillow 13 scales the pixels but leaves the tRNS chunk as it is.
     """
-    depth, grey = data[24:25], data[25:26] == b"\0"  # IHDR
-    if picture.format == "PNG" and grey and depth in (b"\2", b"\4"):
+    depth, gray = data[24:25], data[25:26] == b"\0"  # IHDR
+    if picture.format == "PNG" and gray and depth in (b"\2", b"\4"):
         full, value = 2 ** depth[0] - 1, picture.info.get("transparency")
         if isinstance(value, int) and value <= full:
             picture.info["transparency"] = value * 255 // full
@@ -128,15 +128,15 @@ def _pillow_values(picture: PIL.Image.Image, profile: bytes | None, label: str) 
     if picture.mode.startswith("I"):  # I;16…, and I, which holds 16-bit files in 32 bits
         values = np.asarray(picture)
         if values.min() < 0 or values.max() > 65535:
-            raise ImageError(f"{label} has values outside 0 … 65535, which are not 16-bit greys")
+            raise ImageError(f"{label} has values outside 0 … 65535, which are not 16-bit grays")
         return values.astype(np.uint16)[..., None]
     alpha = None
     if picture.mode in ("La", "RGBa"):  # premultiplied
         picture = picture.convert(picture.mode.replace("a", "A"))
     if picture.has_transparency_data:
-        grey = picture.mode in ("1", "L", "LA")
+        gray = picture.mode in ("1", "L", "LA")
         alpha = picture.convert("RGBA").getchannel("A")
-        picture = picture.convert("RGBA").convert("L" if grey else "RGB")
+        picture = picture.convert("RGBA").convert("L" if gray else "RGB")
     elif picture.mode == "1":
         picture = picture.convert("L")
     elif picture.mode not in ("L", "CMYK", "LAB"):

@@ -4,7 +4,7 @@ Two ways to keep them (Gatys et al. 2016): paint in luminance only and leave the
 (`luminance`, `match_luminance`, `Canvas`), or give the style the photo's colors before it is
 measured (`recolor`). The same matching, the other way round, gives a photo a painting's palette.
 
-What is measured is computed in float64. A picture of one color or of greys alone has no spread in
+What is measured is computed in float64. A picture of one color or of grays alone has no spread in
 some directions of color space. Nothing is divided by that: such directions are left as they are.
 """
 
@@ -106,7 +106,7 @@ def match_linear(
 
     With U an orthonormal basis of the directions in which the image varies, the map is found among
     their coordinates, A = U map(Uᵀ Σ_S U, Uᵀ Σ_C U) Uᵀ + 1 − U Uᵀ. So the mean is always exact,
-    and so is the covariance on the image's own range: a grey picture stays a line in color
+    and so is the covariance on the image's own range: a gray picture stays a line in color
     space, a single color becomes the palette's mean.
 
     Args:    image, palette: (1, 3, H, W) and (1, 3, h, w), float64.
@@ -125,8 +125,8 @@ def match_linear(
     if basis.shape[1]:
         inner = linear_map(basis.T @ covariance @ basis, basis.T @ wanted @ basis)
         matrix = matrix + basis @ inner @ basis.T
-    centred = image[0].flatten(1) - mean[:, None]  # (3, H·W)
-    return (matrix @ centred + wanted_mean[:, None]).reshape(image.shape)
+    centerd = image[0].flatten(1) - mean[:, None]  # (3, H·W)
+    return (matrix @ centerd + wanted_mean[:, None]).reshape(image.shape)
 
 
 def cholesky_map(source: Tensor, target: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ def symmetric_map(source: Tensor, target: Tensor) -> Tensor:
 
     A = Σ_S^−½ (Σ_S^½ Σ_C Σ_S^½)^½ Σ_S^−½
 
-    Paper: Pitié & Kokaram, The linear Monge-Kantorovitch linear colour mapping, CVMP 2007.
+    Paper: Pitié & Kokaram, The linear Monge-Kantorovitch linear color mapping, CVMP 2007.
     """
     root = _root(source)
     inverse: Tensor = torch.linalg.inv(root)
@@ -169,17 +169,17 @@ LINEAR_MAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def match_histogram(image: Tensor, palette: Tensor) -> Tensor:
     """Give each channel the distribution of another picture's: the n-th darkest gets its value.
 
-    Pixels of one value are told apart by the mean of their 3 × 3 neighbourhood, without which 256
+    Pixels of one value are told apart by the mean of their 3 × 3 neighborhood, without which 256
     values could not follow a distribution; those that are alike in that too stay alike and share
     the mean of what they would get, so that flat areas stay flat.
 
     Args:    image, palette: (1, 3, H, W) and (1, 3, h, w), float64.
     Returns: (1, 3, H, W), within the palette's range.
     Paper:   Coltuc, Bolon & Chassery, Exact Histogram Specification, IEEE TIP 2006. Differs: one
-             neighbourhood instead of five, and ties are kept.
+             neighborhood instead of five, and ties are kept.
     """
     around = functional.avg_pool2d(functional.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    # One whole number that sorts by value, then by neighbourhood; steps far below those of 16 bits,
+    # One whole number that sorts by value, then by neighborhood; steps far below those of 16 bits,
     # far above the rounding of sums, which is to make no order.
     keys = (image * _STEPS).round().long() * (2 * _STEPS) + (around * _STEPS).round().long()
     planes = [
@@ -211,8 +211,8 @@ def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean color, (3,), and the covariance of all pixels, (3, 3)."""
     pixels = image[0].flatten(1)  # (3, H·W)
     mean = pixels.mean(dim=1)
-    centred = pixels - mean[:, None]
-    return mean, centred @ centred.T / pixels.shape[1]
+    centerd = pixels - mean[:, None]
+    return mean, centerd @ centerd.T / pixels.shape[1]
 
 
 def _root(matrix: Tensor) -> Tensor:
@@ -261,10 +261,10 @@ def match_luminance(style: Tensor, photo: Tensor) -> Tensor:
 
 
 class Canvas:
-    """What can be painted where every pixel keeps the photo's color: a plane of greys.
+    """What can be painted where every pixel keeps the photo's color: a plane of grays.
 
     In YIQ, I and Q are differences of red, green and blue, so the pixels with a photo's I and Q
-    are x = photo + t for any grey t; those in the gamut have t from −min(photo) to 1 − max(photo).
+    are x = photo + t for any gray t; those in the gamut have t from −min(photo) to 1 − max(photo).
     A canvas is that interval as [0, 1]:
 
     x(u) = photo − min + u · (1 − max + min),  min and max over the pixel's three channels
@@ -282,7 +282,7 @@ class Canvas:
     def __init__(self, photo: Tensor) -> None:
         _check_images(photo)
         low, high = photo.amin(dim=1, keepdim=True), photo.amax(dim=1, keepdim=True)
-        self.chroma = photo - low  # what is left of each color without its grey
+        self.chroma = photo - low  # what is left of each color without its gray
         self.room = 1 - (high - low)
 
     def blank(self, image: Tensor) -> Tensor:
@@ -294,8 +294,8 @@ class Canvas:
         """Return the picture of a canvas, in the photo's colors, (1, 3, H, W)."""
         return self.chroma + canvas.clamp(0, 1) * self.room
 
-    def grey(self, canvas: Tensor) -> Tensor:
-        """Return a canvas's luminance as a grey picture, (1, 3, H, W), for the encoder to see."""
+    def gray(self, canvas: Tensor) -> Tensor:
+        """Return a canvas's luminance as a gray picture, (1, 3, H, W), for the encoder to see."""
         return (luminance(self.chroma) + canvas * self.room).expand(-1, 3, -1, -1)
 
 
@@ -303,7 +303,7 @@ class Canvas:
 
 
 def content_in_color(photo: Tensor, color: str) -> Tensor:
-    """Return the photo as it is measured: its luminance, as greys, if only that is painted."""
+    """Return the photo as it is measured: its luminance, as grays, if only that is painted."""
     return luminance(photo).expand(-1, 3, -1, -1) if color == "luminance" else photo
 
 

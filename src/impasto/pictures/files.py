@@ -35,7 +35,7 @@ from impasto.pictures.picture import (
     from_array,
     on_white,
     picture_of,
-    quantise,
+    quantize,
     with_long_side,
 )
 from impasto.pictures.profiles import reason
@@ -66,7 +66,7 @@ def load_picture(
     """Read a picture from wherever it is: upright, in sRGB, as float32 on the CPU.
 
     The colors under fully transparent pixels are whatever a program left there, so they are
-    replaced by a smooth continuation of the visible ones (mid-grey if nothing is visible).
+    replaced by a smooth continuation of the visible ones (mid-gray if nothing is visible).
 
     Args:
         source: a path; a binary file or stream, read to its end and left open; a Pillow image;
@@ -186,7 +186,7 @@ def save_image(
     kind = _codecs.format_of(suffix, label, bits)
     if kind == "jpeg" and alpha is not None:
         image, alpha = on_white(image, alpha), None
-    values = quantise(image, alpha, bits)
+    values = quantize(image, alpha, bits)
     data = _codecs.encode(values, kind, metadata=metadata, dpi=dpi, label=label)
     try:
         if target is not None:

@@ -28,7 +28,7 @@ __all__ = [
     "identity",
     "on_white",
     "picture_of",
-    "quantise",
+    "quantize",
     "resize",
     "to_pillow",
     "with_long_side",
@@ -252,10 +252,10 @@ def to_pillow(image: Image, alpha: Tensor | None = None) -> PIL.Image.Image:
         ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
         ImageError: a value is not finite.
     """
-    return PIL.Image.fromarray(quantise(image, alpha, 8))
+    return PIL.Image.fromarray(quantize(image, alpha, 8))
 
 
-def quantise(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
+def quantize(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
     """Round to the nearest of 2^bits steps: (H, W, 3), or (H, W, 4) with alpha.
 
     Raises:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as PillowImage
-from PIL import ImageCms
+from PIL import Image as PillowImage, ImageCms
 
 from impasto.errors import ImageError
 
@@ -63,7 +62,7 @@ def transform_to_srgb(
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if mode == "L" and source.profile.xcolor_space.strip() == "RGB":
-            mode = "RGB"  # a grey picture that kept the profile of a colored one
+            mode = "RGB"  # a gray picture that kept the profile of a colored one
         target = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
         transform = ImageCms.buildTransform(source, target, mode, "RGB", intent, flags)
         if mode in ("L", "RGB"):
@@ -81,13 +80,13 @@ def transform_to_srgb(
 
 
 def _probe(mode: str) -> PillowImage.Image:
-    """Return every grey and, for RGB, a 6 × 6 × 6 lattice of the color cube, one pixel high."""
+    """Return every gray and, for RGB, a 6 × 6 × 6 lattice of the color cube, one pixel high."""
     ramp = np.arange(256, dtype=np.uint8)
     if mode == "L":
         return PillowImage.fromarray(ramp[None])
     lattice = np.stack(np.meshgrid(*[ramp[::51]] * 3), axis=-1).reshape(-1, 3)
-    greys = np.repeat(ramp[:, None], 3, axis=1)
-    return PillowImage.fromarray(np.concatenate([lattice, greys])[None])
+    grays = np.repeat(ramp[:, None], 3, axis=1)
+    return PillowImage.fromarray(np.concatenate([lattice, grays])[None])
 
 
 def header_of(data: bytes, label: str) -> Any | None:
@@ -149,7 +148,7 @@ def _vips_colors(image: Any, depth: int, label: str) -> npt.NDArray[Any]:
             "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=depth
         )
     elif mode == "LAB":
-        image = image.colourspace("rgb16" if depth == 16 else "srgb")
+        image = image.colorspace("rgb16" if depth == 16 else "srgb")
     values: npt.NDArray[Any] = image.numpy()
     if follow is None and mode == "CMYK":
         full = 2**depth - 1

@@ -16,7 +16,7 @@ from impasto.pictures.picture import Picture
 __all__ = ["Color", "masks_by_color"]
 
 _ALIKE = 40  # of 255, in every channel: what scaling and JPEG leave of one flat color
-_FLAT = 12  # of 255, between neighbours; where it changes faster, colors are blends at an edge
+_FLAT = 12  # of 255, between neighbors; where it changes faster, colors are blends at an edge
 _SMALLEST = 5e-4  # share of a map below which a color is no region but dirt
 _MOST = 16  # colors; a picture with more is a photo
 
@@ -77,7 +77,7 @@ def masks_by_color(picture: Picture) -> dict[Color, Tensor]:
 
 
 def _is_flat(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Tell of which pixels of (H, W, 3) the neighbours to all four sides are nearly the same."""
+    """Tell of which pixels of (H, W, 3) the neighbors to all four sides are nearly the same."""
     padded = np.pad(pixels.astype(int), ((1, 1), (1, 1), (0, 0)), mode="edge")
     middle = padded[1:-1, 1:-1]
     sides = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])

@@ -60,7 +60,7 @@ class VideoSettings(Options):
     )
     pass_blend: float = option(
         0.5,
-        "How much of a neighbour, carried along, a frame starts from in a later pass; the rest is "
+        "How much of a neighbor, carried along, a frame starts from in a later pass; the rest is "
         "its own last pass.",
         half="video",
         low=0,

@@ -14,7 +14,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from impasto.errors import SettingsError, nearest_match
 
@@ -59,8 +59,13 @@ def option(
 class Options:
     """A set of options. Checked when made; never changes.
 
+    Attributes:
+        renamed: former name → present name. Files that hold a former name can still be read.
+
     Raises: SettingsError: a value of the wrong type, out of its range, or unknown.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
 
     def __post_init__(self) -> None:
         kinds = option_types(type(self))
@@ -92,12 +97,16 @@ class Options:
 
     @classmethod
     def known(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values, or raise a SettingsError for a name that is not an option."""
+        """Return the values by present names.
+
+        Raises: SettingsError: a name that is not an option.
+        """
+        values = {cls.renamed.get(name, name): value for name, value in values.items()}
         names = [each.name for each in dataclasses.fields(cls)]
         for name in values:
             if name not in names:
                 raise SettingsError(f"{name}: no such setting{nearest_match(name, names)}")
-        return dict(values)
+        return values
 
 
 def option_types(options: type[Options]) -> Mapping[str, Any]:

@@ -11,8 +11,9 @@ Free of torch, so that `--help` is instant.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from impasto.errors import SettingsError
 from impasto.settings.layers import check_layer, relu_names
@@ -45,6 +46,14 @@ class Settings(Options):
     Raises: SettingsError: a value of the wrong type, out of its range, or unknown.
     """
 
+    # Pictures painted before version 0.2 carry the British spellings.
+    renamed: ClassVar[Mapping[str, str]] = {
+        "normalised": "normalized",
+        "normalised_pixels": "normalized_pixels",
+        "normalise_gradients": "normalize_gradients",
+        "neighbours": "neighbors",
+    }
+
     # The objective: which network looks, at what, and how much each term weighs.
     network: NetworkName = option("vgg19", "Network that describes the pictures.", half="objective")
     weights: str = option(
@@ -55,7 +64,7 @@ class Settings(Options):
     weights_convention: ConventionName = option(
         "auto", "What the weights want to see, where a file does not tell.", half="objective"
     )
-    normalised: bool = option(
+    normalized: bool = option(
         False,
         "Rescale every filter so that its mean activation over a set of photos is 1.",
         half="objective",
@@ -146,7 +155,7 @@ class Settings(Options):
         high=100_000,
         source="Heitz et al. 2021",
     )
-    neighbours: int = option(
+    neighbors: int = option(
         4096,
         "Positions of the paintings, per layer, in which the statistic nearest looks for matches.",
         half="objective",
@@ -166,7 +175,7 @@ class Settings(Options):
         "layer, network and painting weighs alike, or as in the recipe of that name.",
         half="objective",
     )
-    normalise_gradients: bool = option(
+    normalize_gradients: bool = option(
         False,
         "Divide the gradient of every layer's loss by its own L1 norm there, so that only the "
         "weights say which layer counts. Losses are shown as they are.",
@@ -295,7 +304,7 @@ class Settings(Options):
         0.0,
         "Look at the deepest style layers in the first and last tenth of a level's steps only, "
         "where they are less than this share of the loss; 0: always. Not on levels of fewer than "
-        "20 steps, nor with patience or normalised gradients.",
+        "20 steps, nor with patience or normalized gradients.",
         half="schedule",
         low=0,
         high=0.5,
@@ -323,10 +332,10 @@ class Settings(Options):
         high=0.999999,
         source="crowsonkb/style-transfer-pytorch",
     )
-    normalised_pixels: bool = option(
+    normalized_pixels: bool = option(
         False,
         "Let Adam move pixels in ImageNet's units, standard deviations of each color, as programs "
-        "do that normalise the picture before they optimise it.",
+        "do that normalize the picture before they optimize it.",
         half="schedule",
     )
     history: int = option(
@@ -340,7 +349,7 @@ class Settings(Options):
         high=0.9999,
     )
     clamp: bool = option(
-        True, "Keep the pixels in [0, 1] while optimising, not only on saving.", half="schedule"
+        True, "Keep the pixels in [0, 1] while optimizing, not only on saving.", half="schedule"
     )
     seed: int = option(0, "Seed of the noise.", half="schedule", low=0, high=2**63 - 1)
 
@@ -375,7 +384,7 @@ class Settings(Options):
                 f"({', '.join(layers)})"
             )
         if kind == "style" and self.statistic == "chained":
-            weights = weights[1:]  # the first layer only has a term as the neighbour of the second
+            weights = weights[1:]  # the first layer only has a term as the neighbor of the second
         if weights and not any(weights):
             raise SettingsError(f"{kind}_layer_weights are all 0: nothing to aim at")
 

@@ -31,7 +31,7 @@ class Recipe:
         purpose: what it is for, in one line.
         source: the paper or program it follows.
         objective: settings of what is aimed at (network, layers, weights, pooling).
-        schedule: settings of how it is reached (start, levels, optimiser, steps).
+        schedule: settings of how it is reached (start, levels, optimizer, steps).
     """
 
     purpose: str
@@ -45,7 +45,7 @@ _PLAIN_OBJECTIVE: dict[str, Any] = {
     "network": "vgg19",
     "weights": "bundled",
     "weights_convention": "auto",
-    "normalised": False,
+    "normalized": False,
     "pooling": "max",
     "pooling_rescaled": False,
     "padding": "zero",
@@ -62,10 +62,10 @@ _PLAIN_OBJECTIVE: dict[str, Any] = {
     "activation_shift": 0.0,
     "correlation_blur": 0.0,
     "directions": 0,
-    "neighbours": 4096,
+    "neighbors": 4096,
     "content_form": "mean",
     "style_form": "mean",
-    "normalise_gradients": False,
+    "normalize_gradients": False,
     "content_weight": 1.0,
     "style_weight": 1.0,
     "tv_weight": 0.0,
@@ -91,7 +91,7 @@ _PLAIN_SCHEDULE: dict[str, Any] = {
     "optimizer": "lbfgs",
     "learning_rate": 0.02,
     "second_decay": 0.999,
-    "normalised_pixels": False,
+    "normalized_pixels": False,
     "history": 100,
     "averaging": 0.0,
     "clamp": False,
@@ -129,7 +129,7 @@ RECIPES: dict[str, Recipe] = {
         objective={"style_layers": ("relu1_1", "relu2_1")},
     ),
     "neural-style": Recipe(
-        purpose="The objective and the optimiser of neural-style 0.5.7, loss for loss.",
+        purpose="The objective and the optimizer of neural-style 0.5.7, loss for loss.",
         source="neural-style 0.5.7 (PyPI), after Johnson 2015",
         objective={
             **_PLAIN_OBJECTIVE,
@@ -152,7 +152,7 @@ RECIPES: dict[str, Recipe] = {
         source="Gatys, Ecker & Bethge, arXiv 1508.06576 and CVPR 2016",
         objective={
             **_PLAIN_OBJECTIVE,
-            "normalised": True,  # section 2
+            "normalized": True,  # section 2
             "pooling": "average",  # section 2
             "content_form": "gatys",  # equation 1: half the sum, so α/β shifts with size
             "style_form": "gatys",  # equations 3 and 4
@@ -168,7 +168,7 @@ RECIPES: dict[str, Recipe] = {
         objective={
             **_PLAIN_OBJECTIVE,
             # What it does not name (pooling, α, β) is as in Gatys et al., whom it improves on.
-            "normalised": True,
+            "normalized": True,
             "pooling": "average",
             "content_layers": ("all",),
             "content_weighting": "geometric",  # 2^d(l), of sum 1
@@ -202,7 +202,7 @@ RECIPES: dict[str, Recipe] = {
             **_PLAIN_SCHEDULE,
             "optimizer": "adam",
             "learning_rate": 0.003,
-            "normalised_pixels": True,
+            "normalized_pixels": True,
             "steps": 5000,
         },
     ),

@@ -32,7 +32,7 @@ __all__ = [
 
 
 class Statistic(ABC):
-    """A way to describe the style of one layer, or of neighbouring layers.
+    """A way to describe the style of one layer, or of neighboring layers.
 
     Statistics are frozen dataclasses; their fields are settings of the same name.
 
@@ -364,7 +364,7 @@ def _sources(features: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Tell which row and column of a coarse map each of a finer grid's comes from.
 
     Pooling halves and rounds down, so the factor is a power of 2 and the last odd row or column
-    of the fine grid, which no pooling saw, takes its neighbour's.
+    of the fine grid, which no pooling saw, takes its neighbor's.
     """
     indices = []
     for coarse, fine in zip(features.shape[-2:], size, strict=True):

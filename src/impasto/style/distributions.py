@@ -152,7 +152,7 @@ class Sliced(Statistic):
         return (measured - quantiles(target, measured.shape[-1])).square().mean()
 
     def blend(self, targets: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-        """Return the weighted mean of the quantiles: the barycentre on every line."""
+        """Return the weighted mean of the quantiles: the barycenter on every line."""
         count = max(target.shape[-1] for target in targets)
         return super().blend([quantiles(target, count) for target in targets], weights)
 
@@ -235,23 +235,23 @@ def counted(flat: Tensor, guide: Tensor | None) -> tuple[Tensor, Tensor | None]:
 
 @dataclass(frozen=True)
 class Nearest(Statistic):
-    """The features themselves: each of the picture's aims at its nearest neighbour.
+    """The features themselves: each of the picture's aims at its nearest neighbor.
 
     They are described by (B, C + 1, n): the last row is how much a position counts.
 
     A match has the largest cosine between features minus the mean of their own picture; what
-    is minimised is 1 − cosine to the match, the mean over positions. (Computed as ½ |f̂ − m̂|², which
+    is minimized is 1 − cosine to the match, the mean over positions. (Computed as ½ |f̂ − m̂|², which
     is 0 also where both are 0.) Patches are copied and not averaged, which gives the sharpest
     strokes.
 
     Attributes:
-        neighbours: at most so many positions of the paintings are kept, spread evenly.
+        neighbors: at most so many positions of the paintings are kept, spread evenly.
 
     Paper: Kolkin et al., Neural Neighbor Style Transfer, arXiv 2203.13215. Differs: layer by layer
            and at every step, on all positions of the picture, instead of on layers stacked.
     """
 
-    neighbours: int = 4096
+    neighbors: int = 4096
 
     def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
         """Return the features of every position that counts, and how much it does."""
@@ -260,10 +260,10 @@ class Nearest(Statistic):
         return torch.cat([flat, row.expand(flat.shape[0], 1, -1)], 1)
 
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
-        """Return the mean of 1 − cosine to the nearest neighbour."""
+        """Return the mean of 1 − cosine to the nearest neighbor."""
         features, candidates = measured[:, :-1], target[:, :-1]
         with torch.no_grad():
-            index = nearest_neighbours(measured, target)[:, None, :]  # (B, 1, n)
+            index = nearest_neighbors(measured, target)[:, None, :]  # (B, 1, n)
         matches = candidates.expand(features.shape[0], -1, -1).gather(
             2, index.expand(-1, candidates.shape[1], -1)
         )
@@ -274,7 +274,7 @@ class Nearest(Statistic):
         """Return positions of all paintings, as many of each as its weight asks for."""
         kept = []
         for target, weight in zip(targets, weights, strict=True):
-            count = min(target.shape[-1], round(self.neighbours * weight))
+            count = min(target.shape[-1], round(self.neighbors * weight))
             if weight > 0:
                 kept.append(_some_positions(target, max(count, 1)))
         return torch.cat(kept, -1)
@@ -294,7 +294,7 @@ def _some_positions(features: Tensor, count: int) -> Tensor:
     return features[..., order.to(features.device)]
 
 
-def nearest_neighbours(queries: Tensor, keys: Tensor) -> Tensor:
+def nearest_neighbors(queries: Tensor, keys: Tensor) -> Tensor:
     """Find, by the cosine of what differs from the mean, the nearest key of each query.
 
     Args:    queries: (B, C + 1, n); keys: (B or 1, C + 1, m); the last row is how much each counts.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from impasto.errors import SettingsError
 from impasto.optimize.loop import Step, Terms
-from impasto.optimize.method import favour_coarse
+from impasto.optimize.method import favor_coarse
 from impasto.painting.inputs import enlarge, load_inputs
 from impasto.painting.pastiche import Pastiche
 from impasto.painting.pyramid import Level
@@ -34,7 +34,7 @@ DREAM: Mapping[str, Any] = {
 
 # How far a dream is shifted at most, in px (Mordvintsev's notebook).
 _JITTER = 32
-# How many bands of the gradient are favoured: more of them push whole areas to pure colors.
+# How many bands of the gradient are favored: more of them push whole areas to pure colors.
 _BANDS = 2
 
 
@@ -53,7 +53,7 @@ def dream(
         image: the picture to begin with.
         layer: whose mean activation is to grow.
         settings: `learning_rate` is how far the average pixel moves per step; levels are octaves.
-            Layers, weights and optimiser are not looked at. None: four octaves of 12 steps.
+            Layers, weights and optimizer are not looked at. None: four octaves of 12 steps.
         channel: a channel of the layer, from 0; None: all.
         jitter: the picture is seen shifted by up to so many px, newly chosen at each step.
         device: as for `Stylizer`.
@@ -129,7 +129,7 @@ def ascend(
         (gradient,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaf)
         numbers = {name: float(loss.detach()) for name, loss in losses.items()}
         yield Step(image, numbers, index, steps, seconds=time.perf_counter() - start)
-        smooth = favour_coarse(gradient, bands=_BANDS).roll([-each for each in shift], (2, 3))
+        smooth = favor_coarse(gradient, bands=_BANDS).roll([-each for each in shift], (2, 3))
         image = (image - rate * smooth / smooth.abs().mean().clamp_min(1e-12)).clamp(0, 1)
 
 

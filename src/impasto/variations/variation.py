@@ -1,7 +1,7 @@
 """Other ends of the same loop: texture and reconstruction.
 
 A pastiche aims at a photo's content and a painting's style. With one of the two left out the same
-encoder, targets, levels and optimiser give a texture without a picture (`texture`), or show what
+encoder, targets, levels and optimizer give a texture without a picture (`texture`), or show what
 a layer knows of a picture (`reconstruct`).
 """
 
@@ -63,7 +63,7 @@ class Variation:
         inputs: what beside the settings determines the picture, for its metadata.
         begin: → the picture to start from, at the first level's size.
         enlarge: (result of a level, next size) → the picture to start that level from.
-        aim: level → image → named terms, whose sum is minimised.
+        aim: level → image → named terms, whose sum is minimized.
         descend: (image, terms, level) → steps.
         works: how each level is computed with the memory there is; none: whole.
         alpha: of the picture it is made from, (1, 1, H, W), or None.
@@ -84,7 +84,7 @@ class Variation:
     def steps(self) -> Iterator[Step]:
         """Paint, and yield after every evaluation of the objective.
 
-        Raises: DivergenceError: the optimisation failed; carries the last good image.
+        Raises: DivergenceError: the optimization failed; carries the last good image.
         """
         image, done, seconds = self.begin(), 0, 0.0
         for number, level in enumerate(self.levels, 1):
@@ -246,7 +246,7 @@ def _wrapped_variation(image: Tensor) -> Tensor:
 
 
 def resize_wrapped(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize a picture whose opposite borders touch: neighbours beyond a border are its own."""
+    """Resize a picture whose opposite borders touch: neighbors beyond a border are its own."""
     if tuple(image.shape[-2:]) == size:
         return image
     height, width = size

@@ -78,7 +78,7 @@ class FramePainter:
             weight: of that term.
             steps: evaluations; 0: the start is the result.
 
-        Raises: DivergenceError: the optimisation failed.
+        Raises: DivergenceError: the optimization failed.
         """
         inputs = self.styling.inputs(frame.image, frame.index)
         if not self._is_painted(inputs):
@@ -106,7 +106,7 @@ class FramePainter:
         return self._palette
 
     def _seen(self, target: Image, photo: Image) -> Image:
-        """Return a target as the objective sees pictures: grey, where only luminance is painted."""
+        """Return a target as the objective sees pictures: gray, where only luminance is painted."""
         settings = self.stylizer.settings
         if settings.color != "luminance":
             return target

@@ -1,6 +1,6 @@
 """A draft: key frames painted well, and carried along the motion to the frames between them.
 
-The two-minute option for a plain CPU. What it trades: a frame between is no longer optimised
+The two-minute option for a plain CPU. What it trades: a frame between is no longer optimized
 itself, so that it is only as good as the motion is known, and light that changes without motion
 comes with the key frames.
 """
@@ -116,9 +116,9 @@ def _stretch(reel: Reel, key: Past, links: Sequence[_Link]) -> Generator[VideoSt
     for link in reversed(links[1:]):
         to_new.append(chained(link.forth, to_new[-1]) if to_new else link.forth)
     for number, link in enumerate(others):
-        neighbours = ((key, to_old[number]), (new, to_new[-1 - number]))
+        neighbors = ((key, to_old[number]), (new, to_new[-1 - number]))
         part = (number + 1) / len(links)
-        yield from reel.painted(link.frame, partial(_frame, reel, link.frame, neighbours, part))
+        yield from reel.painted(link.frame, partial(_frame, reel, link.frame, neighbors, part))
     return new
 
 
@@ -129,10 +129,10 @@ def _key_frame(reel: Reel, frame: Frame, key: Past, motion: Motion) -> Painting:
 
 
 def _frame(
-    reel: Reel, frame: Frame, neighbours: Sequence[tuple[Past, Motion]], part: float
+    reel: Reel, frame: Frame, neighbors: Sequence[tuple[Past, Motion]], part: float
 ) -> Painting:
     """Carry the key frames to a frame between, and paint what neither shows."""
-    carried = between(frame.image, neighbours, part)
+    carried = between(frame.image, neighbors, part)
     if carried.holes > _REPAINT:
         steps = reel.video.frame_steps
     else:
@@ -145,7 +145,7 @@ def _held(reel: Reel, frame: Frame, carried: Carried, steps: int) -> Painting:
     return (yield from reel.painter.onward(frame, image, image, carried.trust, weight, steps))
 
 
-def between(photo: Image, neighbours: Sequence[tuple[Past, Motion]], part: float) -> Carried:
+def between(photo: Image, neighbors: Sequence[tuple[Past, Motion]], part: float) -> Carried:
     """Blend what two key frames say of a frame between them.
 
     Each counts by how near it is, and only where the motion leads to a pixel of the photo's own
@@ -153,11 +153,11 @@ def between(photo: Image, neighbours: Sequence[tuple[Past, Motion]], part: float
     photo's.
 
     Args:
-        neighbours: the key frame before and the one after, with the motion to them.
+        neighbors: the key frame before and the one after, with the motion to them.
         part: of the way from the first to the second, in [0, 1].
     """
     image, total = torch.zeros_like(photo), torch.zeros_like(photo[:, :1])
-    for (past, motion), share in zip(neighbours, (1 - part, part), strict=True):
+    for (past, motion), share in zip(neighbors, (1 - part, part), strict=True):
         apart = (photo - carried_along(past.photo, motion.flow)).abs().mean(1, keepdim=True)
         weight = share * motion.reliable.clamp(min=_DOUBTFUL) * (apart < _APART)
         image = image + weight * carried_along(past.pastiche, motion.flow)

@@ -20,7 +20,7 @@ _PHOTOS = "stage-photos"
 def paint_in_passes(reel: Reel) -> Steps:
     """Paint a clip several times over.
 
-    In a later pass j, frame i starts from a blend of its own last pastiche and its neighbour's new
+    In a later pass j, frame i starts from a blend of its own last pastiche and its neighbor's new
     one, carried along:
 
         δ · c ∘ ω(x⁽ⁱ⁻¹⁾⁽ʲ⁾) + ((1 − δ) · 1 + δ · (1 − c)) ∘ x⁽ⁱ⁾⁽ʲ⁻¹⁾
@@ -47,29 +47,29 @@ def _again(reel: Reel, before: str, folder: str, *, backwards: bool) -> Steps:
     scene = list(itertools.accumulate(
         (note.index if note.begins else 0 for note in notes), max
     ))  # → the first frame of its scene  # fmt: skip
-    neighbour: Past | None = None
+    neighbor: Past | None = None
     last: int | None = None
     for note in reversed(notes) if backwards else notes:
         frame = _photo(reel, note)
         if scene[note.index] != last:
-            last, neighbour = scene[note.index], None
+            last, neighbor = scene[note.index], None
             reel.painter.begin_scene(_photo(reel, notes[last]))
-        painting = partial(_blended, reel, frame, before, neighbour)
+        painting = partial(_blended, reel, frame, before, neighbor)
         image = yield from reel.painted(frame, painting, begins=note.begins, folder=folder)
-        neighbour = Past(frame.image, image)
+        neighbor = Past(frame.image, image)
 
 
 def _photo(reel: Reel, note: Painted) -> Frame:
     return Frame(reel.run.load(note.index, _PHOTOS), note.index, note.time, note.duration)
 
 
-def _blended(reel: Reel, frame: Frame, before: str, neighbour: Past | None) -> Painting:
-    """Paint a frame from its last pastiche and its neighbour's."""
+def _blended(reel: Reel, frame: Frame, before: str, neighbor: Past | None) -> Painting:
+    """Paint a frame from its last pastiche and its neighbor's."""
     own, video = reel.run.load(frame.index, before), reel.video
     start, target, trust, weight = own, own, own.new_zeros(1, 1, *own.shape[-2:]), 0.0
-    if neighbour is not None:
-        motion, _ = find_motion(frame.image, neighbour.photo, video)
-        target, trust = carried_along(neighbour.pastiche, motion.flow), motion.reliable
+    if neighbor is not None:
+        motion, _ = find_motion(frame.image, neighbor.photo, video)
+        target, trust = carried_along(neighbor.pastiche, motion.flow), motion.reliable
         start = own.lerp(target, video.pass_blend * trust)
         weight = video.temporal_weight
     return (yield from reel.painter.onward(frame, start, target, trust, weight, video.frame_steps))

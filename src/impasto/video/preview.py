@@ -22,7 +22,7 @@ from impasto.video.styling import read_styling
 __all__ = ["contact_sheet", "preview_frames", "preview_step", "small_settings"]
 
 _EVERY = 10
-_LONG_SIDE = 192  # px; below, brush strokes are no longer recognised
+_LONG_SIDE = 192  # px; below, brush strokes are no longer recognized
 _STEPS = 60
 _MOST = 60  # pictures, which is what a sheet holds
 _COLUMNS = 5

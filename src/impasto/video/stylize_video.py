@@ -94,7 +94,7 @@ class VideoPlan:
 
         Raises:
             VideoError: a frame cannot be read.
-            DivergenceError: the optimisation of a frame failed.
+            DivergenceError: the optimization of a frame failed.
         """
         video = self.reel.video
         if video.draft:

@@ -45,7 +45,7 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """What a frame should look like, after its neighbours.
+    """What a frame should look like, after its neighbors.
 
     Attributes:
         image: (1, 3, H, W); where nothing is known of a pixel, the photo's.
@@ -73,7 +73,7 @@ def find_motion(frame: Image, other: Image, video: VideoSettings) -> tuple[Motio
 
 
 def chained(near: Motion, far: Motion) -> Motion:
-    """Join the motion from a frame to its neighbour and from there on: in one step.
+    """Join the motion from a frame to its neighbor and from there on: in one step.
 
     So that a pastiche that is carried over many frames is resampled once, and stays sharp.
     """

@@ -47,7 +47,7 @@ _NETWORK = (
     "network",
     "weights",
     "weights_convention",
-    "normalised",
+    "normalized",
     "pooling",
     "pooling_rescaled",
     "padding",

@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from impasto.settings.pictures import Settings
-from impasto.studio.jobs import clip_uploads as clips
-from impasto.studio.jobs import reproduce
-from impasto.studio.jobs import uploads as pictures
+from impasto.studio.jobs import clip_uploads as clips, reproduce, uploads as pictures
 from impasto.studio.jobs.limits import Busy, Limits, NoSuchThing, QueueFull, StudioError
 from impasto.studio.jobs.requests import Request, check_request, check_size
 from impasto.studio.jobs.rows import (

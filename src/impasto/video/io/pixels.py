@@ -1,7 +1,7 @@
 """Stored pictures and image tensors, each into the other: matrix, range, chroma, turn and crop.
 
 The conversion is computed here, in float32, because FFmpeg's own is off by up to 2 levels and
-takes grey for full range whatever the file says.
+takes gray for full range whatever the file says.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ _REACH = 3  # px from it within which the flows have to agree
 _SURROUNDINGS = 8
 _NOISE = 0.7
 
-Grey = npt.NDArray[np.uint8]
+Gray = npt.NDArray[np.uint8]
 FlowArray = npt.NDArray[np.float32]  # (H, W, 2)
 
 
@@ -146,7 +146,7 @@ def coverage(back: Tensor) -> Tensor:
 
 
 def motion_boundaries(flow: Tensor) -> Tensor:
-    """Find where neighbours part: there a flow is smeared over the edge of what moves.
+    """Find where neighbors part: there a flow is smeared over the edge of what moves.
 
     |∇u|² + |∇v|² > 0.01 · |w|² + 0.002, with w = (u, v).
 
@@ -216,11 +216,11 @@ def _dense_inverse_search(first: Image, second: Image, weights: object) -> Tenso
         functional.interpolate(image, scale_factor=2, mode="bicubic", align_corners=False)
         for image in (first, second)
     )
-    return functional.avg_pool2d(_tensor(search.calc(_grey(first), _grey(second), None)), 2) / 2
+    return functional.avg_pool2d(_tensor(search.calc(_gray(first), _gray(second), None)), 2) / 2
 
 
 def _farneback(first: Image, second: Image, weights: object) -> Tensor:
-    """Follow the quadratic polynomials that fit each neighbourhood (Farnebäck, SCIA 2003).
+    """Follow the quadratic polynomials that fit each neighborhood (Farnebäck, SCIA 2003).
 
     Differs: contrast is first made equal everywhere, (I − μ) / √(σ² + 0.7²) with μ and σ of what is
     around. Without it, what is smooth, as a sky is, hardly moves at all.
@@ -229,7 +229,7 @@ def _farneback(first: Image, second: Image, weights: object) -> Tensor:
     cv2 = _opencv()
 
     def even(image: Image) -> FlowArray:
-        luma = _grey(image).astype(np.float32)
+        luma = _gray(image).astype(np.float32)
         around = cv2.GaussianBlur(luma, (0, 0), _SURROUNDINGS)
         variance = cv2.GaussianBlur(np.square(luma - around), (0, 0), _SURROUNDINGS)
         normed: FlowArray = 64 * (luma - around) / np.sqrt(variance + _NOISE**2)
@@ -281,7 +281,7 @@ def _opencv() -> Any:
     return cv2
 
 
-def _grey(image: Image) -> Grey:
+def _gray(image: Image) -> Gray:
     """Return the luma of Rec. 601 in 8 bits, (H, W)."""
     weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     luma = (image.detach().clamp(0, 1) * weights).sum(dim=1)[0]

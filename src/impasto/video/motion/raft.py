@@ -162,13 +162,13 @@ def _look_up(pyramid: list[Tensor], points: Tensor) -> Tensor:
     """Read each level around points, (1, 2, h, w): (1, levels · (2 · radius + 1)², h, w)."""
     height, width = points.shape[-2:]
     steps = torch.arange(-_RADIUS, _RADIUS + 1, dtype=torch.float32, device=points.device)
-    # The trained weights expect the neighbours column by column.
+    # The trained weights expect the neighbors column by column.
     window = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1)[None]
-    centres = points[0].permute(1, 2, 0).reshape(-1, 1, 1, 2)  # (h·w, 1, 1, 2)
+    centers = points[0].permute(1, 2, 0).reshape(-1, 1, 1, 2)  # (h·w, 1, 1, 2)
     read = []
     for level, volume in enumerate(pyramid):
         scale = points.new_tensor([volume.shape[-1] - 1, volume.shape[-2] - 1])
-        grid = 2 * (centres / 2**level + window) / scale - 1
+        grid = 2 * (centers / 2**level + window) / scale - 1
         around = functional.grid_sample(volume, grid, align_corners=True)
         read.append(around.view(height, width, -1))
     return torch.cat(read, dim=-1).permute(2, 0, 1)[None]

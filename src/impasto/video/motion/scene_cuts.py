@@ -27,7 +27,7 @@ def is_cut(before: Image, after: Image, motion: Motion) -> bool:
     colors are others, too.
 
     Args:
-        before, after: neighbouring photos, (1, 3, H, W).
+        before, after: neighboring photos, (1, 3, H, W).
         motion: from after to before.
     """
     share = unexplained(before, after, motion)

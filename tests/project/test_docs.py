@@ -1,0 +1,124 @@
+"""What the README says is run: its commands, its Python, its links; and the examples."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+import impasto
+from impasto.audio.files import Sound, save_sound
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALL = {"long_side": 32, "steps": 2}
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def readme_commands() -> list[str]:
+    """Every line of the README, indented as code, that runs impasto; comments left out."""
+    lines = re.findall(r"^    (impasto .*?)(?:\s+#.*)?$", README, flags=re.MULTILINE)
+    return [line.strip() for line in lines]
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch, photo_file, painting_file):
+    """A folder to work in, with all that the README names, and the bundled pictures."""
+    monkeypatch.chdir(tmp_path)
+    for name, source in [
+        ("PHOTO", photo_file), ("PAINTING", painting_file), ("PAINTING2", painting_file)
+    ]:  # fmt: skip
+        (tmp_path / name).write_bytes(source.read_bytes())
+    PillowImage.linear_gradient("L").resize((40, 32)).save(tmp_path / "MASK", "png")
+    (tmp_path / "CLIP").mkdir()
+    for number in range(2):
+        shutil.copy(photo_file, tmp_path / "CLIP" / f"{number}.png")
+    for name, pitch in [("SOUND", 220), ("SOUND2", 450)]:
+        waves = torch.sin(pitch * 2 * torch.pi * torch.arange(11025) / 11025)
+        save_sound(Sound(waves[None] / 2, 11025), tmp_path / "drawn.wav")
+        (tmp_path / "drawn.wav").rename(tmp_path / name)
+    return tmp_path
+
+
+def test_there_are_commands_to_run():
+    assert len(readme_commands()) >= 5
+
+
+# What makes a command small enough for a test; redo repeats what it is given.
+QUICK = {
+    "stylize": ["--threads", "1", "--long-side", "32"],
+    "recolor": ["--long-side", "32"],
+    "blend": ["--threads", "1", "--long-side", "32", "--steps", "2"],
+    "texture": ["--threads", "1", "--size", "32x32", "--steps", "2"],
+    "reconstruct": ["--threads", "1", "--long-side", "32", "--steps", "2"],
+    "dream": ["--threads", "1", "--long-side", "32", "--steps", "2"],
+    "redo": ["--threads", "1"],
+    "audio": ["--threads", "1", "--steps", "2"],
+    "video": ["--threads", "1", "--long-side", "32", "--steps", "2", "--frame-steps", "1"],
+}
+
+
+# The studio does not end by itself: tests/test_studio_server.py runs it.
+_ENDING = [c for c in readme_commands() if not re.search(r"\b(examples|studio)\b", c)]
+
+
+@pytest.mark.parametrize("line", _ENDING)
+def test_readme_commands_run(line, command, pictures):
+    assert command("examples", "pictures").code == 0
+    words = shlex.split(line)[1:]
+    if words[0] == "redo":
+        made = ["PHOTO", "PAINTING", "-qo", "OUT.png", "--steps", "2", *QUICK["stylize"]]
+        assert command("stylize", *made).code == 0
+    words += QUICK[words[0]]
+    if words[0] == "stylize":
+        words += [] if "--time" in words else ["--steps", "2"]
+    outcome = command(*("8s" if word == "1m" else word for word in words))
+    assert outcome.code == 0, outcome.err
+
+
+def test_readme_python_runs(command, pictures, monkeypatch):
+    assert command("examples", "pictures").code == 0
+    small = partial(impasto.stylize, settings=impasto.Settings(**SMALL))
+    monkeypatch.setattr(impasto, "stylize", small)
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) >= 2
+    for block in blocks:
+        exec(compile(block.replace("steps=40", "steps=2"), "README.md", "exec"), {})
+    assert (pictures / "pastiche.png").is_file()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text):
+        assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+EXAMPLES = [
+    path
+    for path in sorted((ROOT / "examples").glob("*.py"))
+    if path.name != "studio_client.py"  # wants a studio: tests/test_studio_server.py runs it
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_examples_run(example, tmp_path):
+    run = subprocess.run(
+        [sys.executable, example, "48"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert list(tmp_path.glob("*.png"))
+
+
+def test_nothing_names_where_it_was_made():
+    """No folder of a particular machine in what is read."""
+    for document in DOCUMENTS:
+        assert not re.search(r"/(home|root|work|tmp)/", document.read_text(encoding="utf-8"))

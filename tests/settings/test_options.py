@@ -1,0 +1,116 @@
+"""An option is written once, in `Settings`; help, flags and page have all of them from there."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from impasto.cli.setting_flags import show_value
+from impasto.settings.clips import VideoSettings
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import RECIPES
+from impasto.settings.sounds import AudioSettings
+
+ROOT = Path(__file__).parents[2]
+FIELDS = dataclasses.fields(Settings)
+GENERATE = "out of date: run scripts/options_page.py"
+
+
+def squeezed(text: str) -> str:
+    """The text as one line: help is wrapped anywhere."""
+    return re.sub(r"- (?=[a-z])", "-", " ".join(text.split()))
+
+
+def entry(text: str, flag: str) -> str | None:
+    """What a help text says of a flag, up to the next flag."""
+    found = re.search(
+        rf"^  (?:-\w, )?{flag}(?![\w-])(.*?)(?=^  -|^\S|\Z)", text, re.MULTILINE | re.DOTALL
+    )
+    return squeezed(found[1]) if found else None
+
+
+@pytest.fixture
+def options_page():
+    spec = importlib.util.spec_from_file_location(
+        "options_page", ROOT / "scripts" / "options_page.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("command_name", ["stylize", "demo"])
+def test_help_all_has_every_setting_with_its_default(command_name, command):
+    text = command(command_name, "--help-all").out
+    for option in FIELDS:
+        said = entry(text, "--" + option.name.replace("_", "-"))
+        assert said is not None, option.name
+        assert said.replace(" ", "").endswith(
+            f"[default:{show_value(option.default, option.metadata['unit'])}]".replace(" ", "")
+        ), said
+        assert squeezed(option.metadata["help"]) in said
+
+
+def test_help_has_the_common_ones_only(command):
+    text = command("stylize", "--help").out
+    for option in FIELDS:
+        said = entry(text, "--" + option.name.replace("_", "-"))
+        assert (said is not None) is option.metadata["common"], option.name
+
+
+@pytest.mark.parametrize("kind", [Settings, VideoSettings])
+def test_the_command_video_has_both_sets_of_options(kind, command):
+    common, whole = command("video", "--help").out, command("video", "--help-all").out
+    for option in dataclasses.fields(kind):
+        flag = "--" + option.name.replace("_", "-")
+        assert squeezed(option.metadata["help"]) in (entry(whole, flag) or ""), option.name
+        assert (entry(common, flag) is not None) is option.metadata["common"], option.name
+
+
+def test_entry_notices_what_is_missing():
+    text = "Options:\n  --steps-x N  Other.\n  -o, --out X  Where\n      to. [default: 3]\nMore:\n"
+    assert entry(text, "--steps") is None
+    assert entry(text, "--out") == "X Where to. [default: 3]"
+
+
+OTHERS = [*dataclasses.fields(AudioSettings), *dataclasses.fields(VideoSettings)]
+
+
+@pytest.mark.parametrize("option", [*FIELDS, *OTHERS], ids=lambda option: option.name)
+def test_every_setting_says_what_it_is(option):
+    facts = option.metadata
+    assert facts["help"][0].isupper()
+    assert facts["help"].endswith(".")
+    assert facts["half"] in ("objective", "schedule", "video")
+    assert facts["low"] < facts["high"]
+
+
+def test_the_page_is_up_to_date(options_page):
+    assert options_page.PAGE.read_text(encoding="utf-8") == options_page.page(), GENERATE
+
+
+def test_the_page_has_every_setting_with_its_default():
+    text = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+    for option in (*FIELDS, *OTHERS):
+        default = show_value(option.default, option.metadata["unit"])
+        assert f"| `{option.name}` | `{default}` |" in text, GENERATE
+    for recipe in RECIPES:
+        assert f"`{recipe}`: " in text, GENERATE
+
+
+def test_a_page_that_is_not_up_to_date_is_noticed(options_page, tmp_path, monkeypatch):
+    monkeypatch.setattr(options_page, "PAGE", tmp_path / "options.md")
+    monkeypatch.setattr("sys.argv", ["options_page.py", "--check"])
+    with pytest.raises(SystemExit, match=r"options\.md is out of date"):
+        options_page.main()
+    (tmp_path / "options.md").write_text(options_page.page()[:-1], encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"options\.md is out of date"):
+        options_page.main()
+    monkeypatch.setattr("sys.argv", ["options_page.py"])
+    options_page.main()
+    monkeypatch.setattr("sys.argv", ["options_page.py", "--check"])
+    options_page.main()
