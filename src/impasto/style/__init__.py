@@ -11,17 +11,9 @@ from __future__ import annotations
 import dataclasses
 
 from impasto.settings.pictures import Settings
-from impasto.style.correlations import (
-    Chained,
-    Gram,
-    Shifted,
-    Statistic,
-    Summed,
-    Sums,
-    gram_distance,
-    gram_matrix,
-)
+from impasto.style.correlations import Chained, Gram, Shifted, gram_matrix
 from impasto.style.distributions import Histogram, Moments, Nearest, Sliced, Wasserstein
+from impasto.style.statistic import Statistic, Summed, Sums, gram_distance
 
 __all__ = [
     "STATISTICS",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.style.correlations import Statistic, Summed, Sums, gram_distance, positions, sum_up
+from impasto.style.statistic import Statistic, Summed, Sums, gram_distance, positions, sum_up
 
 __all__ = ["Histogram", "Moments", "Nearest", "Sliced", "Wasserstein"]
 
