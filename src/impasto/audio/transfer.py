@@ -24,7 +24,6 @@ from impasto.audio.spectrogram import Transform, griffin_lim
 from impasto.errors import MemoryLimitError, SoundError
 from impasto.machine import free_memory
 from impasto.optimize.loop import Step, optimize
-from impasto.painting.pastiche import record
 from impasto.settings.sounds import AudioSettings
 
 __all__ = ["SoundObjective", "SoundPastiche", "SoundTransfer", "plan_sound", "stylize_sound"]
@@ -271,7 +270,7 @@ def stylize_sound(
     transfer = plan_sound(content, style, settings)
     history = []
     for step in transfer.steps():
-        history.append(record(step))
+        history.append(step.to_dict())
         if on_step is not None:
             on_step(step)
     return transfer.finish(step.image, history)

@@ -328,7 +328,6 @@ def follow(
     from rich.console import Console
 
     from impasto.cli.progress import reporting
-    from impasto.painting.pastiche import record
 
     history: list[Mapping[str, Any]] = []
     best: Step | None = None
@@ -336,10 +335,10 @@ def follow(
         with reporting(levels, Console(stderr=True), quiet=job.quiet, label=label) as report:
             for step in steps:
                 best = _better(best, step)
-                history.append(record(step))
+                history.append(step.to_dict())
                 watch(step)
                 report(step)
-        return Ending(step.image, history, record(step))
+        return Ending(step.image, history, step.to_dict())
     except KeyboardInterrupt:
         if best is None:
             raise
@@ -347,7 +346,7 @@ def follow(
             f"Interrupted at step {len(history)} of {best.count}; "
             f"wrote the best {job.makes} so far,"
         )
-        return Ending(best.image, history, record(best), note, INTERRUPTED)
+        return Ending(best.image, history, best.to_dict(), note, INTERRUPTED)
     except DivergenceError as error:
         if not history:  # nothing was good: nothing is worth writing
             raise

@@ -16,10 +16,9 @@ import torch
 
 from impasto.errors import MemoryLimitError
 from impasto.network.encoder import Encoder
-from impasto.objective.objective import seen_layers
-from impasto.objective.tiled_objective import obstacle
-from impasto.objective.tiled_targets import cut_for, look_around
-from impasto.objective.tiles import Tile
+from impasto.objective.layer_weights import seen_layers
+from impasto.objective.objective import obstacle
+from impasto.objective.tiles import Tile, cut_for, look_around
 from impasto.painting.pyramid import Level
 from impasto.pictures.picture import fit
 from impasto.settings.layers import minimum_side

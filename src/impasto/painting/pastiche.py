@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from impasto.network.weights import own_weights
-from impasto.optimize.loop import Step
 from impasto.painting.inputs import Inputs
 from impasto.pictures.colors import Canvas
 from impasto.pictures.files import save_image
@@ -24,7 +23,7 @@ from impasto.settings.pictures import Settings
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = ["Pastiche", "finish", "record"]
+__all__ = ["Pastiche", "finish"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,18 +87,6 @@ class Pastiche:
         buffer = BytesIO()
         self.to_pillow().save(buffer, "png")
         return buffer.getvalue()
-
-
-def record(step: Step) -> dict[str, Any]:
-    """Return a step's numbers without its picture; those of its layers as "layers"."""
-    return {
-        "step": step.index,
-        "level": step.level,
-        "seconds": step.seconds,
-        **step.losses,
-        "total": step.total,
-        "layers": step.layers,
-    }
 
 
 def finish(

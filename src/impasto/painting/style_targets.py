@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from impasto.objective.objective import seen_layers
+from impasto.objective.guides import layer_guides
+from impasto.objective.layer_weights import seen_layers
 from impasto.objective.targets import StyleTarget, blend_styles
-from impasto.painting.guidance import Layout, fitted, layer_guides, shares
+from impasto.painting.guidance import Layout, fitted, shares
 from impasto.painting.pyramid import Level
 from impasto.settings.pictures import Settings
 from impasto.style import chosen_statistic

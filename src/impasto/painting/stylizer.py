@@ -13,13 +13,13 @@ from impasto.errors import DivergenceError, SettingsError
 from impasto.machine import choose_device, free_memory
 from impasto.network.encoder import Encoder
 from impasto.objective.deferred_layers import deferring
-from impasto.objective.objective import TERMS, seen_layers
-from impasto.objective.targets import Targets
-from impasto.objective.tiled_objective import TiledObjective, obstacle
-from impasto.objective.tiled_targets import describe, measure_content_in_tiles
+from impasto.objective.guides import layer_masks
+from impasto.objective.layer_weights import seen_layers
+from impasto.objective.objective import KINDS, Objective, obstacle
+from impasto.objective.targets import Targets, measure_content, measure_style
 from impasto.optimize.loop import Step, Terms, optimize
 from impasto.painting.canvas import Surface
-from impasto.painting.guidance import Guidance, fitted, layer_masks
+from impasto.painting.guidance import Guidance, fitted
 from impasto.painting.inputs import (
     Inputs,
     enlarge,
@@ -29,7 +29,7 @@ from impasto.painting.inputs import (
     style_side,
 )
 from impasto.painting.memory_plan import Workload, unusual, workloads
-from impasto.painting.pastiche import Pastiche, finish, record
+from impasto.painting.pastiche import Pastiche, finish
 from impasto.painting.pyramid import Level, pyramid
 from impasto.painting.style_targets import Description, Palette, style_guides
 from impasto.pictures.colors import content_in_color, style_in_color
@@ -142,7 +142,7 @@ class Stylizer:
             for step in self.paint_level(start, terms, work, inputs):
                 yield replace(
                     step,
-                    losses={**dict.fromkeys(TERMS, 0.0), **step.losses},  # also where a weight is 0
+                    losses={**dict.fromkeys(KINDS, 0.0), **step.losses},  # also where a weight is 0
                     index=done + step.index,
                     count=self.settings.steps,
                     level=number,
@@ -189,7 +189,7 @@ class Stylizer:
         work: Workload,
         palette: Palette | None = None,
         blend: Sequence[float] | None = None,
-    ) -> TiledObjective:
+    ) -> Objective:
         """Measure what a level aims at.
 
         Args:
@@ -200,7 +200,7 @@ class Stylizer:
         targets = self.targets(
             inputs, work.level, palette, tile=work.tile, half=work.half, blend=blend
         )
-        return TiledObjective(self.encoder, targets, self.settings, tile=work.tile)
+        return Objective(self.encoder, targets, self.settings, tile=work.tile)
 
     def measure(
         self, inputs: Inputs, level: Level, *, tile: int | None = None, half: bool = False
@@ -242,7 +242,7 @@ class Stylizer:
         settings = self.settings
         content = resize(inputs.photo.image, level.size)
         return Targets(
-            content=measure_content_in_tiles(
+            content=measure_content(
                 self.encoder,
                 content_in_color(content, settings.color).to(self.device),
                 seen_layers(settings, "content"),
@@ -259,7 +259,7 @@ class Stylizer:
         """Measure the painting of one part of the layout, or what its mask picks of it."""
         settings, part = self.settings, inputs.layout.parts[number]
         image = self._scaled(inputs, part.style, level, content)
-        return describe(
+        return measure_style(
             self.encoder,
             image.to(self.device),
             seen_layers(settings, "style"),
@@ -372,7 +372,7 @@ class Stylizer:
         inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
         history, plan = [], self.plan(inputs.photo, inputs.paintings)
         for step in self.paint(inputs, plan):
-            history.append(record(step))
+            history.append(step.to_dict())
             if on_step is not None:
                 on_step(step)
         return finish(step.image, inputs, self.settings, history, computed=unusual(plan))

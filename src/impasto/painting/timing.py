@@ -82,8 +82,7 @@ def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
 
 
 def _seconds_per_step(stylizer: Stylizer, inputs: Inputs, level: Level) -> float:
-    targets = stylizer.measure(inputs, level)
-    objective = Objective(stylizer.encoder, targets, stylizer.settings)
+    objective = Objective(stylizer.encoder, stylizer.measure(inputs, level), stylizer.settings)
     image = resize(inputs.photo.image, level.size)
     times = [step.seconds for step in stylizer.descend(image, objective.by_layer, level)]
     return (times[-1] - times[0]) / (len(times) - 1)

@@ -15,14 +15,12 @@ import torch
 from torch import Tensor
 
 from impasto.errors import SettingsError
-from impasto.network.encoder import Encoder
 from impasto.objective.deferred_layers import deferring
-from impasto.objective.objective import Objective, chroma_planes
-from impasto.objective.targets import Targets
+from impasto.objective.objective import Objective
 from impasto.optimize.loop import Step, Terms
 from impasto.painting.inputs import initial_image, load_inputs
 from impasto.painting.memory_plan import Workload
-from impasto.painting.pastiche import Pastiche, record
+from impasto.painting.pastiche import Pastiche
 from impasto.painting.pyramid import Level, pyramid
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import Source, load_picture
@@ -111,7 +109,7 @@ class Variation:
         """Paint to the end and return the result."""
         history = []
         for step in self.steps():
-            history.append(record(step))
+            history.append(step.to_dict())
         return self.finish(step.image, history)
 
 
@@ -178,7 +176,9 @@ def plan_texture(
     def aim(level: Level) -> Terms:
         if seamless:
             targets = stylizer.measure(inputs, level)
-            return deferring(SeamlessObjective(stylizer.encoder, targets, settings), level.steps)
+            return deferring(
+                Objective(stylizer.encoder.with_padding("circular"), targets, settings), level.steps
+            )
         return deferring(stylizer.objective(inputs, works[levels.index(level)]), level.steps)
 
     return Variation(
@@ -215,34 +215,6 @@ def tileable(levels: Sequence[Level], unit: int) -> tuple[Level, ...]:
     return tuple(
         replace(level, size=(rounded(level.size[0]), rounded(level.size[1]))) for level in levels
     )
-
-
-class SeamlessObjective(Objective):
-    """An objective to which a picture's opposite borders touch, in every convolution and in TV.
-
-    For sides that are multiples of what a feature of the deepest layer covers, it does not change
-    when the picture is shifted around itself by so much: it knows of no seam.
-    """
-
-    def __init__(self, encoder: Encoder, targets: Targets, settings: Settings) -> None:
-        super().__init__(encoder.with_padding("circular"), targets, settings)
-
-    def by_layer(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
-        """Return the terms of an image as `Objective` does."""
-        terms = super().by_layer(image, up_to)
-        if "tv" in terms:
-            count = 1 if self.settings.tv_reduction == "sum" else image.numel()
-            terms["tv"] = self.settings.tv_weight * _wrapped_variation(image) / count
-        if "tv chroma" in terms:
-            planes = chroma_planes(image)
-            variation = _wrapped_variation(planes) / planes.numel()
-            terms["tv chroma"] = self.settings.chroma_weight * variation
-        return terms
-
-
-def _wrapped_variation(image: Tensor) -> Tensor:
-    down, across = ((image - image.roll(1, axis)).abs().sum() for axis in (2, 3))
-    return down + across
 
 
 def resize_wrapped(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -14,7 +14,6 @@ import torch
 
 from impasto.cli.progress import Work
 from impasto.optimize.loop import Step
-from impasto.painting.pastiche import record
 from impasto.pictures.picture import fit, resize
 from impasto.studio.jobs.limits import NoSuchThing
 from impasto.studio.jobs.rows import StoredJob
@@ -57,7 +56,7 @@ class Easel(Logbook):
         """Put down a step: always its numbers, its picture when it is time."""
         self._step = step
         self.last = Start(step.image, step.index, step.level, self.seconds)
-        numbers = {name: value for name, value in record(step).items() if name != "layers"}
+        numbers = {name: value for name, value in step.to_dict().items() if name != "layers"}
         self.new.append({**numbers, "seconds": round(self.seconds, 3)})
         every = max(1, step.count // _FRAMES)
         if step.index % every == 0 or step.index in (1, step.count):
