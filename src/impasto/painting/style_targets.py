@@ -14,8 +14,9 @@ from torch import Tensor
 from impasto.objective.guides import layer_guides
 from impasto.objective.layer_weights import seen_layers
 from impasto.objective.targets import StyleTarget, blend_styles
-from impasto.painting.guidance import Layout, fitted, shares
+from impasto.painting.guidance import Layout, shares
 from impasto.painting.pyramid import Level
+from impasto.pictures.masks import fitted
 from impasto.settings.pictures import Settings
 from impasto.style import chosen_statistic
 

@@ -23,6 +23,7 @@ from impasto.pictures.codecs import check_size
 __all__ = [
     "Image",
     "Picture",
+    "check_image",
     "fit",
     "from_array",
     "identity",
@@ -180,7 +181,7 @@ def on_white(image: Image, alpha: Tensor) -> Image:
 
     Raises: ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
     """
-    _check_planes(image, alpha)
+    check_image(image, alpha)
     opacity = alpha.to(image).clamp(0, 1)
     return image.clamp(0, 1) * opacity + (1 - opacity)
 
@@ -262,7 +263,7 @@ def quantize(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
         ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
         ImageError: a value is not finite.
     """
-    _check_planes(image, alpha)
+    check_image(image, alpha)
     planes = image if alpha is None else torch.cat([image, alpha.to(image)], dim=1)
     planes = planes.detach().to("cpu", torch.float32)
     if not bool(torch.isfinite(planes).all()):
@@ -271,7 +272,8 @@ def quantize(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
     return np.ascontiguousarray(steps.numpy().astype(np.uint8 if bits == 8 else np.uint16))
 
 
-def _check_planes(image: Image, alpha: Tensor | None) -> None:
+def check_image(image: Image, alpha: Tensor | None = None) -> None:
+    """Raise a ShapeError unless image is (1, 3, H, W) and alpha (1, 1, H, W) or None."""
     if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
         raise ShapeError(f"an image is (1, 3, H, W), not {tuple(image.shape)}")
     if alpha is not None and alpha.shape != (1, 1, *image.shape[2:]):
