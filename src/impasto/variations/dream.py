@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from impasto.errors import SettingsError
+from impasto.errors import MemoryLimitError, SettingsError
+from impasto.machine import free_memory
 from impasto.optimize.loop import Step, Terms
 from impasto.optimize.method import favor_coarse
 from impasto.painting.inputs import enlarge, load_inputs
+from impasto.painting.memory_plan import show_bytes, workloads
 from impasto.painting.pastiche import Pastiche
 from impasto.painting.pyramid import Level
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import Source, load_picture
 from impasto.pictures.picture import identity, resize
 from impasto.settings.pictures import Settings
+from impasto.settings.recipes import DREAM
 from impasto.variations.variation import Variation
 
-__all__ = ["DREAM", "dream", "plan_dream"]
-
-# Four octaves, each 1.4 times the last, and steps of 1.5 / 255, as in Mordvintsev's notebook.
-DREAM: Mapping[str, Any] = {
-    "steps": 48,
-    "coarsest": 180,
-    "level_ratio": 1.4,
-    "step_decay": 0.0,
-    "learning_rate": 0.006,
-}
+__all__ = ["dream", "plan_dream"]
 
 # How far a dream is shifted at most, in px (Mordvintsev's notebook).
 _JITTER = 32
@@ -46,6 +39,7 @@ def dream(
     channel: int | None = None,
     jitter: int = _JITTER,
     device: str | torch.device | None = None,
+    memory: float | None = None,
 ) -> Pastiche:
     """Exaggerate what a layer sees in a picture: DeepDream.
 
@@ -57,11 +51,14 @@ def dream(
         channel: a channel of the layer, from 0; None: all.
         jitter: the picture is seen shifted by up to so many px, newly chosen at each step.
         device: as for `Stylizer`.
+        memory: bytes that the process (or a GPU's memory) may hold; None: what is free.
 
     Raises: as `stylize`; SettingsError: no such channel.
     Source: Mordvintsev, Olah & Tyka, Inceptionism, 2015.
     """
-    return plan_dream(image, layer, settings, channel=channel, jitter=jitter, device=device).paint()
+    return plan_dream(
+        image, layer, settings, channel=channel, jitter=jitter, device=device, memory=memory
+    ).paint()
 
 
 def plan_dream(
@@ -72,6 +69,7 @@ def plan_dream(
     channel: int | None = None,
     jitter: int = _JITTER,
     device: str | torch.device | None = None,
+    memory: float | None = None,
 ) -> Variation:
     """Plan what `dream` paints."""
     settings = (settings or Settings().replace(**DREAM)).replace(
@@ -82,6 +80,7 @@ def plan_dream(
     stylizer = Stylizer(settings, device=device)
     levels = stylizer.levels(photo)
     _check_channel(stylizer, layer, channel)
+    _check_memory(stylizer, levels[-1], memory)
 
     def terms(image: Tensor) -> dict[str, Tensor]:
         features = stylizer.encoder(image)[layer]
@@ -131,6 +130,19 @@ def ascend(
         yield Step(image, numbers, index, steps, seconds=time.perf_counter() - start)
         smooth = favor_coarse(gradient, bands=_BANDS).roll([-each for each in shift], (2, 3))
         image = (image - rate * smooth / smooth.abs().mean().clamp_min(1e-12)).clamp(0, 1)
+
+
+def _check_memory(stylizer: Stylizer, level: Level, memory: float | None) -> None:
+    """Raise a MemoryLimitError for an octave that does not fit: a dream has no tiles."""
+    budget = free_memory(stylizer.device) if memory is None else memory
+    # Like Adam, a dream remembers no past steps.
+    settings = stylizer.settings.replace(optimizer="adam")
+    (work,) = workloads([level], stylizer.encoder, settings, budget=None, whole=True)
+    if budget is not None and work.memory > budget:
+        raise MemoryLimitError(
+            f"{level.long_side} px need {show_bytes(work.memory)} of memory, and "
+            f"{show_bytes(budget)} are free or allowed; try a smaller long side"
+        )
 
 
 def _check_channel(stylizer: Stylizer, layer: str, channel: int | None) -> None:

@@ -29,10 +29,9 @@ from impasto.pictures.files import Source, load_picture
 from impasto.pictures.picture import identity, resize
 from impasto.settings.layers import check_layer, layer_names
 from impasto.settings.pictures import Settings
+from impasto.settings.recipes import RECONSTRUCTION, TEXTURE
 
 __all__ = [
-    "RECONSTRUCTION",
-    "TEXTURE",
     "Variation",
     "plan_reconstruction",
     "plan_texture",
@@ -42,15 +41,6 @@ __all__ = [
 ]
 
 Target = Literal["content", "style"]
-
-# What each of them changes in the default settings. Adam, from little noise: with nothing to say
-# where what is, L-BFGS's long first steps stay in the picture.
-# Both compare Gram matrices, as the papers do.
-_CALM: Mapping[str, Any] = {
-    "optimizer": "adam", "learning_rate": 0.03, "noise": 0.03, "statistic": "gram",
-}  # fmt: skip
-TEXTURE: Mapping[str, Any] = {**_CALM, "style_weight": 15.0}
-RECONSTRUCTION: Mapping[str, Any] = {**_CALM, "coarsest": 0, "tv_weight": 0.0, "chroma_weight": 0.0}
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from impasto.cli.progress import Work
 from impasto.optimize.loop import Step
 from impasto.painting.pastiche import record
+from impasto.painting.progress import RunProgress
 from impasto.pictures.picture import fit, resize
 from impasto.studio.jobs.limits import NoSuchThing
 from impasto.studio.jobs.rows import StoredJob
@@ -77,7 +77,7 @@ class Easel(Logbook):
         self.hang(step.image)
         if checkpoint or time.monotonic() - self._saved > _CHECKPOINT_SHARE * self._saving:
             self._save()
-        done = Work(self.run.levels).done(step)
+        done = RunProgress(self.run.levels).done(step)
         self.facts |= {
             "step": step.index, "count": step.count, "level": step.level, "levels": step.levels,
             "losses": dict(step.losses), "remaining": self.seconds * (1 - done) / done,
