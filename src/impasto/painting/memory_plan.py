@@ -96,7 +96,7 @@ def workloads(
     budget: float | None,
     tile: int | None = None,
     files: int = 0,
-    whole: bool = False,
+    whole: str = "",
 ) -> tuple[Workload, ...]:
     """Choose how each level is computed within a budget.
 
@@ -104,7 +104,7 @@ def workloads(
         budget: bytes that the process, or a GPU's memory, may hold; None: no limit.
         tile: the longest side, in px, of what counts of a tile; None: as large as fits.
         files: pixels of the files of photo and paintings, which are held as well.
-        whole: never in tiles.
+        whole: why no level is computed in tiles; empty: it may be.
 
     Raises: MemoryLimitError: a level does not fit; names the largest size that does.
     """
@@ -135,7 +135,7 @@ class _Planner:
     settings: Settings
     budget: float
     files: int
-    whole: bool
+    whole: str
 
     def best(self, level: Level, tile: int | None) -> Workload:
         """Return the best way to compute a level that fits, or raise a MemoryLimitError."""
@@ -148,7 +148,7 @@ class _Planner:
     def ways(self, level: Level, tile: int | None) -> Iterator[Workload]:
         """List the ways to compute a level, from the best to the one of the least memory."""
         settings, whole = self.settings, self.whole
-        fits_tile = whole or tile is None or tile >= level.long_side
+        fits_tile = bool(whole) or tile is None or tile >= level.long_side
         tiles: list[int | None] = [None if fits_tile else tile]
         small: list[int | None] = []
         if not whole and obstacle(settings, self.encoder) is None:
@@ -223,8 +223,7 @@ class _Planner:
             return any(work.memory <= self.budget for work in ways)
 
         side = _largest(fits, self.encoder.minimum_side, level.long_side)
-        reason = "opposite borders touch, so it cannot be cut" if self.whole else None
-        reason = reason or obstacle(self.settings, self.encoder)
+        reason = self.whole or obstacle(self.settings, self.encoder)
         return (
             f"{level.long_side} px need at least {show_bytes(least)} of memory, and "
             f"{show_bytes(self.budget)} are free or allowed"

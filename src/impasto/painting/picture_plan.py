@@ -95,7 +95,9 @@ class PicturePlan:
     def finish(self, image: Image, history: Sequence[Mapping[str, Any]]) -> Pastiche:
         """Make the result of the last image: at full size, with alpha, settings and history."""
         whole = self.complete(image.detach().cpu())
-        alpha = None if self.alpha is None else resize(self.alpha, (whole.shape[-2], whole.shape[-1]))
+        alpha = (
+            None if self.alpha is None else resize(self.alpha, (whole.shape[-2], whole.shape[-1]))
+        )
         computed = unusual(self.works)
         noted = {"computed": computed} if computed else {}
         return Pastiche(whole, alpha, self.settings, tuple(history), {**self.inputs, **noted})

@@ -172,13 +172,13 @@ class Stylizer:
         )
 
     def allot(
-        self, levels: Sequence[Level], *, files: Sequence[Any] = (), whole: bool = False
+        self, levels: Sequence[Level], *, files: Sequence[Any] = (), whole: str = ""
     ) -> tuple[Workload, ...]:
         """Choose how each level is computed with the memory there is.
 
         Args:
             files: pictures that are held in memory as well, at the sizes of their files.
-            whole: never in tiles.
+            whole: why no level is computed in tiles; empty: it may be.
 
         Raises: as `plan`.
         """

@@ -86,7 +86,11 @@ def plan_texture(
     resized = resize_wrapped if seamless else resize
     return PicturePlan(
         settings=settings,
-        works=stylizer.allot(levels, files=paintings, whole=seamless),
+        works=stylizer.allot(
+            levels,
+            files=paintings,
+            whole="opposite borders touch, so it cannot be cut" if seamless else "",
+        ),
         inputs={
             "made": {"command": "texture", "size": list(size), "seamless": seamless},
             "styles": [identity(painting) for painting in paintings],

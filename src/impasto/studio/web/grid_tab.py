@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from impasto.cli.setting_flags import show_value
 from impasto.errors import ImpastoError, SettingsError
+from impasto.settings.options import show_value
 from impasto.studio.jobs.requests import Request
 from impasto.studio.web import html as parts
 from impasto.studio.web.forms import label_of

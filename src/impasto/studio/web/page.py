@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
 
-from impasto.cli.setting_flags import options_of
 from impasto.errors import ImpastoError
+from impasto.settings.options import options_of
 from impasto.studio.jobs.clip_uploads import missing_extra
 from impasto.studio.jobs.requests import KINDS, Request
 from impasto.studio.web import html as parts

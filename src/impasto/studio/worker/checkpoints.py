@@ -1,13 +1,11 @@
-"""A job as a run that can be begun, left and gone on with: the core's own generators of steps.
+"""A job as a run that can begin, stop and resume from a step.
 
-Whatever the kind, a run goes coarse to fine through levels. To go on from a picture (after a crash,
-a change of weights, or a pause in which another job was painted) is to paint the levels that are
-left, the first of them with the steps that are left, from that picture.
+A crash, a change of weights, and a pause in which another job was painted are the same: the run
+resumes from its latest step, as `PicturePlan.steps(start)` does.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,8 +15,8 @@ from torch import Tensor
 from impasto.optimize.loop import Step
 from impasto.painting.guidance import Guidance
 from impasto.painting.inputs import Inputs, load_inputs
-from impasto.painting.memory_plan import Workload, unusual
-from impasto.painting.pastiche import Pastiche, finish
+from impasto.painting.memory_plan import Workload
+from impasto.painting.picture_plan import PicturePlan
 from impasto.painting.pyramid import Level
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.colors import recolor
@@ -26,28 +24,12 @@ from impasto.pictures.picture import Picture, identity
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.uploads import read_stored
-from impasto.variations.variation import Variation, plan_reconstruction, plan_texture
+from impasto.variations.reconstruction import plan_reconstruction
+from impasto.variations.texture import plan_texture
 
-__all__ = ["Result", "Run", "Start", "left_of", "plan_run"]
+__all__ = ["Result", "Run", "plan_run"]
 
 History = Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """Where a run is gone on with.
-
-    Attributes:
-        image: (1, 3, H, W), sRGB in [0, 1].
-        step: how many steps are done.
-        level: at which level, from 1.
-        seconds: how long it was painted.
-    """
-
-    image: Tensor
-    step: int
-    level: int
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +62,7 @@ class Run:
     works: tuple[Workload, ...]
     size: tuple[int, int]
     seen: tuple[int, ...]
-    steps: Callable[[Start | None], Iterator[Step]]
+    steps: Callable[[Step | None], Iterator[Step]]
     finish: Callable[[Tensor | None, History, bool], Result]
     change: Callable[[Mapping[str, Any]], Run]
     pace: Callable[[], tuple[Stylizer, Inputs]] | None
@@ -107,34 +89,7 @@ def _read(store: Store, picture: str | None) -> Picture | None:
     return None if picture is None else read_stored(store, picture)
 
 
-def left_of(levels: Sequence[Level], start: Start | None) -> tuple[int, list[Level]]:
-    """Return how many levels are done, and those that are left, the first with fewer steps."""
-    if start is None:
-        return 0, list(levels)
-    done = start.level - 1
-    left = sum(level.steps for level in levels[: start.level]) - start.step
-    if left <= 0:  # between two levels; after the last one there is one more step to look at it
-        if start.level < len(levels):
-            return start.level, list(levels[start.level :])
-        left = 1
-    return done, [replace(levels[done], steps=left), *levels[done + 1 :]]
-
-
-def _renumbered(
-    steps: Iterator[Step], levels: Sequence[Level], start: Start | None
-) -> Iterator[Step]:
-    """Number the steps of what was left of a run as those of the whole."""
-    done, rest = left_of(levels, start)
-    total = sum(level.steps for level in levels)
-    before = total - sum(level.steps for level in rest)
-    for step in steps:
-        yield replace(
-            step, index=before + step.index, count=total, level=done + step.level,
-            levels=len(levels),
-        )  # fmt: skip
-
-
-# ---- pastiches ----------------------------------------------------------------------------------
+# ---- pictures -----------------------------------------------------------------------------------
 
 
 def _plan_stylize(
@@ -148,40 +103,16 @@ def _plan_stylize(
         pictures["content"], pictures["styles"], settings, guidance=guidance,
         init=pictures.get("init"),
     )  # fmt: skip
-    return _stylizing(inputs, settings)
+    return _stylizing(Stylizer(settings), inputs)
 
 
-def _stylizing(inputs: Inputs, settings: Settings) -> Run:
-    stylizer = Stylizer(settings)
-    plan = stylizer.plan(inputs.photo, inputs.paintings)
-    levels = tuple(work.level for work in plan)
+def _stylizing(stylizer: Stylizer, inputs: Inputs) -> Run:
+    def change(changes: Mapping[str, Any]) -> Run:
+        settings = stylizer.settings.replace(**changes)
+        return _stylizing(stylizer.with_settings(settings), inputs)
 
-    def steps(start: Start | None) -> Iterator[Step]:
-        done, rest = left_of(levels, start)
-        works = [replace(work, level=level) for work, level in zip(plan[done:], rest, strict=True)]
-        begun = inputs if start is None else replace(inputs, init=Picture(start.image))
-        return _renumbered(stylizer.paint(begun, works), levels, start)
-
-    def finished(image: Tensor | None, history: History, whole: bool) -> Result:
-        if image is None:
-            raise ValueError("a pastiche without an image")
-        pastiche = finish(image, inputs, settings, history, computed=unusual(plan))
-        return _result(replace(pastiche, finished=whole))
-
-    return Run(
-        settings=settings, levels=levels, works=plan, size=levels[-1].size,
-        seen=tuple(each.size[0] * each.size[1] for each in inputs.paintings),
-        steps=steps, finish=finished,
-        change=lambda changes: _stylizing(inputs, settings.replace(**changes)),
-        pace=lambda: (stylizer, inputs),
-    )  # fmt: skip
-
-
-def _result(pastiche: Pastiche) -> Result:
-    return Result(pastiche.image, pastiche.alpha, pastiche.metadata)
-
-
-# ---- variations ---------------------------------------------------------------------------------
+    plan = stylizer.plan(inputs)
+    return _run(plan, plan.levels[-1].size, inputs.paintings, change, lambda: (stylizer, inputs))
 
 
 def _plan_texture(
@@ -189,62 +120,51 @@ def _plan_texture(
 ) -> Run:
     options = request["options"]
     size = (options["height"], options["width"])
-    variation = plan_texture(pictures["styles"], size, settings, seamless=options["seamless"])
+    plan = plan_texture(pictures["styles"], size, settings, seamless=options["seamless"])
 
     def change(changes: Mapping[str, Any]) -> Run:
         return _plan_texture(pictures, request, settings.replace(**changes))
 
-    return _varying(variation, pictures["styles"], size, change)
+    return _run(plan, size, pictures["styles"], change)
 
 
 def _plan_reconstruct(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
 ) -> Run:
-    options = request["options"]
-    variation = plan_reconstruction(
-        pictures["content"], options["layer"], settings, of=options["of"]
-    )
-    return _varying(
-        variation, [pictures["content"]], variation.levels[-1].size,
+    options, picture = request["options"], pictures["content"]
+    plan = plan_reconstruction(picture, options["layer"], settings, of=options["of"])
+    return _run(
+        plan, plan.levels[-1].size, [picture],
         lambda _: _plan_reconstruct(pictures, request, settings),
     )  # fmt: skip
 
 
-def _varying(
-    variation: Variation,
-    pictures: Sequence[Picture],
+def _run(
+    plan: PicturePlan,
     size: tuple[int, int],
+    measured: Sequence[Picture],
     change: Callable[[Mapping[str, Any]], Run],
+    pace: Callable[[], tuple[Stylizer, Inputs]] | None = None,
 ) -> Run:
-    levels = variation.levels
+    """Make a run of a planned picture.
 
-    def rest(start: Start) -> Iterator[Step]:
-        done, left = left_of(levels, start)
-        image, before = start.image, 0
-        for number, level in enumerate(left, 1):
-            whole = levels[done + number - 1]  # which the variation knows
-            begun = variation.enlarge(image.cpu(), level.size)
-            steps = variation.descend(begun, variation.aim(whole), whole)
-            for step in itertools.islice(steps, level.steps):
-                yield replace(step, index=before + step.index, level=number)
-            image, before = step.image, before + level.steps
-
-    def steps(start: Start | None) -> Iterator[Step]:
-        return variation.steps() if start is None else _renumbered(rest(start), levels, start)
+    Args: measured: the pictures whose style is measured.
+    """
 
     def finished(image: Tensor | None, history: History, whole: bool) -> Result:
         if image is None:
-            raise ValueError("a variation without an image")
-        return _result(replace(variation.finish(image, history), finished=whole))
+            raise ValueError("a picture without an image")
+        pastiche = replace(plan.finish(image, history), finished=whole)
+        return Result(pastiche.image, pastiche.alpha, pastiche.metadata)
 
-    def pace() -> tuple[Stylizer, Inputs]:
-        inputs = load_inputs(pictures[0], pictures[:1], variation.settings)
-        return Stylizer(variation.settings), inputs
+    def measure() -> tuple[Stylizer, Inputs]:
+        inputs = load_inputs(measured[0], measured[:1], plan.settings)
+        return Stylizer(plan.settings), inputs
 
     return Run(
-        settings=variation.settings, levels=levels, works=variation.works, size=size,
-        seen=tuple(each.size[0] * each.size[1] for each in pictures),
-        steps=steps, finish=finished, change=change, pace=pace,
+        settings=plan.settings, levels=plan.levels, works=plan.works, size=size,
+        seen=tuple(each.size[0] * each.size[1] for each in measured),
+        steps=plan.steps, finish=finished, change=change, pace=pace or measure,
     )  # fmt: skip
 
 

@@ -111,7 +111,7 @@ def _course(request: Mapping[str, Any], store: Store) -> _Course:
     steps, motions = (0, 0) if is_sheet else later_work(footage.video, frames)
     return _Course(
         footage=footage, stylizer=stylizer, inputs=inputs, first=first, work=painter.work,
-        works=stylizer.plan(inputs.photo, inputs.paintings), steps=steps, motions=motions,
+        works=stylizer.plan(inputs).works, steps=steps, motions=motions,
         pictures=-(-frames // preview_step(footage.clip)) if is_sheet else 1,
     )  # fmt: skip
 

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from impasto.cli.clip_progress import Pace
-from impasto.cli.setting_flags import options_of
 from impasto.errors import DivergenceError, VideoError
 from impasto.painting.guidance import Guidance
 from impasto.pictures.picture import Picture
 from impasto.settings.clips import VideoSettings
+from impasto.settings.options import options_of
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.clip_uploads import frames_of, named, read_clip
 from impasto.studio.jobs.limits import Limits, StudioError
@@ -29,6 +28,7 @@ from impasto.studio.worker.job_log import Logbook
 from impasto.video.clip_run import VideoStep
 from impasto.video.io.frames import Clip, open_clip, read_frames
 from impasto.video.preview import contact_sheet, preview_frames, preview_step
+from impasto.video.remaining import RemainingTime
 from impasto.video.stylize_video import VideoPlan, plan_video
 
 __all__ = ["Footage", "gather", "paint_film", "paint_sheet"]
@@ -196,7 +196,7 @@ class _Watch:
         self.logbook = logbook
         self.run, self.draft = plan.reel.run, plan.reel.video.draft
         self.last: VideoStep | None = None
-        self.pace = Pace()
+        self.time_left = RemainingTime()
         self.begun = 0.0  # when the first frame was finished, and looking for motion began
         expected = plan.reel.expected
         if self.run.resumed:
@@ -219,10 +219,10 @@ class _Watch:
 
     def _remaining(self, step: VideoStep) -> float | None:
         """Return the seconds that are left; None: not known yet."""
-        left = self.pace.remaining(step)
-        if self.pace.frames == 0:
+        left = self.time_left.remaining(step)
+        if self.time_left.frames == 0:
             self.begun = step.seconds
-        if self.pace.frames != 1 or step.frames is None or self.draft:
+        if self.time_left.frames != 1 or step.frames is None or self.draft:
             return left
         # A scene's first frame takes what the others do not: so by the steps of the second.
         index, count = step.step.index, step.step.count

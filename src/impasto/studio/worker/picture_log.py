@@ -6,19 +6,20 @@ import io
 import time
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from impasto.cli.progress import Work
 from impasto.optimize.loop import Step
+from impasto.painting.progress import RunProgress
 from impasto.pictures.picture import fit, resize
 from impasto.studio.jobs.limits import NoSuchThing
 from impasto.studio.jobs.rows import StoredJob
 from impasto.studio.jobs.store import Store
-from impasto.studio.worker.checkpoints import Result, Run, Start
+from impasto.studio.worker.checkpoints import Result, Run
 from impasto.studio.worker.job_log import Logbook, as_jpeg, replace_file
 
 __all__ = ["Easel"]
@@ -50,12 +51,12 @@ class Easel(Logbook):
 
     def note_break(self, what: str, **details: Any) -> None:
         """Remember that the run was not painted in one go: the picture's file will say so."""
-        self.note(what, step=0 if self.last is None else self.last.step, **details)
+        self.note(what, step=0 if self.last is None else self.last.index, **details)
 
     def watch(self, step: Step) -> None:
         """Put down a step: always its numbers, its picture when it is time."""
         self._step = step
-        self.last = Start(step.image, step.index, step.level, self.seconds)
+        self.last = replace(step, seconds=self.seconds)
         numbers = {name: value for name, value in step.to_dict().items() if name != "layers"}
         self.new.append({**numbers, "seconds": round(self.seconds, 3)})
         every = max(1, step.count // _FRAMES)
@@ -76,7 +77,7 @@ class Easel(Logbook):
         self.hang(step.image)
         if checkpoint or time.monotonic() - self._saved > _CHECKPOINT_SHARE * self._saving:
             self._save()
-        done = Work(self.run.levels).done(step)
+        done = RunProgress(self.run.levels).done(step)
         self.facts |= {
             "step": step.index, "count": step.count, "level": step.level, "levels": step.levels,
             "losses": dict(step.losses), "remaining": self.seconds * (1 - done) / done,
@@ -112,21 +113,21 @@ class Easel(Logbook):
         return [*self.store.steps(self.job), *self.new]
 
 
-def write_checkpoint(path: Path, start: Start) -> None:
+def write_checkpoint(path: Path, step: Step) -> None:
     """Write where a run is, its picture in 16 bits."""
     buffer = io.BytesIO()
-    image = (start.image.detach().cpu().clamp(0, 1) * 65535 + 0.5).numpy().astype(np.uint16)
-    place = np.array([start.step, start.level, start.seconds])
+    image = (step.image.detach().cpu().clamp(0, 1) * 65535 + 0.5).numpy().astype(np.uint16)
+    place = np.array([step.index, step.level, step.seconds])
     np.savez(buffer, image=image, place=place)
     replace_file(path, buffer.getvalue())
 
 
-def read_checkpoint(path: Path) -> Start | None:
+def read_checkpoint(path: Path) -> Step | None:
     """Read where a run was; None: it is not known."""
     try:
         with np.load(io.BytesIO(path.read_bytes())) as saved:
             image = torch.from_numpy(saved["image"].astype(np.float32) / 65535)
-            step, level, seconds = saved["place"]
+            index, level, seconds = saved["place"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NoSuchThing):
         return None
-    return Start(image, int(step), int(level), float(seconds))
+    return Step(image, {}, int(index), int(index), level=int(level), seconds=float(seconds))
