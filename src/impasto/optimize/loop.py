@@ -13,7 +13,9 @@ from torch import Tensor
 
 from impasto.errors import DivergenceError
 from impasto.objective.objective import sum_by_term
-from impasto.optimize.method import LBFGS, Adam, Method
+from impasto.optimize.adam import Adam
+from impasto.optimize.lbfgs import LBFGS
+from impasto.optimize.method import Method
 
 __all__ = ["Step", "optimize"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from impasto.objective.objective import Objective
-from impasto.optimize.method import seconds_per_pair
+from impasto.optimize.lbfgs import seconds_per_pair
 from impasto.painting.inputs import Inputs
 from impasto.painting.memory_plan import Workload
 from impasto.painting.pyramid import Level, steps_within
