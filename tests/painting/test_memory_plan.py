@@ -15,7 +15,7 @@ from impasto import machine
 from impasto.errors import MemoryLimitError, SettingsError
 from impasto.machine import free_memory
 from impasto.network.encoder import Encoder
-from impasto.optimize.method import LBFGS, seconds_per_pair
+from impasto.optimize.lbfgs import LBFGS, seconds_per_pair
 from impasto.painting.inputs import load_inputs
 from impasto.painting.memory_plan import show_bytes, workloads
 from impasto.painting.pyramid import Level, pyramid

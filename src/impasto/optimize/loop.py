@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from impasto.errors import DivergenceError
-from impasto.optimize.method import LBFGS, Adam, Method
+from impasto.optimize.adam import Adam
+from impasto.optimize.lbfgs import LBFGS
+from impasto.optimize.method import Method
 
 __all__ = ["LossName", "Step", "Terms", "optimize", "sum_by_kind"]
 

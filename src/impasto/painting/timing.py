@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from impasto.optimize.method import seconds_per_pair
+from impasto.optimize.lbfgs import seconds_per_pair
 from impasto.painting.canvas import paint_level
 from impasto.painting.inputs import Inputs
 from impasto.painting.memory_plan import Workload

@@ -1,7 +1,8 @@
-"""What a statistic of style is, and the parts that all statistics share.
+"""The interface of style statistics, and the parts that they share.
 
-`Statistic` is the interface. `Summed` is a statistic that follows from sums over positions, so that
-a picture can be measured part by part; it has a gradient in closed form.
+`Statistic` is the interface. `Summed` is the base of all statistics that can be computed from
+`Sums` over positions: they can measure a picture part by part, and their gradient has a closed
+form. A position is one place of a layer's grid.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ __all__ = ["Statistic", "Summed", "Sums", "gram_distance", "positions", "sum_up"
 
 
 class Statistic(ABC):
-    """A way to describe the style of one layer, or of neighboring layers.
+    """A way to describe the style of one layer, or of two successive style layers, by a tensor.
 
-    Statistics are frozen dataclasses; their fields are settings of the same name.
+    Statistics are frozen dataclasses. Their fields are settings of the same name.
 
     Attributes:
-        span: how many layers it looks at: 1, or 2 for a layer and the one before it.
+        span: how many layers it measures at once: 1, or 2 for a layer and the one before it.
     """
 
     span: ClassVar[int] = 1
@@ -35,34 +36,36 @@ class Statistic(ABC):
     def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
         """Describe the features of `span` layers, (B, C, h, w) each, deepest first.
 
-        Args: guide: (1, 1, h, w), on the grid of the deepest: what the features of a position are
-            multiplied by, so that it counts by its square. Of any scale; None: all count alike.
+        Args:
+            guide: (1, 1, h, w), on the grid of the deepest layer. The features of each position
+                are multiplied by it, so the position's weight is the guide's square. Only ratios
+                between positions matter. None: all positions have the same weight.
         """
 
     @abstractmethod
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
-        """Compare two descriptions: a scalar ≥ 0, and 0 where they are equal."""
+        """Compare two descriptions. Returns a scalar ≥ 0, which is 0 if they are equal."""
 
     def compare(
         self, maps: Sequence[Tensor], target: Tensor, guide: Tensor | None = None
     ) -> Tensor:
-        """Measure features and compare them with a target: a scalar, differentiable by them."""
+        """Return the distance of features from a target: a scalar, differentiable by the maps."""
         return self.distance(self.measure(*maps, guide=guide), target)
 
     def blend(self, targets: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-        """Return what several paintings have in common: the weighted mean, weights of sum 1.
+        """Combine the targets of several paintings: the weighted mean, with weights of sum 1.
 
-        For a squared distance, aiming at the mean of the targets has the same gradient as the mean
-        of the distances to each.
+        For a squared distance, the distance to this mean has the same gradient as the weighted
+        mean of the distances to each target.
         """
         return torch.stack([t * w for t, w in zip(targets, weights, strict=True)]).sum(0)
 
     def empty_distance(self, target: Tensor) -> float:
-        """Return the distance of a measurement that is all 0: what a relative loss is 1 at."""
+        """Return the distance of an all-zero description, at which a relative loss is 1."""
         return float(self.distance(torch.zeros_like(target), target))
 
     def inputs(self, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Tell, for each layer that has a term, which layers to measure, deepest first."""
+        """Map each layer that has a term to the layers that the term measures, deepest first."""
         return {
             layers[last]: tuple(layers[last - back] for back in range(self.span))
             for last in range(self.span - 1, len(layers))
@@ -71,14 +74,14 @@ class Statistic(ABC):
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over positions p of maps X and Y; those of a picture's parts add up to the whole's.
+    """Sums over the positions p of maps X and Y. The sums of parts add up to those of the whole.
 
     Attributes:
-        products: Σ_p X[:, p] Y[:, p]ᵀ, (B, C, C′); Y is X where one layer is looked at.
+        products: Σ_p X[:, p] Y[:, p]ᵀ, (B, C, C′); Y is X if one layer is measured.
         totals: Σ_p X[:, p], (B, C).
-        count: how many positions.
+        count: number of positions.
 
-    With a guide g, position p counts g(p)² times: Σ_p g² X Yᵀ, Σ_p g² X, and Σ_p g².
+    With a guide g, position p has the weight g(p)²: Σ_p g² X Yᵀ, Σ_p g² X, and Σ_p g².
     """
 
     products: Tensor
@@ -92,69 +95,72 @@ class Sums:
 
 
 class Summed(Statistic):
-    """A statistic that follows from `Sums`: a picture of any size can be measured part by part.
+    """A statistic computed from `Sums`, so that pictures of any size are measured part by part.
 
-    The gradient with respect to a part's features needs nothing of the other parts but the sums:
-    `gradient(pull(sums, target), *maps)`.
+    The gradient with respect to one part's features is `gradient(pull(sums, target), *maps)`, with
+    the sums of the whole picture. It needs no features of other parts.
     """
 
     @property
     def reach(self) -> int:
-        """How many positions around a part, of the finest of its grids, its sums depend on."""
+        """The margin around a part that its sums depend on, in positions of the finest grid."""
         return 0
 
     @abstractmethod
     def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
-        """Sum up the positions of a part, (B, C, h, w) per layer; guide as for `measure`."""
+        """Sum over the positions of a part, (B, C, h, w) per layer; guide: as for `measure`."""
 
     @abstractmethod
     def finish(self, sums: Sums) -> Tensor:
-        """Return the description of the whole."""
+        """Compute the description of a picture from its sums."""
 
     def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Describe a whole at once."""
+        """Describe a whole picture at once."""
         return self.finish(self.accumulate(*maps, guide=guide))
 
     def compare(
         self, maps: Sequence[Tensor], target: Tensor, guide: Tensor | None = None
     ) -> Tensor:
-        """Compare as any statistic does, but go back by the closed form, in half the time."""
-        if not torch.is_grad_enabled() or not any(each.requires_grad for each in maps):
+        """Return the distance from a target; its backward pass is in closed form, twice as fast."""
+        if not torch.is_grad_enabled() or not any(features.requires_grad for features in maps):
             return super().compare(maps, target, guide)
-        loss: Tensor = _Compared.apply(self, target, guide, *maps)  # type: ignore[no-untyped-call]
+        loss: Tensor = _ClosedForm.apply(self, target, guide, *maps)  # type: ignore[no-untyped-call]
         return loss
 
     def pull(self, sums: Sums, target: Tensor) -> Sums:
-        """Differentiate the distance of a whole by its sums."""
+        """Return the derivative of a picture's distance by its sums."""
         return self.distance_and_pull(sums, target)[1]
 
     def distance_and_pull(self, sums: Sums, target: Tensor) -> tuple[Tensor, Sums]:
-        """Return the distance of a whole, a scalar, and what it is differentiated by its sums."""
+        """Return a picture's distance, a scalar, and the derivative of it by the sums."""
         products = sums.products.detach().requires_grad_()
         totals = sums.totals.detach().requires_grad_()
         with torch.enable_grad():
             loss = self.distance(self.finish(Sums(products, totals, sums.count)), target)
-        on_products, on_totals = torch.autograd.grad(
+        by_products, by_totals = torch.autograd.grad(
             loss, (products, totals), materialize_grads=True
         )
-        return loss.detach(), Sums(on_products, on_totals, sums.count)
+        return loss.detach(), Sums(by_products, by_totals, sums.count)
 
     def gradient(
         self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Differentiate the distance of the whole by the features of a part.
+        """Return the gradient of the whole picture's distance by the features of a part.
 
-        With D and d the pulls on Σ g² X Xᵀ and Σ g² X, it is g² ((D + Dᵀ) X + d) at every position.
+        Let D and d be the derivatives by Σ g² X Xᵀ and Σ g² X. Then the gradient is
+        g² ((D + Dᵀ) X + d) at every position.
+
+        Args: pull: the derivative by the whole picture's sums, as `pull` returns it.
         """
         (features,) = maps
-        both = pull.products + pull.products.transpose(1, 2)
-        slope = torch.baddbmm(pull.totals[..., None], both, features.flatten(2))
-        slope = slope.view_as(features)
-        return (slope if guide is None else slope * guide.square(),)
+        symmetric = pull.products + pull.products.transpose(1, 2)
+        gradient = torch.baddbmm(pull.totals[..., None], symmetric, features.flatten(2))
+        gradient = gradient.view_as(features)
+        return (gradient if guide is None else gradient * guide.square(),)
 
 
-class _Compared(torch.autograd.Function):
-    """The distance of features' sums from a target, with the closed-form gradient."""
+class _ClosedForm(torch.autograd.Function):
+    """The distance of features from a target, with its gradient in closed form."""
 
     @staticmethod
     def forward(
@@ -170,28 +176,28 @@ class _Compared(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         products, totals, *rest = ctx.saved_tensors
         guide = rest.pop(0) if ctx.guided else None
-        pull = Sums(products * slope, totals * slope, ctx.count)
+        pull = Sums(products * gradient, totals * gradient, ctx.count)
         return (None, None, None, *ctx.statistic.gradient(pull, *rest, guide=guide))
 
 
 def gram_distance(measured: Tensor, target: Tensor) -> Tensor:
     """Compare two Gram matrices: mean over all C·C′ pairs of (G − A)² / (C·C′).
 
-    Args:    measured, target: (B, C, C′); C′ is C where one layer is looked at.
+    Args:    measured, target: (B, C, C′); C′ is C if one layer is measured.
     Returns: a scalar.
     Paper:   neural-style (Johnson 2015) divides the Gram matrix by C·h·w and takes the mean squared
-             error. Gatys et al. sum over the pairs and divide by 4·C²·(h·w)², which at equal sizes
-             is C²/4 times as much: deep layers, with many channels, weigh more there.
+             error. Gatys et al. sum over the pairs and divide by 4·C²·(h·w)². At equal sizes that
+             is C²/4 times as much, so deep layers, with their many channels, weigh more there.
     """
     channels = math.sqrt(target.shape[-2] * target.shape[-1])
     return ((measured - target) / channels).square().mean()
 
 
 def positions(features: Tensor) -> Tensor:
-    """Return the features as columns, (B, C, h·w).
+    """Return the features with one column per position, (B, C, h·w).
 
     Raises: ShapeError: features is not 4-D.
     """
@@ -201,7 +207,12 @@ def positions(features: Tensor) -> Tensor:
 
 
 def sum_up(left: Tensor, right: Tensor, guide: Tensor | None = None) -> Sums:
-    """Sum the products of two maps' columns, (B, C, n) and (B, C′, n), under a guide, (1, 1, n)."""
+    """Return the sums of two maps with a column per position.
+
+    Args:
+        left, right: (B, C, n) and (B, C′, n).
+        guide: (1, 1, h, w) with h·w = n, as for `Statistic.measure`; None: all weights are 1.
+    """
     if guide is None:
         return Sums(left @ right.transpose(1, 2), left.sum(2), left.shape[2])
     guide = guide.flatten(2)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from impasto.errors import SettingsError
+from impasto.optimize.lbfgs import favor_coarse
 from impasto.optimize.loop import Step, Terms
-from impasto.optimize.method import favor_coarse
 from impasto.painting.inputs import enlarge, load_inputs
 from impasto.painting.memory_plan import Workload
 from impasto.painting.pastiche import Pastiche
