@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 import typer
 
 from impasto.cli.task import Task
-from impasto.errors import MemoryLimitError, out_of_memory
+from impasto.errors import MemoryLimitError
 
 __all__ = ["INTERRUPTED", "failed_allocations", "interruptible", "memory_errors"]
 
@@ -56,6 +56,8 @@ def failed_allocations(advice: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
+        from impasto.machine import out_of_memory  # imports torch
+
         if not out_of_memory(error):
             raise
         raise MemoryLimitError(advice) from error

@@ -41,8 +41,9 @@ def check_record(record: RecordOptions, *, overwrite: bool) -> None:
         SettingsError: options that contradict each other, or an extra that is not installed.
         ImageError: something cannot be written.
     """
-    from impasto.pictures.files import check_target, check_writable
+    from impasto.pictures.files import check_writable
     from impasto.pictures.films import check_film
+    from impasto.storage import check_target
 
     if record.every is not None and record.frames is None and record.timelapse is None:
         raise SettingsError("--every says how often; add --frames FOLDER or --timelapse FILE")
@@ -101,8 +102,8 @@ class Recorder:
 
     def finish(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write the film and the plot, also of an interrupted run."""
-        from impasto.pictures.files import write_file
         from impasto.pictures.films import film
+        from impasto.storage import write_file
 
         record = self.record
         if record.timelapse is not None:

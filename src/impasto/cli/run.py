@@ -122,7 +122,7 @@ def memory_notes(plan: Sequence[Workload]) -> list[str]:
 
 def save_settings(task: Task, settings: Settings) -> None:
     """Write the settings to the file that the task names for them, if it does."""
-    from impasto.pictures.files import write_file
+    from impasto.storage import write_file
 
     path = task.record.save_settings
     if path is not None:

@@ -15,11 +15,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from impasto.cli.help import show_all_option
-from impasto.errors import SettingsError, check_pairs
+from impasto.errors import SettingsError
 from impasto.settings.layers import CONVOLUTIONS, layer_names
 from impasto.settings.options import (
     Options,
     PerStyle,
+    check_pairs,
     flag_name,
     option_types,
     show_default,

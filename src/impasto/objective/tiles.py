@@ -14,8 +14,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from impasto.errors import out_of_memory
-from impasto.machine import give_freed_memory_back
+from impasto.machine import give_freed_memory_back, out_of_memory
 from impasto.network.encoder import Encoder
 from impasto.settings.layers import deepest, minimum_side, reach
 from impasto.style import Statistic, Summed

@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.errors import ImageError, SettingsError, check_pairs
+from impasto.errors import ImageError, SettingsError
 from impasto.pictures.files import Source, load_picture
 from impasto.pictures.masks import check_shape, feathered, fitted, load_mask
 from impasto.pictures.picture import Picture, identity
 from impasto.pictures.regions import masks_by_color
+from impasto.settings.options import check_pairs
 
 __all__ = ["Guidance", "Layout", "Part", "lay_out", "shares"]
 

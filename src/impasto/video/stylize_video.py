@@ -62,7 +62,7 @@ class Film:
     resumed: int
     scenes: tuple[int, ...]
     losses: Mapping[str, float]
-    truncated: str | None
+    truncated: TruncatedClip | None
     about: Mapping[str, Any]
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from clip_samples import COUNT, HEIGHT, SHARES, WIDTH, drawing, make_clip, tone
 from helpers import psnr
-from impasto.errors import ImageError, ShapeError, TruncatedClip, VideoError
+from impasto.errors import ShapeError, TruncatedClip, VideoError
 from impasto.pictures.files import save_image
 from impasto.video.io.frames import (
     CODECS,
@@ -746,7 +746,7 @@ def test_nothing_half_written(tmp_path):
         writer.write(drawing(0, (10, 10)), Fraction(0))
     with pytest.raises(VideoError, match="does not come after"), write_clip(target, clip) as writer:
         write_two(writer, 0)
-    with pytest.raises(ImageError, match="--force"), write_clip(target, clip, overwrite=False):
+    with pytest.raises(VideoError, match="--force"), write_clip(target, clip, overwrite=False):
         pass
     assert target.read_bytes() == b"older"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]

@@ -151,13 +151,13 @@ def open_file(path: Path, containers: Sequence[str] = ()) -> Iterator[Any]:
     except av.error.FFmpegError as error:
         if containers:
             raise VideoError(
-                f"{path} is not a video of a kind that is taken: {', '.join(containers)}"
+                f"is not a video of a kind that is taken: {', '.join(containers)}", path=path
             ) from error
-        raise VideoError(f"{path} is not a video: {reason(error)}") from error
+        raise VideoError(f"is not a video: {reason(error)}", path=path) from error
     with container:
         if any(each in container.format.name for each in _NO_CLIPS):
             raise VideoError(
-                f"{path} is not a video; a folder of pictures is read as one, a picture is not"
+                "is not a video; a folder of pictures is read as one, a picture is not", path=path
             )
         yield container
 
@@ -171,10 +171,12 @@ def video_in(container: Any, path: Path) -> Any:
     cover = av.stream.Disposition.attached_pic
     streams = [each for each in container.streams.video if not each.disposition & cover]
     if not streams:
-        raise VideoError(f"{path} has no video stream{', only sound' * _has_sound(container)}")
+        raise VideoError(f"has no video stream{', only sound' * _has_sound(container)}", path=path)
     stream = streams[0]
     if stream.codec_context is None:
-        raise VideoError(f"{path}: this build of FFmpeg has no decoder for its pictures")
+        raise VideoError(
+            "cannot be read: this build of FFmpeg has no decoder for its pictures", path=path
+        )
     # One thread: decoding takes a hundredth of the time of painting, and each thread holds frames.
     stream.thread_count = 1
     return stream
@@ -228,15 +230,15 @@ def probe(path: Path, containers: Sequence[str] = ()) -> Clip:
     Raises: VideoError: it is not a video, or has no frame that can be read.
     """
     if not path.exists():
-        raise VideoError(f"{path}: there is no such file")
+        raise VideoError("cannot be read: there is no such file", path=path)
     if not os.access(path, os.R_OK):
-        raise VideoError(f"{path} cannot be read: permission denied")
+        raise VideoError("cannot be read: permission denied", path=path)
     with open_file(path, containers) as container:
         stream = video_in(container, path)
         crop = crop_in(stream)
         first = next(decoded(container, stream, Health()), None)
         if first is None:
-            raise VideoError(f"{path} has no frame that can be read")
+            raise VideoError("has no frame that can be read", path=path)
         turn = turn_of(first)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
         origin = _origin(container, stream, first)

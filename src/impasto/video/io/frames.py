@@ -101,8 +101,9 @@ def read_frames(
     first = Fraction(0) if beginning is None else beginning
     if first < 0 or (ending is not None and ending <= first):
         raise VideoError(
-            f"{clip.path}: from {float(first):g} s to {float(ending or 0):g} s is no part of a "
-            "clip; the end must be after the start, and the start not below 0"
+            f"cannot be read from {float(first):g} s to {float(ending or 0):g} s, which is no part "
+            "of a clip: the end must be after the start, and the start not below 0",
+            path=clip.path,
         )
     if clip.duration is not None and first > clip.duration + _SLACK:
         raise _beyond(clip, beginning)
@@ -129,8 +130,8 @@ def check_frames(clip: Clip) -> None:
 
 
 def _beyond(clip: Clip, start: Fraction | None) -> VideoError:
-    length = "" if clip.duration is None else f", which lasts {clip.duration:.2f} s"
-    return VideoError(f"{clip.path}{length}, has no frame from {float(start or 0):g} s on")
+    length = "" if clip.duration is None else f"; it lasts {clip.duration:.2f} s"
+    return VideoError(f"has no frame from {float(start or 0):g} s on{length}", path=clip.path)
 
 
 def _chosen(
@@ -159,7 +160,8 @@ def _chosen(
     except TruncatedClip as error:
         if index < 0:
             raise _beyond(clip, start) from error
-        raise TruncatedClip(str(error), index + 1) from error
+        error.frames = index + 1
+        raise
     if index < 0:
         raise _beyond(clip, start)
 
@@ -193,9 +195,10 @@ def _timed(clip: Clip, start: Fraction | None) -> Iterator[Timed]:
         yield _loader(clip, waiting), time, Fraction(length)
         if health.broken or is_torn(clip.path, container.format.name):
             raise TruncatedClip(
-                f"{clip.path} ends early or is damaged: it could be read to {float(time):.2f} s"
+                f"ends early or is damaged: it could be read to {float(time):.2f} s"
                 + ("" if clip.duration is None else f" of {clip.duration:.2f} s"),
                 0,
+                path=clip.path,
             )
 
 
@@ -225,6 +228,7 @@ def _check_size(clip: Clip, frame: Any) -> None:
     if (height, width) != clip.size:
         when = "" if frame.time is None else f" at {float(frame.time):.2f} s"
         raise VideoError(
-            f"{clip.path} changes its size from {clip.size[1]} x {clip.size[0]} to "
-            f"{width} x {height} px{when}; cut it there, or scale it to one size first"
+            f"changes its size from {clip.size[1]} x {clip.size[0]} to "
+            f"{width} x {height} px{when}; cut it there, or scale it to one size first",
+            path=clip.path,
         )

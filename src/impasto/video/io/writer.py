@@ -14,8 +14,8 @@ from typing import Any, Self
 from torch.nn import functional
 
 from impasto.errors import ShapeError, VideoError
-from impasto.pictures.files import check_target
 from impasto.pictures.picture import Image
+from impasto.storage import check_target
 from impasto.video.io.clips import Clip, av_library, reason, to_fraction
 from impasto.video.io.codecs import codec_for, container_for, quality
 from impasto.video.io.cropping import cropped_template
@@ -110,7 +110,7 @@ class ClipWriter:
             self._folder = FolderWriter(self.path, overwrite=self.overwrite)
             return self
         self._av = av_library()
-        check_target(self.path, overwrite=self.overwrite)
+        check_target(self.path, overwrite=self.overwrite, error=VideoError)
         self._target = Path(os.path.realpath(self.path))
         self._temporary = self._target.with_name(f".impasto-{secrets.token_hex(8)}.tmp")
         self._files = contextlib.ExitStack()
@@ -201,7 +201,7 @@ class ClipWriter:
         except (self._av.error.FFmpegError, ValueError) as error:
             if self._sound is not None:
                 raise VideoError(
-                    unfit(self.like, " and ".join(self.like.sounds), self._output)
+                    unfit(" and ".join(self.like.sounds), self._output), path=self.like.path
                 ) from error
             raise VideoError(f"{self.path} cannot be written: {reason(error)}") from error
 
