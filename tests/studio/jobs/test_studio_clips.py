@@ -24,7 +24,7 @@ from impasto.studio.jobs.store import Store, new_id
 from impasto.studio.server import build_app
 from impasto.studio.supervisor import tidy
 from impasto.studio.web.guard import Keys
-from impasto.studio.worker import estimates as answers
+from impasto.studio.worker import paces
 from impasto.video.stylize_video import VideoPlan
 from studio_harness import (
     PLACE,
@@ -377,7 +377,7 @@ def test_a_clip_that_cannot_be_written_keeps_its_frames_and_is_resumed(jobs, mon
         job = jobs.create(request, "me").id
         with working(jobs):
             failed = wait_for_state(jobs, job, "failed", "done")
-    assert failed.error == "the disk is full; free some space, and resume"
+    assert failed.error == "the disk is full; free some space, then resume"
     tidy(jobs)
     assert len([*jobs.store.frames_folder(job).glob("frame-*.png")]) == 4
     assert jobs.resume(job).state == "queued"
@@ -501,7 +501,7 @@ def test_sound_that_mp4_cannot_hold(jobs):
         job = jobs.create(silent, "me").id
         assert wait_for_state(jobs, job, "done", "failed").error == ""
     assert failed.error == (
-        "the sound of old.mov is pcm_mulaw, which MP4 cannot hold; paint it without its sound"
+        "the sound of old.mov is pcm_mulaw, which MP4 cannot hold; paint the clip without its sound"
     )
 
 
@@ -584,7 +584,7 @@ def test_estimates(jobs):
 
 
 def test_what_a_clip_took_replaces_what_was_measured_on_a_busy_machine(jobs, monkeypatch):
-    monkeypatch.setattr(answers, "_TELLING", 0.0)
+    monkeypatch.setattr(paces, "_SHORTEST", 0.0)
     request = clip_request(jobs, 12)
     with working(jobs):
         jobs.estimate(request)

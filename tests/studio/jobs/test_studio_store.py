@@ -344,7 +344,7 @@ PICTURES = {"content": "c", "styles": ["s"]}
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (Request(kind="stylize"), "kind: 'stylize' is not one of .*did you mean stylize"),
+        (Request(kind="stilize"), "kind: 'stilize' is not one of .*did you mean stylize"),
         (Request(pictures={"content": "c"}), "the kind stylize needs styles"),
         (Request(pictures={**PICTURES, "style": "s"}), "takes content, styles, masks"),
         (Request(pictures={**PICTURES, "masks": ["m", "m"]}), "masks: 2 for 1 styles"),

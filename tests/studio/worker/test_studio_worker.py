@@ -17,9 +17,14 @@ from impasto.settings.pictures import Settings
 from impasto.studio.jobs.limits import NoSuchThing, QueueFull, StudioError
 from impasto.studio.jobs.requests import Request
 from impasto.studio.jobs.rows import LESSONS
-from impasto.studio.worker import estimates as answers
-from impasto.studio.worker.checkpoints import Start, left_of, plan_run
-from impasto.studio.worker.picture_log import read_checkpoint, write_checkpoint
+from impasto.studio.worker import paces
+from impasto.studio.worker.checkpoints import (
+    Start,
+    left_of,
+    plan_run,
+    read_checkpoint,
+    write_checkpoint,
+)
 from studio_harness import (
     SMALL,
     make_jobs,
@@ -343,11 +348,11 @@ def test_estimates(jobs):
 
 
 def test_what_a_job_took_replaces_what_was_measured_on_a_busy_machine(jobs, monkeypatch):
-    monkeypatch.setattr(answers, "_TELLING", 0.0)
+    monkeypatch.setattr(paces, "_SHORTEST", 0.0)
     request = small_request(jobs, steps=20)
     settings = Settings.from_dict(jobs.create(request, "nobody").request["settings"])
     jobs.cancel(jobs.history("nobody")[0].id)
-    for name in (answers._name(settings), answers._LATEST):  # as a starved machine measures
+    for name in (paces._name(settings), paces._LATEST):  # as a starved machine measures
         jobs.store.remember(name, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
     with working(jobs):
         before = jobs.estimate(request)
@@ -358,13 +363,13 @@ def test_what_a_job_took_replaces_what_was_measured_on_a_busy_machine(jobs, monk
         wait_until(lambda: jobs.store.fact(LESSONS), "a lesson")
         after = jobs.estimate(request)
     assert after.seconds < before.seconds / 5
-    pace = jobs.store.fact(answers._LATEST)
+    pace = jobs.store.fact(paces._LATEST)
     assert pace["fixed"] / pace["step"] == pytest.approx(1e4)
 
 
 def test_what_was_interrupted_teaches_nothing(jobs, monkeypatch):
-    monkeypatch.setattr(answers, "_TELLING", 0.0)
-    jobs.store.remember(answers._LATEST, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
+    monkeypatch.setattr(paces, "_SHORTEST", 0.0)
+    jobs.store.remember(paces._LATEST, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
     with working(jobs):
         stopped = jobs.create(small_request(jobs, **LONG), "me").id
         wait_for_step(jobs, stopped)

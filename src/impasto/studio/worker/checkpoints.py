@@ -1,19 +1,25 @@
-"""A job as a run that can be begun, left and gone on with: the core's own generators of steps.
+"""Picture jobs that can be interrupted and resumed, and the checkpoint files for it.
 
-Whatever the kind, a run goes coarse to fine through levels. To go on from a picture (after a crash,
-a change of weights, or a pause in which another job was painted) is to paint the levels that are
-left, the first of them with the steps that are left, from that picture.
+Every kind of picture is painted level by level, coarse to fine. A run resumes from a picture after
+a crash, a change of weights, or a pause during which another job was painted. It then paints the
+remaining levels, the first of them with its remaining steps.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from impasto._version import __version__
 from impasto.optimize.loop import Step
 from impasto.painting.guidance import Guidance
 from impasto.painting.inputs import Inputs, load_inputs
@@ -26,22 +32,31 @@ from impasto.pictures.picture import Picture, identity
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.uploads import read_stored
+from impasto.studio.worker.job_log import replace_file
 from impasto.variations.variation import Variation, plan_reconstruction, plan_texture
 
-__all__ = ["Result", "Run", "Start", "left_of", "plan_run"]
+__all__ = [
+    "PictureRun",
+    "Result",
+    "Start",
+    "left_of",
+    "plan_run",
+    "read_checkpoint",
+    "write_checkpoint",
+]
 
 History = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Where a run is gone on with.
+    """The point from which a run resumes.
 
     Attributes:
         image: (1, 3, H, W), sRGB in [0, 1].
-        step: how many steps are done.
-        level: at which level, from 1.
-        seconds: how long it was painted.
+        step: number of steps done.
+        level: level of that step, from 1.
+        seconds: painting time so far.
     """
 
     image: Tensor
@@ -52,7 +67,7 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A finished picture and what is written into its file."""
+    """A finished picture and the metadata for its file."""
 
     image: Tensor
     alpha: Tensor | None
@@ -60,36 +75,37 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Run:
-    """A job that is planned.
+class PictureRun:
+    """The plan of a picture's job.
 
     Attributes:
-        settings: all of them.
-        levels: sizes and steps, coarse to fine; none: there is nothing to watch.
-        works: how each level is computed with the memory there is.
+        settings: all settings.
+        levels: sizes and steps, coarse to fine; empty: the job has no steps.
+        works: how each level is computed within the available memory.
         size: (H, W) of the result.
-        seen: pixels of the pictures whose style is measured.
-        steps: paint, from the beginning or from a start.
-        finish: (last image, history, whether it was painted to its end) → what is kept.
-        change: other weights → the same run with them.
-        pace: (stylizer, inputs) to measure the pace of this machine with; None: no need.
+        style_pixels: pixel counts of the pictures whose style is measured.
+        steps: paints from the beginning (None) or from a start.
+        finish: (last image, history, whether all steps were painted) → the result.
+        change: changed settings → the same run with them.
+        pace: returns (stylizer, inputs) with which to measure the pace of this machine; None: the
+            job takes no time worth measuring.
     """
 
     settings: Settings
     levels: tuple[Level, ...]
     works: tuple[Workload, ...]
     size: tuple[int, int]
-    seen: tuple[int, ...]
+    style_pixels: tuple[int, ...]
     steps: Callable[[Start | None], Iterator[Step]]
     finish: Callable[[Tensor | None, History, bool], Result]
-    change: Callable[[Mapping[str, Any]], Run]
+    change: Callable[[Mapping[str, Any]], PictureRun]
     pace: Callable[[], tuple[Stylizer, Inputs]] | None
 
 
-def plan_run(request: Mapping[str, Any], store: Store) -> Run:
+def plan_run(request: Mapping[str, Any], store: Store) -> PictureRun:
     """Read the pictures of a checked request and plan its run.
 
-    Raises: ImpastoError: as the core does for the same pictures and settings.
+    Raises: ImpastoError: the core cannot paint these pictures with these settings.
     """
     kind = {
         "stylize": _plan_stylize, "texture": _plan_texture, "recolor": _plan_recolor,
@@ -108,12 +124,15 @@ def _read(store: Store, picture: str | None) -> Picture | None:
 
 
 def left_of(levels: Sequence[Level], start: Start | None) -> tuple[int, list[Level]]:
-    """Return how many levels are done, and those that are left, the first with fewer steps."""
+    """Return the number of finished levels and the remaining levels.
+
+    The first of the remaining levels has only its remaining steps.
+    """
     if start is None:
         return 0, list(levels)
     done = start.level - 1
     left = sum(level.steps for level in levels[: start.level]) - start.step
-    if left <= 0:  # between two levels; after the last one there is one more step to look at it
+    if left <= 0:  # the level is finished; after the last level, one more step yields the image
         if start.level < len(levels):
             return start.level, list(levels[start.level :])
         left = 1
@@ -123,7 +142,7 @@ def left_of(levels: Sequence[Level], start: Start | None) -> tuple[int, list[Lev
 def _renumbered(
     steps: Iterator[Step], levels: Sequence[Level], start: Start | None
 ) -> Iterator[Step]:
-    """Number the steps of what was left of a run as those of the whole."""
+    """Number the steps of a resumed run as steps of the whole run."""
     done, rest = left_of(levels, start)
     total = sum(level.steps for level in levels)
     before = total - sum(level.steps for level in rest)
@@ -139,7 +158,7 @@ def _renumbered(
 
 def _plan_stylize(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
+) -> PictureRun:
     guidance = Guidance(
         masks=pictures.get("masks", ()), style_masks=pictures.get("style_masks", ()),
         content_mask=pictures.get("content_mask"),
@@ -151,7 +170,7 @@ def _plan_stylize(
     return _stylizing(inputs, settings)
 
 
-def _stylizing(inputs: Inputs, settings: Settings) -> Run:
+def _stylizing(inputs: Inputs, settings: Settings) -> PictureRun:
     stylizer = Stylizer(settings)
     plan = stylizer.plan(inputs.photo, inputs.paintings)
     levels = tuple(work.level for work in plan)
@@ -168,9 +187,9 @@ def _stylizing(inputs: Inputs, settings: Settings) -> Run:
         pastiche = finish(image, inputs, settings, history, computed=unusual(plan))
         return _result(replace(pastiche, finished=whole))
 
-    return Run(
+    return PictureRun(
         settings=settings, levels=levels, works=plan, size=levels[-1].size,
-        seen=tuple(each.size[0] * each.size[1] for each in inputs.paintings),
+        style_pixels=tuple(each.size[0] * each.size[1] for each in inputs.paintings),
         steps=steps, finish=finished,
         change=lambda changes: _stylizing(inputs, settings.replace(**changes)),
         pace=lambda: (stylizer, inputs),
@@ -186,12 +205,12 @@ def _result(pastiche: Pastiche) -> Result:
 
 def _plan_texture(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
+) -> PictureRun:
     options = request["options"]
     size = (options["height"], options["width"])
     variation = plan_texture(pictures["styles"], size, settings, seamless=options["seamless"])
 
-    def change(changes: Mapping[str, Any]) -> Run:
+    def change(changes: Mapping[str, Any]) -> PictureRun:
         return _plan_texture(pictures, request, settings.replace(**changes))
 
     return _varying(variation, pictures["styles"], size, change)
@@ -199,7 +218,7 @@ def _plan_texture(
 
 def _plan_reconstruct(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
+) -> PictureRun:
     options = request["options"]
     variation = plan_reconstruction(
         pictures["content"], options["layer"], settings, of=options["of"]
@@ -214,15 +233,15 @@ def _varying(
     variation: Variation,
     pictures: Sequence[Picture],
     size: tuple[int, int],
-    change: Callable[[Mapping[str, Any]], Run],
-) -> Run:
+    change: Callable[[Mapping[str, Any]], PictureRun],
+) -> PictureRun:
     levels = variation.levels
 
     def rest(start: Start) -> Iterator[Step]:
         done, left = left_of(levels, start)
         image, before = start.image, 0
         for number, level in enumerate(left, 1):
-            whole = levels[done + number - 1]  # which the variation knows
+            whole = levels[done + number - 1]  # the level as the variation planned it
             begun = variation.enlarge(image.cpu(), level.size)
             steps = variation.descend(begun, variation.aim(whole), whole)
             for step in itertools.islice(steps, level.steps):
@@ -241,18 +260,16 @@ def _varying(
         inputs = load_inputs(pictures[0], pictures[:1], variation.settings)
         return Stylizer(variation.settings), inputs
 
-    return Run(
+    return PictureRun(
         settings=variation.settings, levels=levels, works=variation.works, size=size,
-        seen=tuple(each.size[0] * each.size[1] for each in pictures),
+        style_pixels=tuple(each.size[0] * each.size[1] for each in pictures),
         steps=steps, finish=finished, change=change, pace=pace,
     )  # fmt: skip
 
 
 def _plan_recolor(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
-    from impasto._version import __version__
-
+) -> PictureRun:
     photo, style, options = pictures["content"], pictures["styles"][0], request["options"]
 
     def finished(image: Tensor | None, history: History, whole: bool) -> Result:
@@ -265,10 +282,33 @@ def _plan_recolor(
         }
         return Result(colors, photo.alpha, metadata)
 
-    def change(changes: Mapping[str, Any]) -> Run:
+    def change(changes: Mapping[str, Any]) -> PictureRun:
         return _plan_recolor(pictures, request, settings)
 
-    return Run(
-        settings=settings, levels=(), works=(), size=photo.size, seen=(),
+    return PictureRun(
+        settings=settings, levels=(), works=(), size=photo.size, style_pixels=(),
         steps=lambda start: iter(()), finish=finished, change=change, pace=None,
     )  # fmt: skip
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+def write_checkpoint(path: Path, start: Start) -> None:
+    """Write a start to a file, its image in 16 bits."""
+    buffer = io.BytesIO()
+    image = (start.image.detach().cpu().clamp(0, 1) * 65535 + 0.5).numpy().astype(np.uint16)
+    place = np.array([start.step, start.level, start.seconds])
+    np.savez(buffer, image=image, place=place)
+    replace_file(path, buffer.getvalue())
+
+
+def read_checkpoint(path: Path) -> Start | None:
+    """Read a start from a file; None: the file is missing or damaged."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as saved:
+            image = torch.from_numpy(saved["image"].astype(np.float32) / 65535)
+            step, level, seconds = saved["place"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return Start(image, int(step), int(level), float(seconds))

@@ -1,26 +1,26 @@
-"""How a job is interrupted: by commands, the time limit, a pause, or the server's end."""
+"""Interruptions of a job: commands, the time limit, a pause, the end of the server."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from impasto.studio.jobs.store import Store
-from impasto.studio.worker.estimates import answer_questions
-from impasto.studio.worker.job_log import Logbook
+from impasto.studio.worker.job_log import JobLog
 
-__all__ = ["Leaving", "Manners", "wake"]
+__all__ = ["IDLE", "Interrupted", "Interrupts", "requeue_paused"]
 
 IDLE = 0.05  # seconds between two looks into the store
 
 
-class Leaving(Exception):  # noqa: N818  (no error: how a run is left)
-    """The run is left: by a command, or because the server is gone.
+class Interrupted(Exception):  # noqa: N818  (not an error)
+    """Raised to leave the loop over the steps of a job.
 
     Attributes:
         how: stop (and keep), cancel, change; or go, park: it is taken up again later.
-        details: of a command.
+        details: details of the command.
     """
 
     def __init__(self, how: str, **details: Any) -> None:
@@ -30,71 +30,76 @@ class Leaving(Exception):  # noqa: N818  (no error: how a run is left)
 
     @property
     def reason(self) -> str:
-        """Why the job was stopped, in words; "" where somebody wanted it."""
+        """Why the job was stopped, for people; "" if a person stopped it."""
         return str(self.details.get("reason", ""))
 
 
-class Manners:
-    """What a painter attends to between two steps.
+class Interrupts:
+    """Checks between two steps whether a job has to be interrupted.
 
     Args:
-        logbook: of the job.
-        going: set when the worker is to go.
+        log: log of the job.
+        going: set when the worker has to end.
         max_time: see `Limits`.
+        answer: answers the questions that wait, and returns whether there were any. Its argument
+            `idle` says whether there is time to measure.
     """
 
-    def __init__(self, logbook: Logbook, going: threading.Event, max_time: float) -> None:
-        self.logbook = logbook
-        self.store = logbook.store
-        self.job = logbook.job
+    def __init__(
+        self, log: JobLog, going: threading.Event, max_time: float, answer: Callable[..., bool]
+    ) -> None:
+        self.log = log
+        self.store = log.store
+        self.job = log.job
         self.going = going
         self.max_time = max_time
+        self.answer = answer
 
-    def attend(self) -> None:
-        """See to what came up since the last step. Raises: Leaving."""
-        self._obey()
+    def check(self) -> None:
+        """Obey commands and limits, and answer questions. Raises: Interrupted."""
+        self._obey_commands()
         if self.going.is_set():
-            raise Leaving("go")
-        if self.logbook.seconds > self.max_time:
-            raise Leaving("stop", reason=f"stopped at its time limit of {self.max_time:g} s")
-        answer_questions(self.store, idle=False)
-        wake(self.store)
+            raise Interrupted("go")
+        if self.log.seconds > self.max_time:
+            raise Interrupted("stop", reason=f"stopped at its time limit of {self.max_time:g} s")
+        self.answer(idle=False)
+        requeue_paused(self.store)
 
-    def _obey(self) -> None:
+    def _obey_commands(self) -> None:
         while (command := self.store.take_command(self.job)) is not None:
             name, details = command
             if name == "pause":
                 self._pause()
             elif name in ("stop", "cancel", "change"):
-                raise Leaving(name, **details)
+                raise Interrupted(name, **details)
 
     def _pause(self) -> None:
-        """Wait for a command; if another job waits meanwhile, make way for it."""
-        self.logbook.put_down()
+        """Wait for a command. Raises: Interrupted: another job waits, or the worker has to end."""
+        self.log.save_checkpoint()
         if not self.store.move(self.job, "paused", among=("running",)):
             return
-        self.logbook.rest()
+        self.log.stop_clock()
         while True:
             if self.going.is_set():
-                raise Leaving("go")
+                raise Interrupted("go")
             names = self.store.waiting_commands(self.job)
-            if names and names[0] == "pause":  # once more
+            if names and names[0] == "pause":  # it is paused already
                 self.store.take_command(self.job)
             elif names:
                 break
             if self.store.count("queued"):
-                raise Leaving("park")
-            if not answer_questions(self.store, idle=True):
+                raise Interrupted("park")
+            if not self.answer(idle=True):
                 time.sleep(IDLE)
-        self.logbook.wake()
+        self.log.start_clock()
         self.store.move(self.job, "running", among=("paused",))
 
 
-def wake(store: Store) -> None:
-    """See to the commands for paused jobs that no worker holds."""
+def requeue_paused(store: Store) -> None:
+    """Obey the commands for paused jobs that no worker holds: cancel them or queue them again."""
     for row in store.jobs(states=("paused",)):
         names = store.waiting_commands(row.id)
         if "cancel" in names:
             store.move(row.id, "cancelled", among=("paused",))
-        elif set(names) - {"pause"}:  # which are seen to when it is painted again
+        elif set(names) - {"pause"}:  # the next worker obeys them
             store.move(row.id, "queued", among=("paused",))
