@@ -14,7 +14,7 @@ from pathlib import Path
 from impasto.studio.jobs.jobs import Jobs
 from impasto.studio.jobs.limits import NoSuchThing
 from impasto.studio.jobs.requests import Request
-from impasto.studio.jobs.rows import ENDED, StoredJob, StoredPicture
+from impasto.studio.jobs.rows import ENDED, State, StoredJob, StoredPicture
 
 __all__ = ["Supervisor", "recover", "tidy"]
 
@@ -97,15 +97,15 @@ def recover(jobs: Jobs, reason: str, *, blame: bool = False) -> None:
     Args: blame: whether it may be the job's own fault; after three times, it is given up.
     """
     store = jobs.store
-    for row in store.jobs(states=("running",)):
+    for row in store.jobs(states=(State.RUNNING,)):
         if blame:
             store.blame(row.id)
             if row.deaths + 1 >= _DEATHS:
                 store.move(
-                    row.id, "failed", error=f"{reason}, {_DEATHS} times while it painted this"
+                    row.id, State.FAILED, error=f"{reason}, {_DEATHS} times while it painted this"
                 )
                 continue
-        store.move(row.id, "queued", among=("running",))
+        store.move(row.id, State.QUEUED, among=(State.RUNNING,))
 
 
 def tidy(jobs: Jobs) -> None:

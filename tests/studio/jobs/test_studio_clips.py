@@ -19,7 +19,7 @@ from impasto.settings.recipes import recipe_settings
 from impasto.studio.jobs import clip_uploads as clips_module, reproduce
 from impasto.studio.jobs.limits import Limits, NoSuchThing, StudioError, TooLarge
 from impasto.studio.jobs.requests import Request, check_request
-from impasto.studio.jobs.rows import LESSONS
+from impasto.studio.jobs.rows import PACES_LEARNED
 from impasto.studio.jobs.store import Store, new_id
 from impasto.studio.server import build_app
 from impasto.studio.supervisor import tidy
@@ -596,7 +596,7 @@ def test_what_a_clip_took_replaces_what_was_measured_on_a_busy_machine(jobs, mon
         before = make_jobs(jobs.store.folder).estimate(request)
         job = jobs.create(request, "me").id
         wait_for_state(jobs, job, "done")
-        wait_until(lambda: jobs.store.fact(LESSONS), "a lesson")
+        wait_until(lambda: jobs.store.fact(PACES_LEARNED), "a lesson")
         after = jobs.estimate(request)
     assert after.seconds < before.seconds / 5
     assert after.measured

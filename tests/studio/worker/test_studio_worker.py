@@ -16,7 +16,7 @@ from impasto.pictures.files import load_image, load_picture, read_metadata
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.limits import NoSuchThing, QueueFull, StudioError
 from impasto.studio.jobs.requests import Request
-from impasto.studio.jobs.rows import LESSONS
+from impasto.studio.jobs.rows import PACES_LEARNED
 from impasto.studio.worker import paces
 from impasto.studio.worker.checkpoints import (
     Start,
@@ -360,7 +360,7 @@ def test_what_a_job_took_replaces_what_was_measured_on_a_busy_machine(jobs, monk
         assert before.seconds > 200
         job = jobs.create(request, "me").id
         wait_for_state(jobs, job, "done")
-        wait_until(lambda: jobs.store.fact(LESSONS), "a lesson")
+        wait_until(lambda: jobs.store.fact(PACES_LEARNED), "a lesson")
         after = jobs.estimate(request)
     assert after.seconds < before.seconds / 5
     pace = jobs.store.fact(paces._LATEST)
@@ -375,7 +375,7 @@ def test_what_was_interrupted_teaches_nothing(jobs, monkeypatch):
         wait_for_step(jobs, stopped)
         jobs.stop(stopped)
         wait_for_state(jobs, stopped, "stopped")
-    assert jobs.store.fact(LESSONS) is None
+    assert jobs.store.fact(PACES_LEARNED) is None
 
 
 # ---- going on -----------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from impasto.studio.jobs.requests import Request, check_request, check_size
 from impasto.studio.jobs.rows import (
     ALIVE,
     ENDED,
-    LESSONS,
+    PACES_LEARNED,
+    Command,
     State,
     StoredClip,
     StoredJob,
@@ -131,7 +132,7 @@ class Jobs:
 
     def check_queue(self) -> None:
         """Raise a QueueFull if no job can be taken on now: before pictures are decoded for it."""
-        if self.store.count("queued") >= self.limits.queue:
+        if self.store.count(State.QUEUED) >= self.limits.queue:
             raise _full(self.limits)
 
     def estimate(self, request: Request) -> Estimate:
@@ -142,7 +143,7 @@ class Jobs:
         checked = self._checked(request)
         sizes = [(row.width, row.height) for row in map(self.store.picture, checked.ids)]
         known = {**checked.to_dict(), "pictures": None, "changes": None, "recipe": None}
-        lessons = self.store.fact(LESSONS)
+        lessons = self.store.fact(PACES_LEARNED)
         key = json.dumps([lessons, known, sizes, [*checked.pictures], checked.clip], sort_keys=True)
         if key not in self._estimates:
             answer = self._ask(checked.to_dict())
@@ -221,7 +222,7 @@ class Jobs:
         forms = _forms(row.kind)
         suffix = forms[0] if suffix is None else suffix
         path = self.store.job_folder(job) / f"result{suffix}"
-        if row.state not in ("done", "stopped"):
+        if row.state not in (State.DONE, State.STOPPED):
             raise NoSuchThing(f"there is no result{suffix}: the job is {row.state}")
         if suffix not in forms:
             raise NoSuchThing(f"there is no result{suffix}; there is {' or '.join(forms)}")
@@ -264,9 +265,9 @@ class Jobs:
     def queue(self) -> dict[str, int]:
         """Return how many jobs wait and run, and how many may wait."""
         return {
-            "waiting": self.store.count("queued"),
-            "running": self.store.count("running"),
-            "paused": self.store.count("paused"),
+            "waiting": self.store.count(State.QUEUED),
+            "running": self.store.count(State.RUNNING),
+            "paused": self.store.count(State.PAUSED),
             "limit": self.limits.queue,
         }
 
@@ -274,7 +275,7 @@ class Jobs:
 
     def pause(self, job: str) -> Job:
         """Pause a running job; one that waits for another meanwhile goes first."""
-        return self._tell(job, "pause", ("running",))
+        return self._tell(job, Command.PAUSE, (State.RUNNING,))
 
     def resume(self, job: str) -> Job:
         """Let a paused job go on, or a failed one: from its last preview or finished frame.
@@ -284,20 +285,20 @@ class Jobs:
         if self.store.job(job).state == "failed":
             self.check_queue()
             self.store.forgive(job)
-            self.store.move(job, "queued", among=("failed",))
+            self.store.move(job, State.QUEUED, among=(State.FAILED,))
             self.touch(job)
             return self.job(job)
-        return self._tell(job, "resume", ("paused", "failed"))
+        return self._tell(job, Command.RESUME, (State.PAUSED, State.FAILED))
 
     def stop(self, job: str) -> Job:
         """End a running or paused job and keep the picture as it is."""
-        return self._tell(job, "stop", ("running", "paused"))
+        return self._tell(job, Command.STOP, (State.RUNNING, State.PAUSED))
 
     def cancel(self, job: str) -> Job:
         """End a job and keep nothing."""
-        if self.store.move(job, "cancelled", among=("queued",)):
+        if self.store.move(job, State.CANCELLED, among=(State.QUEUED,)):
             return self.job(job)
-        return self._tell(job, "cancel", ("running", "paused"))
+        return self._tell(job, Command.CANCEL, (State.RUNNING, State.PAUSED))
 
     def change(
         self, job: str, *, content_weight: float | None = None, style_weight: Any = None
@@ -315,13 +316,15 @@ class Jobs:
         changes = {**request["changes"], **given}
         before = Request(**{**request, "settings": changes, "changes": {}})
         check_request(before, self.limits)
-        return self._tell(job, "change", ("running", "paused"), **given)
+        return self._tell(job, Command.CHANGE, (State.RUNNING, State.PAUSED), **given)
 
-    def _tell(self, job: str, name: str, among: tuple[State, ...], **details: Any) -> Job:
+    def _tell(self, job: str, command: Command, among: tuple[State, ...], **details: Any) -> Job:
         row = self.store.job(job)
         if row.state not in among:
-            raise StudioError(f"the job is {row.state}; only {' or '.join(among)} jobs can {name}")
-        self.store.tell(job, name, **details)
+            raise StudioError(
+                f"the job is {row.state}; only {' or '.join(among)} jobs can {command}"
+            )
+        self.store.tell(job, command, **details)
         return self._shown(row)
 
     def delete(self, job: str) -> None:
@@ -340,8 +343,10 @@ class Jobs:
             seen = self._seen.setdefault(row.id, now)  # after a restart pages get their time, too
             if not row.watched or now - seen < self.limits.grace:
                 continue
-            if not self.store.move(row.id, "cancelled", among=("queued",), error="its page closed"):
-                self.store.tell(row.id, "stop", reason="its page was closed")
+            if not self.store.move(
+                row.id, State.CANCELLED, among=(State.QUEUED,), error="its page closed"
+            ):
+                self.store.tell(row.id, Command.STOP, reason="its page was closed")
 
     def _has_result(self, row: StoredJob) -> bool:
         return (self.store.job_folder(row.id) / f"result{_forms(row.kind)[0]}").is_file()
@@ -361,7 +366,7 @@ class Jobs:
 
     def _shown(self, row: StoredJob) -> Job:
         facts = row.progress
-        there = row.state in ("done", "stopped")
+        there = row.state in (State.DONE, State.STOPPED)
         return Job(
             id=row.id, kind=row.kind, state=row.state, position=self.store.position(row),
             created=row.created, started=row.started, ended=row.ended, error=row.error,

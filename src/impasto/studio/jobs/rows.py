@@ -1,23 +1,60 @@
-"""What a studio remembers, as rows of its tables: jobs, pictures, clips."""
+"""Rows of the studio's tables, the states of a job, and the commands for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
-__all__ = ["ALIVE", "ENDED", "LESSONS", "State", "StoredClip", "StoredJob", "StoredPicture"]
+__all__ = [
+    "ALIVE",
+    "ENDED",
+    "PACES_LEARNED",
+    "Command",
+    "State",
+    "StoredClip",
+    "StoredJob",
+    "StoredPicture",
+]
 
-State = Literal["queued", "running", "paused", "done", "stopped", "failed", "cancelled"]
-ALIVE: tuple[State, ...] = ("queued", "running", "paused")
-ENDED: tuple[State, ...] = ("done", "stopped", "failed", "cancelled")
 
-# A fact, a count: with another one, the estimates that were given before are outdated.
-LESSONS = "paces learned"
+class State(StrEnum):
+    """State of a job. The values are those of the database and the HTTP API."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    STOPPED = "stopped"  # ended early; the picture is kept as it was
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ALIVE = (State.QUEUED, State.RUNNING, State.PAUSED)
+ENDED = (State.DONE, State.STOPPED, State.FAILED, State.CANCELLED)
+
+
+class Command(StrEnum):
+    """Command for the worker that paints a job."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+    CANCEL = "cancel"
+    CHANGE = "change"
+
+
+# Name of a fact, a count. When it changes, earlier estimates are outdated.
+PACES_LEARNED = "paces learned"
 
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """An upload: its id, and what its file was before it was re-encoded."""
+    """An uploaded picture.
+
+    Attributes:
+        name, sha256, dpi: of the uploaded file, before it was re-encoded.
+    """
 
     id: str
     owner: str
@@ -32,10 +69,10 @@ class StoredPicture:
 
 @dataclass(frozen=True)
 class StoredClip:
-    """An uploaded clip: its id, and what its file says of itself, as `UploadedClip` tells it.
+    """An uploaded clip; see `UploadedClip`.
 
     Attributes:
-        sound: whether there is a sound track; kept as 0 or 1.
+        sound: whether there is a sound track: 0 or 1.
     """
 
     id: str
@@ -52,16 +89,16 @@ class StoredClip:
 
 @dataclass(frozen=True)
 class StoredJob:
-    """A job as it is remembered.
+    """A job as it is stored.
 
     Attributes:
-        owner: the session that made it.
-        kind: see `kinds.KINDS`.
-        request: what was asked for, checked and complete: see `kinds.Request`.
+        owner: session that created it.
+        kind: see `requests.KINDS`.
+        request: the checked, complete request: see `requests.Request`.
         created, started, ended: seconds since 1970; None: not yet.
-        progress: what the worker last said: step, count, losses, preview …
+        progress: last report of the worker: step, count, losses, previews …
         error: why it failed, or was stopped; "" otherwise.
-        deaths: how many workers died while they painted it.
+        deaths: number of workers that died while they painted it.
         watched: whether it stops when its page is closed.
     """
 

@@ -26,6 +26,7 @@ from impasto.studio.jobs.limits import NoSuchThing, StudioError
 from impasto.studio.jobs.rows import (
     ALIVE,
     ENDED,
+    Command,
     State,
     StoredClip,
     StoredJob,
@@ -160,7 +161,7 @@ class Store:
 
     def position(self, job: StoredJob) -> int | None:
         """Return a waiting job's place in the queue, from 1; None: it does not wait."""
-        if job.state != "queued":
+        if job.state != State.QUEUED:
             return None
         ahead = "SELECT count(*) FROM jobs WHERE state = 'queued' AND created < ?"
         return int(self._run(ahead, job.created).fetchone()[0]) + 1
@@ -236,14 +237,14 @@ class Store:
 
     # ---- commands -------------------------------------------------------------------------------
 
-    def tell(self, job: str, name: str, **details: Any) -> None:
+    def tell(self, job: str, command: Command, **details: Any) -> None:
         """Leave a command for the worker that paints a job."""
         self._run(
             "INSERT INTO commands (job, name, details) VALUES (?, ?, ?)",
-            job, name, json.dumps(details),
+            job, command, json.dumps(details),
         )  # fmt: skip
 
-    def take_command(self, job: str) -> tuple[str, dict[str, Any]] | None:
+    def take_command(self, job: str) -> tuple[Command, dict[str, Any]] | None:
         """Take the oldest command for a job; None: there is none."""
         if not self.waiting_commands(job):  # reading disturbs nobody, deleting waits for others
             return None
@@ -252,12 +253,12 @@ class Store:
             "(SELECT min(number) FROM commands WHERE job = ?) RETURNING *",
             job,
         ).fetchone()
-        return None if row is None else (row["name"], json.loads(row["details"]))
+        return None if row is None else (Command(row["name"]), json.loads(row["details"]))
 
-    def waiting_commands(self, job: str) -> list[str]:
+    def waiting_commands(self, job: str) -> list[Command]:
         """Return the names of the commands for a job that were not taken yet."""
         rows = self._run("SELECT name FROM commands WHERE job = ? ORDER BY number", job)
-        return [row[0] for row in rows]
+        return [Command(row[0]) for row in rows]
 
     # ---- pictures -------------------------------------------------------------------------------
 
@@ -365,6 +366,7 @@ def _job(row: sqlite3.Row) -> StoredJob:
     values["request"], values["progress"] = (
         json.loads(values["request"]), json.loads(values["progress"])
     )  # fmt: skip
+    values["state"] = State(values["state"])
     values["watched"] = bool(values["watched"])
     return StoredJob(**values)
 

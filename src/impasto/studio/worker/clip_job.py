@@ -17,9 +17,9 @@ from impasto.errors import DivergenceError, VideoError
 from impasto.pictures.picture import Image
 from impasto.studio.jobs.clip_uploads import named
 from impasto.studio.jobs.limits import Limits, StudioError
-from impasto.studio.jobs.rows import StoredJob
+from impasto.studio.jobs.rows import State, StoredJob
 from impasto.studio.worker.footage import Footage, read_footage
-from impasto.studio.worker.interrupts import Interrupted, Interrupts
+from impasto.studio.worker.interrupts import Cause, Interrupted, Interrupts, Outcome
 from impasto.studio.worker.job_log import JobLog
 from impasto.video.clip_run import VideoStep
 from impasto.video.io.frames import Frame, open_clip, read_frames
@@ -42,19 +42,20 @@ def paint_clip(row: StoredJob, interrupts: Interrupts, limits: Limits) -> None:
     """
     log, store = interrupts.log, interrupts.store
     if (log.folder / _RESULT).is_file():  # an earlier worker died right after it wrote the file
-        store.move(row.id, "done")
+        store.move(row.id, State.DONE)
         return
     footage = read_footage(row.request, store)
     with named(footage.clip.path, footage.name):
         plan = _plan(footage, log.folder)
         _check_size(plan, limits)
         clip_log = _ClipLog(log, plan)
-        state, error = _paint(plan, clip_log, interrupts, limits)
-        if state in ("done", "stopped"):
-            state, error = _write_clip(plan, clip_log, state, error)
+        outcome = _paint(plan, clip_log, interrupts, limits)
+        if outcome.state in (State.DONE, State.STOPPED):
+            error = _write_clip(plan, clip_log, outcome)
             error = error.replace(str(footage.clip.path), footage.name)
-    if state != "queued":
-        store.move(row.id, state, error=error)  # type: ignore[arg-type]
+            outcome = outcome._replace(error=error)
+    if outcome.state is not None:
+        store.move(row.id, outcome.state, error=outcome.error)
         shutil.rmtree(store.frames_folder(row.id), ignore_errors=True)
 
 
@@ -90,44 +91,38 @@ def _check_size(plan: VideoPlan, limits: Limits) -> None:
         )
 
 
-def _paint(
-    plan: VideoPlan, clip_log: _ClipLog, interrupts: Interrupts, limits: Limits
-) -> tuple[str, str]:
-    """Return state and error of the job; "queued": it will be resumed."""
+def _paint(plan: VideoPlan, clip_log: _ClipLog, interrupts: Interrupts, limits: Limits) -> Outcome:
     try:
         for step in plan.steps():
             if step.frame > limits.max_frames:  # the file did not say how many frames it has
                 reason = f"stopped at the {limits.max_frames} frames that the studio allows"
-                raise Interrupted("stop", reason=reason)
+                raise Interrupted(Cause.STOP, reason=reason)
             clip_log.add(step)
             interrupts.check()
     except DivergenceError as diverged:
         if not plan.finished:
             raise
-        return "stopped", str(diverged)
+        return Outcome(State.STOPPED, str(diverged))
     except Interrupted as interrupted:
-        if interrupted.how in ("go", "park"):
+        if interrupted.outcome.state is not State.STOPPED:
             clip_log.update()
-            return "queued", ""
-        if interrupted.how == "cancel":
-            clip_log.update()
-            return "cancelled", ""
-        return "stopped", interrupted.reason
-    return "done", ""
+        return interrupted.outcome
+    return Outcome(State.DONE)
 
 
-def _write_clip(plan: VideoPlan, clip_log: _ClipLog, state: str, error: str) -> tuple[str, str]:
-    """Write the painted frames as a clip; return state and error of the job."""
-    if state == "stopped" and not plan.finished:
+def _write_clip(plan: VideoPlan, clip_log: _ClipLog, outcome: Outcome) -> str:
+    """Write the painted frames as a clip; return the error of the job."""
+    partly = outcome.state is State.STOPPED
+    if partly and not plan.finished:
         clip_log.update()
-        return "stopped", error or "stopped before its first frame was finished"
+        return outcome.error or "stopped before its first frame was finished"
     clip_log.start_writing()
-    film = plan.finish(partly=state == "stopped")
+    film = plan.finish(partly=partly)
     first = next(read_frames(open_clip(film.path))).image
     clip_log.finish(film.frames, first)
     if film.truncated is not None:
-        return state, f"{film.truncated}; all readable frames are painted"
-    return state, error
+        return f"{film.truncated}; all readable frames are painted"
+    return outcome.error
 
 
 class _ClipLog:
@@ -218,7 +213,7 @@ def paint_sheet(row: StoredJob, interrupts: Interrupts) -> None:
     log, store = interrupts.log, interrupts.store
     footage = read_footage(row.request, store)
     painted: list[tuple[Frame, Image]] = []
-    state, error = "done", ""
+    outcome = Outcome(State.DONE)
     with named(footage.clip.path, footage.name):
         frames = preview_frames(
             footage.clip, footage.styles, footage.settings, guidance=footage.guidance,
@@ -230,16 +225,14 @@ def paint_sheet(row: StoredJob, interrupts: Interrupts) -> None:
                 _show_sheet(log, painted, footage)
                 interrupts.check()
         except Interrupted as interrupted:
-            if interrupted.how in ("go", "park"):
-                return
-            if interrupted.how == "cancel":
-                store.move(row.id, "cancelled")
-                return
-            state, error = "stopped", interrupted.reason
-    log.save_result(contact_sheet(painted))
-    log.progress["remaining"] = 0.0
-    log.report()
-    store.move(row.id, state, error=error)  # type: ignore[arg-type]
+            outcome = interrupted.outcome
+    if outcome.state is None:
+        return
+    if outcome.state is not State.CANCELLED:
+        log.save_result(contact_sheet(painted))
+        log.progress["remaining"] = 0.0
+        log.report()
+    store.move(row.id, outcome.state, error=outcome.error)
 
 
 def _show_sheet(log: JobLog, painted: Sequence[tuple[Frame, Image]], footage: Footage) -> None:

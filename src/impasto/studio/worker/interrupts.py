@@ -5,33 +5,60 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
+from impasto.studio.jobs.rows import Command, State
 from impasto.studio.jobs.store import Store
 from impasto.studio.worker.job_log import JobLog
 
-__all__ = ["IDLE", "Interrupted", "Interrupts", "requeue_paused"]
+__all__ = ["IDLE", "Cause", "Interrupted", "Interrupts", "Outcome", "requeue_paused"]
 
 IDLE = 0.05  # seconds between two looks into the store
+
+
+class Cause(StrEnum):
+    """Cause of an interruption; three of them are commands."""
+
+    SHUTDOWN = "shutdown"  # the worker has to end
+    PREEMPTED = "preempted"  # the job is paused, and another one waits
+    STOP = Command.STOP
+    CANCEL = Command.CANCEL
+    CHANGE = Command.CHANGE
+
+
+class Outcome(NamedTuple):
+    """How the painting of a job ended.
+
+    Attributes:
+        state: the job's new state; None: unchanged, because a worker will resume the job.
+        error: why it was stopped, for people; "": it was finished, or a person stopped it.
+    """
+
+    state: State | None
+    error: str = ""
 
 
 class Interrupted(Exception):  # noqa: N818  (not an error)
     """Raised to leave the loop over the steps of a job.
 
     Attributes:
-        how: stop (and keep), cancel, change; or go, park: it is taken up again later.
         details: details of the command.
     """
 
-    def __init__(self, how: str, **details: Any) -> None:
-        super().__init__(how)
-        self.how = how
+    def __init__(self, cause: Cause, **details: Any) -> None:
+        super().__init__(cause)
+        self.cause = cause
         self.details = details
 
     @property
-    def reason(self) -> str:
-        """Why the job was stopped, for people; "" if a person stopped it."""
-        return str(self.details.get("reason", ""))
+    def outcome(self) -> Outcome:
+        """The outcome of the job."""
+        if self.cause is Cause.STOP:
+            return Outcome(State.STOPPED, str(self.details.get("reason", "")))
+        if self.cause is Cause.CANCEL:
+            return Outcome(State.CANCELLED)
+        return Outcome(None)
 
 
 class Interrupts:
@@ -59,47 +86,48 @@ class Interrupts:
         """Obey commands and limits, and answer questions. Raises: Interrupted."""
         self._obey_commands()
         if self.going.is_set():
-            raise Interrupted("go")
+            raise Interrupted(Cause.SHUTDOWN)
         if self.log.seconds > self.max_time:
-            raise Interrupted("stop", reason=f"stopped at its time limit of {self.max_time:g} s")
+            reason = f"stopped at its time limit of {self.max_time:g} s"
+            raise Interrupted(Cause.STOP, reason=reason)
         self.answer(idle=False)
         requeue_paused(self.store)
 
     def _obey_commands(self) -> None:
         while (command := self.store.take_command(self.job)) is not None:
             name, details = command
-            if name == "pause":
+            if name == Command.PAUSE:
                 self._pause()
-            elif name in ("stop", "cancel", "change"):
-                raise Interrupted(name, **details)
+            elif name != Command.RESUME:
+                raise Interrupted(Cause(name), **details)
 
     def _pause(self) -> None:
         """Wait for a command. Raises: Interrupted: another job waits, or the worker has to end."""
         self.log.save_checkpoint()
-        if not self.store.move(self.job, "paused", among=("running",)):
+        if not self.store.move(self.job, State.PAUSED, among=(State.RUNNING,)):
             return
         self.log.stop_clock()
         while True:
             if self.going.is_set():
-                raise Interrupted("go")
+                raise Interrupted(Cause.SHUTDOWN)
             names = self.store.waiting_commands(self.job)
-            if names and names[0] == "pause":  # it is paused already
+            if names and names[0] == Command.PAUSE:  # it is paused already
                 self.store.take_command(self.job)
             elif names:
                 break
-            if self.store.count("queued"):
-                raise Interrupted("park")
+            if self.store.count(State.QUEUED):
+                raise Interrupted(Cause.PREEMPTED)
             if not self.answer(idle=True):
                 time.sleep(IDLE)
         self.log.start_clock()
-        self.store.move(self.job, "running", among=("paused",))
+        self.store.move(self.job, State.RUNNING, among=(State.PAUSED,))
 
 
 def requeue_paused(store: Store) -> None:
     """Obey the commands for paused jobs that no worker holds: cancel them or queue them again."""
-    for row in store.jobs(states=("paused",)):
+    for row in store.jobs(states=(State.PAUSED,)):
         names = store.waiting_commands(row.id)
-        if "cancel" in names:
-            store.move(row.id, "cancelled", among=("paused",))
-        elif set(names) - {"pause"}:  # the next worker obeys them
-            store.move(row.id, "queued", among=("paused",))
+        if Command.CANCEL in names:
+            store.move(row.id, State.CANCELLED, among=(State.PAUSED,))
+        elif set(names) - {Command.PAUSE}:  # the next worker obeys them
+            store.move(row.id, State.QUEUED, among=(State.PAUSED,))

@@ -15,7 +15,7 @@ from impasto.painting.memory_plan import Workload
 from impasto.painting.stylizer import Stylizer
 from impasto.painting.timing import Pace, measure_pace
 from impasto.settings.pictures import Settings
-from impasto.studio.jobs.rows import LESSONS
+from impasto.studio.jobs.rows import PACES_LEARNED
 from impasto.studio.jobs.store import Store
 
 __all__ = ["known_pace", "learn_pace", "level_rows", "total_seconds"]
@@ -78,7 +78,7 @@ def learn_pace(
     scaled = {name: value * factor for name, value in dataclasses.asdict(pace).items()}
     for each in (_name(settings), _LATEST):
         store.remember(each, scaled)
-    store.remember(LESSONS, (store.fact(LESSONS) or 0) + 1)
+    store.remember(PACES_LEARNED, (store.fact(PACES_LEARNED) or 0) + 1)
     return factor
 
 

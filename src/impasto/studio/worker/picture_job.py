@@ -11,7 +11,7 @@ from impasto.errors import DivergenceError
 from impasto.optimize.loop import Step
 from impasto.painting.pastiche import record
 from impasto.pictures.picture import fit, resize
-from impasto.studio.jobs.rows import StoredJob
+from impasto.studio.jobs.rows import State, StoredJob
 from impasto.studio.jobs.store import Store
 from impasto.studio.worker.checkpoints import (
     PictureRun,
@@ -20,7 +20,7 @@ from impasto.studio.worker.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from impasto.studio.worker.interrupts import Interrupted, Interrupts
+from impasto.studio.worker.interrupts import Cause, Interrupted, Interrupts, Outcome
 from impasto.studio.worker.job_log import JobLog, as_jpeg, replace_file
 
 __all__ = ["PictureLog", "paint_picture"]
@@ -124,7 +124,7 @@ def paint_picture(log: PictureLog, interrupts: Interrupts) -> None:
     store, start = log.store, log.last
     if start is not None:
         log.note_break("an interruption")
-    state, error = "done", ""
+    outcome = Outcome(State.DONE)
     while True:
         try:
             for step in log.run.steps(start):
@@ -134,26 +134,24 @@ def paint_picture(log: PictureLog, interrupts: Interrupts) -> None:
         except DivergenceError as diverged:
             if log.last is None:
                 raise
-            state, error = "stopped", str(diverged)
+            outcome = Outcome(State.STOPPED, str(diverged))
             break
         except Interrupted as interrupted:
-            if interrupted.how == "change":
-                _change(log, interrupted.details)
-                start = log.last
-                continue
-            if interrupted.how in ("go", "park"):
-                log.save_checkpoint()
-                return
-            if interrupted.how == "cancel":
-                store.move(log.job, "cancelled")
-                log.report()
-                return
-            state, error = "stopped", interrupted.reason
-            break
-    log.update()
-    image = None if log.last is None else log.last.image
-    log.finish(log.run.finish(image, log.history, state == "done"))
-    store.move(log.job, state, error=error)  # type: ignore[arg-type]
+            if interrupted.cause is not Cause.CHANGE:
+                outcome = interrupted.outcome
+                break
+            _change(log, interrupted.details)
+            start = log.last
+    if outcome.state is None:
+        log.save_checkpoint()
+        return
+    if outcome.state is State.CANCELLED:
+        log.report()
+    else:
+        log.update()
+        image = None if log.last is None else log.last.image
+        log.finish(log.run.finish(image, log.history, outcome.state is State.DONE))
+    store.move(log.job, outcome.state, error=outcome.error)
 
 
 def _change(log: PictureLog, details: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from impasto.machine import keep_freed_memory
 from impasto.network.kernel import compiled_kernel
 from impasto.painting.timing import Pace
 from impasto.studio.jobs.limits import Limits, StudioError
-from impasto.studio.jobs.rows import StoredJob
+from impasto.studio.jobs.rows import State, StoredJob
 from impasto.studio.jobs.store import Store
 from impasto.studio.worker.checkpoints import plan_run
 from impasto.studio.worker.clip_estimates import learn_clip_pace
@@ -76,10 +76,10 @@ def paint_job(store: Store, row: StoredJob, going: threading.Event, limits: Limi
         else:
             _paint_picture(store, row, going, limits)
     except ImpastoError as error:
-        store.move(row.id, "failed", error=" ".join(str(error).split()))
+        store.move(row.id, State.FAILED, error=" ".join(str(error).split()))
     except Exception as error:  # noqa: BLE001  (the next job must still be painted)
         traceback.print_exc()
-        store.move(row.id, "failed", error=_message(error))
+        store.move(row.id, State.FAILED, error=_message(error))
 
 
 def _message(error: Exception) -> str:
@@ -127,7 +127,7 @@ def _interrupts(log: JobLog, going: threading.Event, limits: Limits) -> Interrup
 def _painted_in_one_go(store: Store, row: StoredJob) -> bool:
     """Return whether a job was finished without a break, so that its time says something."""
     ended = store.job(row.id)
-    return ended.state == "done" and not ended.error and "continued" not in ended.progress
+    return ended.state is State.DONE and not ended.error and "continued" not in ended.progress
 
 
 if __name__ == "__main__":
