@@ -14,7 +14,7 @@ from pathlib import Path
 from impasto.studio.jobs.jobs import Jobs
 from impasto.studio.jobs.limits import NoSuchThing
 from impasto.studio.jobs.requests import Request
-from impasto.studio.jobs.rows import ENDED, State, StoredJob, StoredPicture
+from impasto.studio.jobs.tables.rows import ENDED, State, StoredJob, StoredPicture
 
 __all__ = ["Supervisor", "recover", "tidy"]
 
@@ -97,42 +97,42 @@ def recover(jobs: Jobs, reason: str, *, blame: bool = False) -> None:
     Args: blame: whether it may be the job's own fault; after three times, it is given up.
     """
     store = jobs.store
-    for row in store.jobs(states=(State.RUNNING,)):
+    for row in store.jobs.find(states=(State.RUNNING,)):
         if blame:
-            store.blame(row.id)
+            store.jobs.count_death(row.id)
             if row.deaths + 1 >= _DEATHS:
-                store.move(
+                store.jobs.move(
                     row.id, State.FAILED, error=f"{reason}, {_DEATHS} times while it painted this"
                 )
                 continue
-        store.move(row.id, State.QUEUED, among=(State.RUNNING,))
+        store.jobs.move(row.id, State.QUEUED, among=(State.RUNNING,))
 
 
 def tidy(jobs: Jobs) -> None:
     """Delete what is old, and the oldest of what is too much."""
     store, limits, now = jobs.store, jobs.limits, time.time()
-    ended = store.jobs(states=ENDED)
+    ended = store.jobs.find(states=ENDED)
     for row in ended:  # whose frames are a clip, or of no use any more, unless it is resumed
         if row.state == "failed":
             continue
-        shutil.rmtree(store.frames_folder(row.id), ignore_errors=True)
-    sizes = {row.id: _size(store.job_folder(row.id)) for row in ended}
-    pictures = {each.id: each for each in store.pictures()}
-    weights = {name: _size(store.picture_file(each)) for name, each in pictures.items()}
-    clips = {each.id: each for each in store.clips()}
-    weights |= {name: _size(store.clip_file(name)) for name in clips}
+        shutil.rmtree(store.jobs.frames_folder(row.id), ignore_errors=True)
+    sizes = {row.id: _size(store.jobs.folder(row.id)) for row in ended}
+    pictures = {each.id: each for each in store.pictures.all()}
+    weights = {name: _size(store.pictures.file(each)) for name, each in pictures.items()}
+    clips = {each.id: each for each in store.clips.all()}
+    weights |= {name: _size(store.clips.file(name)) for name in clips}
     total = sum(sizes.values()) + sum(weights.values())
     for row in ended:
         if total > limits.keep or now - (row.ended or now) > limits.keep_days * 86400:
-            store.forget(row.id)
+            store.jobs.delete(row.id)
             total -= sizes[row.id]
-    used = _used(store.jobs())
+    used = _used(store.jobs.find())
     for name, each in (pictures | clips).items():
         if name not in used and (now - each.created > _UPLOADS or total > limits.keep):
             if isinstance(each, StoredPicture):
-                store.forget_picture(each)
+                store.pictures.delete(each)
             else:
-                store.forget_clip(name)
+                store.clips.delete(name)
             total -= weights[name]
     for path in (store.folder / "clips").iterdir():  # of uploads that never came to an end
         if path.stem not in clips and now - _modified(path) > _UPLOADS:

@@ -19,8 +19,9 @@ from impasto.settings.recipes import recipe_settings
 from impasto.studio.jobs import clip_uploads as clips_module, reproduce
 from impasto.studio.jobs.limits import Limits, NoSuchThing, StudioError, TooLarge
 from impasto.studio.jobs.requests import Request, check_request
-from impasto.studio.jobs.rows import PACES_LEARNED
-from impasto.studio.jobs.store import Store, new_id
+from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.database import new_id
+from impasto.studio.jobs.tables.rows import PACES_LEARNED
 from impasto.studio.server import build_app
 from impasto.studio.supervisor import tidy
 from impasto.studio.web.guard import Keys
@@ -166,7 +167,7 @@ def test_uploads_that_are_refused(tmp_path, data, error, words):
     with pytest.raises(error, match=words):
         upload(jobs, data() if callable(data) else data, "../clip.mp4")
     assert files_in(jobs) == []
-    assert jobs.store.clips() == []
+    assert jobs.store.clips.all() == []
 
 
 def test_without_the_extra(jobs, monkeypatch):
@@ -306,7 +307,7 @@ def test_frames_are_told_of_one_by_one_and_the_clip_is_whole(jobs):
     assert [row["step"] for row in jobs.losses(job)] == [1, 2, 3, 4, 5]
     assert frames_in(jobs.result(job)) == 5
     assert load_image(jobs.preview(job)).shape == (1, 3, 36, 48)
-    assert not jobs.store.frames_folder(job).exists()
+    assert not jobs.store.jobs.frames_folder(job).exists()
     for suffix in (".png", ".gif"):
         with pytest.raises(NoSuchThing, match=f"no result{suffix}; there is .mp4"):
             jobs.result(job, suffix)
@@ -344,9 +345,9 @@ def test_a_clip_goes_on_from_its_last_finished_frame_and_is_the_same(jobs):
         wait_for_frame(jobs, job, 3)
     left = jobs.job(job)
     assert left.state == "running"
-    there = len([*jobs.store.frames_folder(job).glob("frame-*.png")])
+    there = len([*jobs.store.jobs.frames_folder(job).glob("frame-*.png")])
     assert there >= 2
-    jobs.store.move(job, "queued")
+    jobs.store.jobs.move(job, "queued")
     with working(jobs):
         done = wait_for_state(jobs, job, "done", "failed")
     assert done.error == ""
@@ -357,8 +358,8 @@ def test_a_clip_goes_on_from_its_last_finished_frame_and_is_the_same(jobs):
 
 def test_a_clip_whose_worker_did_not_come_to_say_that_it_is_done(jobs):
     job = jobs.create(clip_request(jobs), "me").id
-    jobs.store.job_folder(job).mkdir()
-    (jobs.store.job_folder(job) / "result.mp4").write_bytes(clip_bytes())
+    jobs.store.jobs.folder(job).mkdir()
+    (jobs.store.jobs.folder(job) / "result.mp4").write_bytes(clip_bytes())
     with working(jobs):
         assert wait_for_state(jobs, job, "done", "failed").has_result
 
@@ -379,7 +380,7 @@ def test_a_clip_that_cannot_be_written_keeps_its_frames_and_is_resumed(jobs, mon
             failed = wait_for_state(jobs, job, "failed", "done")
     assert failed.error == "the disk is full; free some space, then resume"
     tidy(jobs)
-    assert len([*jobs.store.frames_folder(job).glob("frame-*.png")]) == 4
+    assert len([*jobs.store.jobs.frames_folder(job).glob("frame-*.png")]) == 4
     assert jobs.resume(job).state == "queued"
     with working(jobs):
         done = wait_for_state(jobs, job, "failed", "done")
@@ -387,7 +388,7 @@ def test_a_clip_that_cannot_be_written_keeps_its_frames_and_is_resumed(jobs, mon
     assert done.continued == [{"step": 0, "after": "an interruption", "frame": 5}]  # of 4
     assert jobs.result(job).read_bytes() == jobs.result(whole).read_bytes()
     tidy(jobs)
-    assert not jobs.store.frames_folder(job).exists()
+    assert not jobs.store.jobs.frames_folder(job).exists()
 
 
 def test_a_paused_clip_makes_way_and_is_taken_up_again(jobs):
@@ -404,7 +405,7 @@ def test_a_paused_clip_makes_way_and_is_taken_up_again(jobs):
         assert wait_for_frame(jobs, job, 2).continued[0]["frame"] == 2
         jobs.cancel(job)
         assert not wait_for_state(jobs, job, "cancelled").has_result
-    assert not jobs.store.frames_folder(job).exists()
+    assert not jobs.store.jobs.frames_folder(job).exists()
 
 
 def test_what_is_stopped_is_a_clip_of_the_frames_that_are_finished(jobs):
@@ -468,7 +469,7 @@ def test_a_clip_that_ends_early_is_painted_as_far_as_it_goes(jobs):
 def test_what_fails_names_the_clip_as_its_owner_does(jobs):
     request = clip_request(jobs)
     job = jobs.create(request, "me").id
-    jobs.store.clip_file(request.clip).write_bytes(b"nonsense")
+    jobs.store.clips.file(request.clip).write_bytes(b"nonsense")
     with working(jobs):
         failed = wait_for_state(jobs, job, "failed")
     assert failed.error.startswith("clip.mp4 is not a video")
@@ -531,7 +532,7 @@ def test_masks_keep_the_clip(jobs):
         assert wait_for_state(jobs, job, "done", "failed").error == ""
     assert "--mask mask.png" in jobs.command_line(job)
     assert "guidance=impasto.Guidance(masks=['mask.png'])" in jobs.python_lines(job)
-    result, own = jobs.result(job), jobs.store.clip_file(request.clip)
+    result, own = jobs.result(job), jobs.store.clips.file(request.clip)
     changed = np.abs(pictures_in(result) - pictures_in(own))
     assert changed[:, :, 28:].mean() < changed[:, :, :20].mean() / 2
 
@@ -558,7 +559,7 @@ def test_a_sheet_grows(jobs):
 
 def test_the_weights_of_a_clip_stay(jobs):
     job = jobs.create(clip_request(jobs), "me").id
-    jobs.store.take()
+    jobs.store.jobs.take()
     with pytest.raises(StudioError, match="the weights of a clip stay"):
         jobs.change(job, style_weight=3.0)
 
@@ -589,14 +590,14 @@ def test_what_a_clip_took_replaces_what_was_measured_on_a_busy_machine(jobs, mon
     with working(jobs):
         jobs.estimate(request)
         for name in facts(jobs, "pace", "the latest pace", "motion"):
-            known = jobs.store.fact(name)
+            known = jobs.store.facts.get(name)
             slow = {key: value * 100 for key, value in known.items()} if isinstance(known, dict) \
                 else known * 100  # fmt: skip
-            jobs.store.remember(name, slow)
+            jobs.store.facts.set(name, slow)
         before = make_jobs(jobs.store.folder).estimate(request)
         job = jobs.create(request, "me").id
         wait_for_state(jobs, job, "done")
-        wait_until(lambda: jobs.store.fact(PACES_LEARNED), "a lesson")
+        wait_until(lambda: jobs.store.facts.get(PACES_LEARNED), "a lesson")
         after = jobs.estimate(request)
     assert after.seconds < before.seconds / 5
     assert after.measured
@@ -615,14 +616,14 @@ def facts(jobs, *beginnings: str) -> list[str]:
 def test_clips_and_frames_count_and_go(tmp_path, monkeypatch):
     jobs = make_jobs(tmp_path, keep=100_000)
     request = clip_request(jobs)
-    lost, torn = upload(jobs, clip_bytes(), "lost.mp4").id, jobs.store.clip_file(new_id())
+    lost, torn = upload(jobs, clip_bytes(), "lost.mp4").id, jobs.store.clips.file(new_id())
     torn.write_bytes(b"the server was killed meanwhile")
     job = jobs.create(request, "me").id
-    jobs.store.take()
-    frames = jobs.store.frames_folder(job)
+    jobs.store.jobs.take()
+    frames = jobs.store.jobs.frames_folder(job)
     frames.mkdir(parents=True)
     (frames / "frame-000001.png").write_bytes(bytes(200_000))
-    jobs.store.move(job, "cancelled")
+    jobs.store.jobs.move(job, "cancelled")
     tidy(jobs)
     assert not frames.exists()
     assert jobs.clip(request.clip).frames == 4
@@ -634,7 +635,7 @@ def test_clips_and_frames_count_and_go(tmp_path, monkeypatch):
     with pytest.raises(NoSuchThing):
         jobs.clip(lost)
     assert not torn.exists()
-    jobs.store.clip_file(request.clip).write_bytes(bytes(200_000))
+    jobs.store.clips.file(request.clip).write_bytes(bytes(200_000))
     tidy(jobs)  # too much: the job goes, and what only it used
     assert jobs.history("me") == []
     assert files_in(jobs) == []

@@ -24,7 +24,8 @@ from impasto.studio.jobs.limits import (
     data_folder,
 )
 from impasto.studio.jobs.requests import KINDS, Request, check_request, describe_settings
-from impasto.studio.jobs.store import Store, new_id
+from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.database import new_id
 from impasto.studio.jobs.uploads import bare_name, read_stored
 from impasto.studio.supervisor import recover, tidy
 from studio_harness import make_jobs, picture_bytes, small_request
@@ -56,11 +57,22 @@ def test_jobs_are_taken_in_their_order(tmp_path):
     request = small_request(jobs)
     first, second = jobs.create(request, "me"), jobs.create(request, "me")
     assert (first.position, second.position) == (1, 2)
-    assert jobs.store.take().id == first.id
+    assert jobs.store.jobs.take().id == first.id
     assert jobs.job(first.id).state == "running"
     assert jobs.job(second.id).position == 1
-    assert jobs.store.take().id == second.id
-    assert jobs.store.take() is None
+    assert jobs.store.jobs.take().id == second.id
+    assert jobs.store.jobs.take() is None
+
+
+def test_two_jobs_of_one_clock_tick_have_different_positions(tmp_path, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    jobs = make_jobs(tmp_path)
+    request = small_request(jobs)
+    first, second = jobs.create(request, "me"), jobs.create(request, "me")
+    assert first.created == second.created
+    assert [jobs.job(each.id).position for each in (first, second)] == [1, 2]
+    assert jobs.store.jobs.take().id == first.id  # the order in which they are painted
 
 
 def test_two_workers_never_take_the_same_job(tmp_path):
@@ -72,7 +84,7 @@ def test_two_workers_never_take_the_same_job(tmp_path):
 
     def take() -> None:
         store = Store(tmp_path)
-        while (row := store.take()) is not None:
+        while (row := store.jobs.take()) is not None:
             taken.append(row.id)
         store.close()
 
@@ -109,17 +121,19 @@ def test_an_ended_job_never_changes(tmp_path):
     jobs = make_jobs(tmp_path)
     job = jobs.create(small_request(jobs), "me").id
     assert jobs.cancel(job).state == "cancelled"
-    assert not jobs.store.move(job, "done")
+    assert not jobs.store.jobs.move(job, "done")
     with pytest.raises(StudioError, match="the job is cancelled; only running or paused jobs"):
         jobs.cancel(job)
-    assert jobs.store.take() is None
+    assert jobs.store.jobs.take() is None
 
 
 def test_everything_survives_a_restart(tmp_path):
     jobs = make_jobs(tmp_path)
     first = jobs.create(small_request(jobs), "me")
-    jobs.store.take()
-    jobs.store.report(first.id, {"step": 3, "count": 4, "losses": {"style": 1.0}}, [{"step": 3}])
+    jobs.store.jobs.take()
+    jobs.store.jobs.report(
+        first.id, {"step": 3, "count": 4, "losses": {"style": 1.0}}, [{"step": 3}]
+    )
     jobs.store.close()
     again = make_jobs(tmp_path)
     recover(again, "the studio was restarted")
@@ -132,7 +146,7 @@ def test_a_job_that_strikes_down_every_worker_fails(tmp_path):
     jobs = make_jobs(tmp_path)
     job = jobs.create(small_request(jobs), "me").id
     for _ in range(3):
-        assert jobs.store.take().id == job
+        assert jobs.store.jobs.take().id == job
         recover(jobs, "the worker ended unexpectedly (signal 9)", blame=True)
     assert jobs.job(job).state == "failed"
     assert jobs.job(job).error == (
@@ -153,14 +167,14 @@ def test_a_closed_page_stops_its_jobs_and_no_others(tmp_path, monkeypatch):
     request = small_request(jobs)
     running, waiting = (jobs.create(request, "me", watched=True).id for _ in range(2))
     other = jobs.create(request, "me").id
-    assert jobs.store.take().id == running
+    assert jobs.store.jobs.take().id == running
     jobs.stop_unwatched()
     assert jobs.job(waiting).state == "queued"
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 61)
     jobs.stop_unwatched()
     assert jobs.job(waiting).state == "cancelled"
-    assert jobs.store.take_command(running) == ("stop", {"reason": "its page was closed"})
+    assert jobs.store.commands.take(running) == ("stop", {"reason": "its page was closed"})
     assert jobs.job(other).state == "queued"
 
 
@@ -177,13 +191,13 @@ def test_the_oldest_results_make_room(tmp_path):
     request, ids = small_request(jobs), []
     for _ in range(3):
         ids.append(jobs.create(request, "me").id)
-        jobs.store.take()
-        jobs.store.job_folder(ids[-1]).mkdir()
-        (jobs.store.job_folder(ids[-1]) / "result.png").write_bytes(bytes(40_000))
-        jobs.store.move(ids[-1], "done")
+        jobs.store.jobs.take()
+        jobs.store.jobs.folder(ids[-1]).mkdir()
+        (jobs.store.jobs.folder(ids[-1]) / "result.png").write_bytes(bytes(40_000))
+        jobs.store.jobs.move(ids[-1], "done")
     tidy(jobs)
     assert [each.id for each in jobs.history("me")] == [ids[2], ids[1]]
-    assert not jobs.store.job_folder(ids[0]).exists()
+    assert not jobs.store.jobs.folder(ids[0]).exists()
     with pytest.raises(NoSuchThing):
         jobs.job(ids[0])
     tidy(jobs)
@@ -215,7 +229,7 @@ def test_only_ids_lead_to_files(tmp_path, name):
         with pytest.raises(NoSuchThing):
             look(name)
     with pytest.raises(NoSuchThing):
-        jobs.store.job_folder(name)
+        jobs.store.jobs.folder(name)
 
 
 # ---- uploads ------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from impasto.pictures.files import load_image, load_picture, read_metadata
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.limits import NoSuchThing, QueueFull, StudioError
 from impasto.studio.jobs.requests import Request
-from impasto.studio.jobs.rows import PACES_LEARNED
+from impasto.studio.jobs.tables.rows import PACES_LEARNED
 from impasto.studio.worker import paces
 from impasto.studio.worker.checkpoints import (
     Start,
@@ -69,7 +69,7 @@ def test_a_result_can_be_made_again_from_its_own_metadata(jobs, tmp_path, comman
     assert bool((load_image(again) == load_image(result)).all())
     for suffix in (".jpg", ".tiff"):
         assert read_metadata(jobs.result(job.id, suffix)) == read_metadata(result)
-    assert not (jobs.store.job_folder(job.id) / "checkpoint.npz").exists()
+    assert not (jobs.store.jobs.folder(job.id) / "checkpoint.npz").exists()
 
 
 KINDS = {
@@ -240,10 +240,10 @@ def test_other_weights_go_on_from_the_present_picture(jobs):
 )
 def test_weights_that_are_refused(jobs, weights, words):
     job = jobs.create(small_request(jobs), "me").id
-    jobs.store.take()
+    jobs.store.jobs.take()
     with pytest.raises(SettingsError, match=words):
         jobs.change(job, **weights)
-    assert jobs.store.waiting_commands(job) == []
+    assert jobs.store.commands.waiting(job) == []
 
 
 def test_cancel_keeps_nothing(jobs):
@@ -254,7 +254,7 @@ def test_cancel_keeps_nothing(jobs):
         done = wait_for_state(jobs, job, "cancelled")
         assert not done.has_result
         jobs.delete(job)
-    assert not jobs.store.job_folder(job).exists()
+    assert not jobs.store.jobs.folder(job).exists()
 
 
 def test_the_time_limit_keeps_the_picture(tmp_path):
@@ -273,10 +273,10 @@ def test_a_job_goes_on_from_its_last_preview(jobs):
         wait_for_step(jobs, job, 3)
     left = jobs.job(job)
     assert left.state == "running"
-    start = read_checkpoint(jobs.store.job_folder(job) / "checkpoint.npz")
+    start = read_checkpoint(jobs.store.jobs.folder(job) / "checkpoint.npz")
     assert start is not None
     assert start.step == left.step
-    jobs.store.move(job, "queued")
+    jobs.store.jobs.move(job, "queued")
     with working(jobs):
         after = wait_for_step(jobs, job, left.step + 1)
         assert after.continued == [{"step": left.step, "after": "an interruption"}]
@@ -290,11 +290,11 @@ def test_a_failed_job_is_resumed_from_its_last_preview(jobs):
     job = jobs.create(small_request(jobs, steps=60), "me").id
     with working(jobs):
         wait_for_step(jobs, job, 3)
-    jobs.store.blame(job)
-    jobs.store.move(job, "failed", error="struck down")
+    jobs.store.jobs.count_death(job)
+    jobs.store.jobs.move(job, "failed", error="struck down")
     left = jobs.job(job).step
     assert jobs.resume(job).position == 1
-    assert (jobs.job(job).error, jobs.store.job(job).deaths) == ("", 0)
+    assert (jobs.job(job).error, jobs.store.jobs.get(job).deaths) == ("", 0)
     with working(jobs):
         done = wait_for_state(jobs, job, "done", "failed")
     assert done.continued[0]["step"] == left
@@ -305,7 +305,7 @@ def test_a_failed_job_is_resumed_from_its_last_preview(jobs):
 def test_a_failed_job_queues_as_others_do(tmp_path):
     jobs = make_jobs(tmp_path / "studio", queue=1)
     job = jobs.create(small_request(jobs), "me").id
-    jobs.store.move(job, "failed")
+    jobs.store.jobs.move(job, "failed")
     jobs.create(small_request(jobs), "me")
     with pytest.raises(QueueFull):
         jobs.resume(job)
@@ -353,29 +353,29 @@ def test_what_a_job_took_replaces_what_was_measured_on_a_busy_machine(jobs, monk
     settings = Settings.from_dict(jobs.create(request, "nobody").request["settings"])
     jobs.cancel(jobs.history("nobody")[0].id)
     for name in (paces._name(settings), paces._LATEST):  # as a starved machine measures
-        jobs.store.remember(name, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
+        jobs.store.facts.set(name, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
     with working(jobs):
         before = jobs.estimate(request)
         assert before.measured
         assert before.seconds > 200
         job = jobs.create(request, "me").id
         wait_for_state(jobs, job, "done")
-        wait_until(lambda: jobs.store.fact(PACES_LEARNED), "a lesson")
+        wait_until(lambda: jobs.store.facts.get(PACES_LEARNED), "a lesson")
         after = jobs.estimate(request)
     assert after.seconds < before.seconds / 5
-    pace = jobs.store.fact(paces._LATEST)
+    pace = jobs.store.facts.get(paces._LATEST)
     assert pace["fixed"] / pace["step"] == pytest.approx(1e4)
 
 
 def test_what_was_interrupted_teaches_nothing(jobs, monkeypatch):
     monkeypatch.setattr(paces, "_SHORTEST", 0.0)
-    jobs.store.remember(paces._LATEST, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
+    jobs.store.facts.set(paces._LATEST, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
     with working(jobs):
         stopped = jobs.create(small_request(jobs, **LONG), "me").id
         wait_for_step(jobs, stopped)
         jobs.stop(stopped)
         wait_for_state(jobs, stopped, "stopped")
-    assert jobs.store.fact(PACES_LEARNED) is None
+    assert jobs.store.facts.get(PACES_LEARNED) is None
 
 
 # ---- going on -----------------------------------------------------------------------------------

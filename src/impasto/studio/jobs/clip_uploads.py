@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from impasto.errors import ImpastoError, SettingsError, VideoError
 from impasto.studio.jobs.limits import Limits, TooLarge
-from impasto.studio.jobs.rows import StoredClip
-from impasto.studio.jobs.store import Store, new_id
+from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.database import new_id
+from impasto.studio.jobs.tables.rows import StoredClip
 from impasto.studio.jobs.uploads import bare_name
 
 if TYPE_CHECKING:
@@ -52,21 +53,21 @@ def add_clip(store: Store, file: BinaryIO, name: str, owner: str, limits: Limits
     if missing_extra():
         raise VideoError(missing_extra())
     clip, name = new_id(), bare_name(name, "clip")
-    path = store.clip_file(clip)
+    path = store.clips.file(clip)
     try:
         _copy(file, path, name, limits)
         with named(path, name):
             _check_frames(path, name, limits)
             known = read_clip(path)
-            _keep_poster(known, store.clip_file(clip, ".jpg"))
+            _keep_poster(known, store.clips.first_frame(clip))
         height, width = known.size
-        return store.add_clip(StoredClip(
+        return store.clips.add(StoredClip(
             id=clip, owner=owner, name=name, width=width, height=height, frames=known.frames,
             seconds=known.duration, rate=float(known.rate), sound=int(known.has_sound),
             created=time.time(),
         ))  # fmt: skip
     except BaseException:
-        store.forget_clip(clip)
+        store.clips.delete(clip)
         raise
 
 

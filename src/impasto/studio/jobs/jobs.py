@@ -20,7 +20,8 @@ from impasto.settings.pictures import Settings
 from impasto.studio.jobs import clip_uploads as clips, reproduce, uploads as pictures
 from impasto.studio.jobs.limits import Busy, Limits, NoSuchThing, QueueFull, StudioError
 from impasto.studio.jobs.requests import Request, check_request, check_size
-from impasto.studio.jobs.rows import (
+from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.rows import (
     ALIVE,
     ENDED,
     PACES_LEARNED,
@@ -30,7 +31,6 @@ from impasto.studio.jobs.rows import (
     StoredJob,
     StoredPicture,
 )
-from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.views import ClipProgress, Estimate, Job, Upload, UploadedClip
 
 __all__ = ["RESULTS", "Estimate", "Job", "Jobs", "Upload", "UploadedClip"]
@@ -80,11 +80,11 @@ class Jobs:
     def known(self, picture: str) -> Upload:
         """Tell what is known of an upload. Raises: NoSuchThing."""
         self.picture(picture)
-        return _upload(self.store.picture(picture))
+        return _upload(self.store.pictures.get(picture))
 
     def picture(self, picture: str) -> Path:
         """Return the (re-encoded) PNG file of an upload. Raises: NoSuchThing."""
-        path = self.store.picture_file(self.store.picture(picture))
+        path = self.store.pictures.file(self.store.pictures.get(picture))
         if not path.is_file():
             raise NoSuchThing("there is no such picture; it may have been cleaned up")
         return path
@@ -101,12 +101,12 @@ class Jobs:
 
     def clip(self, clip: str) -> UploadedClip:
         """Tell what is known of a clip. Raises: NoSuchThing."""
-        return _uploaded(self.store.clip(clip))
+        return _uploaded(self.store.clips.get(clip))
 
     def poster(self, clip: str) -> Path:
         """Return the file of a clip's first frame, a JPEG. Raises: NoSuchThing."""
-        self.store.clip(clip)
-        return self.store.clip_file(clip, ".jpg")
+        self.store.clips.get(clip)
+        return self.store.clips.first_frame(clip)
 
     # ---- making jobs ----------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class Jobs:
         Raises: SettingsError, TooLarge, NoSuchThing (a picture), QueueFull.
         """
         checked = self._checked(request)
-        job = self.store.add_job(
+        job = self.store.jobs.add(
             owner, checked.kind, checked.to_dict(), watched=watched, most=self.limits.queue
         )
         if job is None:
@@ -132,7 +132,7 @@ class Jobs:
 
     def check_queue(self) -> None:
         """Raise a QueueFull if no job can be taken on now: before pictures are decoded for it."""
-        if self.store.count(State.QUEUED) >= self.limits.queue:
+        if self.store.jobs.count(State.QUEUED) >= self.limits.queue:
             raise _full(self.limits)
 
     def estimate(self, request: Request) -> Estimate:
@@ -141,9 +141,9 @@ class Jobs:
         Raises: as `create`; MemoryLimitError: it does not fit; Busy: no answer in time.
         """
         checked = self._checked(request)
-        sizes = [(row.width, row.height) for row in map(self.store.picture, checked.ids)]
+        sizes = [(row.width, row.height) for row in map(self.store.pictures.get, checked.ids)]
         known = {**checked.to_dict(), "pictures": None, "changes": None, "recipe": None}
-        lessons = self.store.fact(PACES_LEARNED)
+        lessons = self.store.facts.get(PACES_LEARNED)
         key = json.dumps([lessons, known, sizes, [*checked.pictures], checked.clip], sort_keys=True)
         if key not in self._estimates:
             answer = self._ask(checked.to_dict())
@@ -161,9 +161,9 @@ class Jobs:
             self.picture(each)
         photo: StoredPicture | StoredClip | None = None
         if "content" in checked.pictures:
-            photo = self.store.picture(checked.pictures["content"])
+            photo = self.store.pictures.get(checked.pictures["content"])
         if checked.clip is not None:
-            photo = self.store.clip(checked.clip)
+            photo = self.store.clips.get(checked.clip)
             clips.check_part(photo, checked.options, self.limits)
         if photo is not None:
             settings = Settings.from_dict(checked.settings)
@@ -172,26 +172,26 @@ class Jobs:
         return checked
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        question, end = self.store.ask(request), time.monotonic() + _PATIENCE
+        question, end = self.store.questions.ask(request), time.monotonic() + _PATIENCE
         while time.monotonic() < end:
-            answer = self.store.take_answer(question)
+            answer = self.store.questions.take_answer(question)
             if answer is not None:
                 if "error" in answer:
                     raise StudioError(answer["error"])
                 return answer
             time.sleep(0.05)
-        self.store.drop_question(question)
+        self.store.questions.delete(question)
         raise Busy("no estimate in time: the worker is busy; try again in a while")
 
     # ---- looking --------------------------------------------------------------------------------
 
     def job(self, job: str) -> Job:
         """Return a job as it is now. Raises: NoSuchThing."""
-        return self._shown(self.store.job(job))
+        return self._shown(self.store.jobs.get(job))
 
     def history(self, owner: str) -> list[Job]:
         """List a session's jobs, the newest first."""
-        return [self._shown(each) for each in reversed(self.store.jobs(owner=owner))]
+        return [self._shown(each) for each in reversed(self.store.jobs.find(owner=owner))]
 
     def touch(self, job: str) -> None:
         """Tell that somebody looks at a job, so that it does not stop for want of a page."""
@@ -199,15 +199,15 @@ class Jobs:
 
     def losses(self, job: str) -> list[dict[str, Any]]:
         """Return points for a curve, up to 200: step, level, seconds, content, style, tv, total."""
-        self.store.job(job)
-        steps = self.store.steps(job)
+        self.store.jobs.get(job)
+        steps = self.store.jobs.steps(job)
         every = max(1, len(steps) // _CURVE)
         return steps[::every] + (steps[-1:] if len(steps) % every != 1 and every > 1 else [])
 
     def preview(self, job: str) -> Path | None:
         """Return the file of the last preview, a JPEG; None: there is none yet."""
-        self.store.job(job)
-        path = self.store.job_folder(job) / "preview.jpg"
+        self.store.jobs.get(job)
+        path = self.store.jobs.folder(job) / "preview.jpg"
         return path if path.is_file() else None
 
     def result(self, job: str, suffix: str | None = None) -> Path:
@@ -218,10 +218,10 @@ class Jobs:
 
         Raises: NoSuchThing: there is none (yet), or not in this form.
         """
-        row = self.store.job(job)
+        row = self.store.jobs.get(job)
         forms = _forms(row.kind)
         suffix = forms[0] if suffix is None else suffix
-        path = self.store.job_folder(job) / f"result{suffix}"
+        path = self.store.jobs.folder(job) / f"result{suffix}"
         if row.state not in (State.DONE, State.STOPPED):
             raise NoSuchThing(f"there is no result{suffix}: the job is {row.state}")
         if suffix not in forms:
@@ -237,15 +237,15 @@ class Jobs:
         """
         from impasto.studio.jobs.timelapse import film_of
 
-        row = self.store.job(job)
+        row = self.store.jobs.get(job)
         if row.state not in ENDED:
             raise NoSuchThing(f"there is no time-lapse yet: the job is {row.state}")
         with self._decoding:
-            return film_of(self.store.job_folder(job), suffix)
+            return film_of(self.store.jobs.folder(job), suffix)
 
     def title(self, job: str) -> str:
         """Return a name for a job's files, without a suffix, of its photo and first painting."""
-        row = self.store.job(job)
+        row = self.store.jobs.get(job)
         names = self._names(row)
         parts = [names.get("content"), names.get("clip"), *names.get("styles", [])[:1]]
         stems = [each.rpartition(".")[0] or each for each in parts if each]
@@ -254,20 +254,20 @@ class Jobs:
 
     def command_line(self, job: str) -> str:
         """Return the command that makes the same picture from the files that were uploaded."""
-        row = self.store.job(job)
+        row = self.store.jobs.get(job)
         return reproduce.command_line(_request(row), self._names(row))
 
     def python_lines(self, job: str) -> str:
         """Return the Python program that makes the same picture."""
-        row = self.store.job(job)
+        row = self.store.jobs.get(job)
         return reproduce.python_lines(_request(row), self._names(row))
 
     def queue(self) -> dict[str, int]:
         """Return how many jobs wait and run, and how many may wait."""
         return {
-            "waiting": self.store.count(State.QUEUED),
-            "running": self.store.count(State.RUNNING),
-            "paused": self.store.count(State.PAUSED),
+            "waiting": self.store.jobs.count(State.QUEUED),
+            "running": self.store.jobs.count(State.RUNNING),
+            "paused": self.store.jobs.count(State.PAUSED),
             "limit": self.limits.queue,
         }
 
@@ -282,10 +282,10 @@ class Jobs:
 
         Raises: QueueFull: a failed job has to queue again.
         """
-        if self.store.job(job).state == "failed":
+        if self.store.jobs.get(job).state == "failed":
             self.check_queue()
-            self.store.forgive(job)
-            self.store.move(job, State.QUEUED, among=(State.FAILED,))
+            self.store.jobs.reset_deaths(job)
+            self.store.jobs.move(job, State.QUEUED, among=(State.FAILED,))
             self.touch(job)
             return self.job(job)
         return self._tell(job, Command.RESUME, (State.PAUSED, State.FAILED))
@@ -296,7 +296,7 @@ class Jobs:
 
     def cancel(self, job: str) -> Job:
         """End a job and keep nothing."""
-        if self.store.move(job, State.CANCELLED, among=(State.QUEUED,)):
+        if self.store.jobs.move(job, State.CANCELLED, among=(State.QUEUED,)):
             return self.job(job)
         return self._tell(job, Command.CANCEL, (State.RUNNING, State.PAUSED))
 
@@ -307,7 +307,7 @@ class Jobs:
 
         Raises: SettingsError: the kind has no such weight, or not this value.
         """
-        row = self.store.job(job)
+        row = self.store.jobs.get(job)
         given = {"content_weight": content_weight, "style_weight": style_weight}
         given = {name: value for name, value in given.items() if value is not None}
         request = _request(row)
@@ -319,43 +319,43 @@ class Jobs:
         return self._tell(job, Command.CHANGE, (State.RUNNING, State.PAUSED), **given)
 
     def _tell(self, job: str, command: Command, among: tuple[State, ...], **details: Any) -> Job:
-        row = self.store.job(job)
+        row = self.store.jobs.get(job)
         if row.state not in among:
             raise StudioError(
                 f"the job is {row.state}; only {' or '.join(among)} jobs can {command}"
             )
-        self.store.tell(job, command, **details)
+        self.store.commands.add(job, command, **details)
         return self._shown(row)
 
     def delete(self, job: str) -> None:
         """Delete a job that has ended, with its picture."""
-        row = self.store.job(job)
+        row = self.store.jobs.get(job)
         if row.state in ALIVE:
             raise StudioError(f"the job is {row.state}; cancel it first")
-        self.store.forget(job)
+        self.store.jobs.delete(job)
 
     # ---- housekeeping ---------------------------------------------------------------------------
 
     def stop_unwatched(self) -> None:
         """Stop the jobs of closed pages: what is painted is kept, what waits is cancelled."""
         now = time.monotonic()
-        for row in self.store.jobs(states=ALIVE):
+        for row in self.store.jobs.find(states=ALIVE):
             seen = self._seen.setdefault(row.id, now)  # after a restart pages get their time, too
             if not row.watched or now - seen < self.limits.grace:
                 continue
-            if not self.store.move(
+            if not self.store.jobs.move(
                 row.id, State.CANCELLED, among=(State.QUEUED,), error="its page closed"
             ):
-                self.store.tell(row.id, Command.STOP, reason="its page was closed")
+                self.store.commands.add(row.id, Command.STOP, reason="its page was closed")
 
     def _has_result(self, row: StoredJob) -> bool:
-        return (self.store.job_folder(row.id) / f"result{_forms(row.kind)[0]}").is_file()
+        return (self.store.jobs.folder(row.id) / f"result{_forms(row.kind)[0]}").is_file()
 
     def _names(self, row: StoredJob) -> dict[str, Any]:
         def name(role: str, upload: str | None) -> str | None:
             if upload is None:
                 return None
-            known = self.store.clip if role == "clip" else self.store.picture
+            known = self.store.clips.get if role == "clip" else self.store.pictures.get
             return known(upload).name
 
         return {
@@ -368,7 +368,7 @@ class Jobs:
         facts = row.progress
         there = row.state in (State.DONE, State.STOPPED)
         return Job(
-            id=row.id, kind=row.kind, state=row.state, position=self.store.position(row),
+            id=row.id, kind=row.kind, state=row.state, position=self.store.jobs.position(row),
             created=row.created, started=row.started, ended=row.ended, error=row.error,
             step=facts.get("step", 0), count=facts.get("count", 0), level=facts.get("level", 0),
             levels=facts.get("levels", 0), width=facts.get("width", 0),

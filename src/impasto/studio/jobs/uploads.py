@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.cli.commands.examples import EXAMPLES, example_files
 from impasto.studio.jobs.limits import Limits, NoSuchThing, TooLarge
-from impasto.studio.jobs.rows import StoredPicture
-from impasto.studio.jobs.store import Store, new_id
+from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.database import new_id
+from impasto.studio.jobs.tables.rows import StoredPicture
 
 if TYPE_CHECKING:
     from impasto.pictures.picture import Picture
@@ -77,8 +78,8 @@ def _keep(store: Store, picture: Picture, owner: str) -> StoredPicture:
         sha256=(picture.sha256 or "") if exact else "", width=width, height=height,
         dpi=picture.dpi, suffix=".png", created=time.time(),
     )  # fmt: skip
-    save_image(picture.image, store.picture_file(kept), alpha=picture.alpha, bits=bits)
-    return store.add_picture(kept)
+    save_image(picture.image, store.pictures.file(kept), alpha=picture.alpha, bits=bits)
+    return store.pictures.add(kept)
 
 
 def _depth(picture: Picture) -> tuple[int, bool]:
@@ -101,8 +102,8 @@ def read_stored(store: Store, picture: str) -> Picture:
     """
     from impasto.pictures.files import load_picture
 
-    kept = store.picture(picture)
-    path = store.picture_file(kept)
+    kept = store.pictures.get(picture)
+    path = store.pictures.file(kept)
     if not path.is_file():
         raise NoSuchThing(f"the picture {kept.name} was cleaned up")
     read = load_picture(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from impasto.studio.jobs.rows import ENDED, State
+from impasto.studio.jobs.tables.rows import ENDED, State
 
 __all__ = ["ClipProgress", "Estimate", "Job", "Upload", "UploadedClip"]
 

@@ -91,7 +91,7 @@ def learn_clip_pace(request: Mapping[str, Any], seconds: float, store: Store) ->
         )
         if effort.motions and factor is not None:
             name = _motion_name(effort)
-            store.remember(name, store.fact(name) * factor)
+            store.facts.set(name, store.facts.get(name) * factor)
 
 
 def _effort(request: Mapping[str, Any], store: Store) -> _Effort:
@@ -135,14 +135,14 @@ def later_work(video: VideoSettings, frames: int) -> tuple[int, int]:
 def _seconds_of_motion(effort: _Effort, store: Store, *, idle: bool) -> float | None:
     """Return the seconds of one motion search at this size; None: unknown."""
     name, image = _motion_name(effort), effort.first
-    pixels, known = image.shape[-2] * image.shape[-1], store.fact(name)
+    pixels, known = image.shape[-2] * image.shape[-1], store.facts.get(name)
     if known is None:
         if not idle:
             return None
         begin = time.perf_counter()
         find_motion(image, image.roll(2, -1), effort.footage.video)
         known = (time.perf_counter() - begin) / pixels
-        store.remember(name, known)
+        store.facts.set(name, known)
     return float(known) * pixels
 
 

@@ -17,7 +17,7 @@ from impasto.errors import DivergenceError, VideoError
 from impasto.pictures.picture import Image
 from impasto.studio.jobs.clip_uploads import named
 from impasto.studio.jobs.limits import Limits, StudioError
-from impasto.studio.jobs.rows import State, StoredJob
+from impasto.studio.jobs.tables.rows import State, StoredJob
 from impasto.studio.worker.footage import Footage, read_footage
 from impasto.studio.worker.interrupts import Cause, Interrupted, Interrupts, Outcome
 from impasto.studio.worker.job_log import JobLog
@@ -42,7 +42,7 @@ def paint_clip(row: StoredJob, interrupts: Interrupts, limits: Limits) -> None:
     """
     log, store = interrupts.log, interrupts.store
     if (log.folder / _RESULT).is_file():  # an earlier worker died right after it wrote the file
-        store.move(row.id, State.DONE)
+        store.jobs.move(row.id, State.DONE)
         return
     footage = read_footage(row.request, store)
     with named(footage.clip.path, footage.name):
@@ -55,8 +55,8 @@ def paint_clip(row: StoredJob, interrupts: Interrupts, limits: Limits) -> None:
             error = error.replace(str(footage.clip.path), footage.name)
             outcome = outcome._replace(error=error)
     if outcome.state is not None:
-        store.move(row.id, outcome.state, error=outcome.error)
-        shutil.rmtree(store.frames_folder(row.id), ignore_errors=True)
+        store.jobs.move(row.id, outcome.state, error=outcome.error)
+        shutil.rmtree(store.jobs.frames_folder(row.id), ignore_errors=True)
 
 
 def _plan(footage: Footage, folder: Path) -> VideoPlan:
@@ -232,7 +232,7 @@ def paint_sheet(row: StoredJob, interrupts: Interrupts) -> None:
         log.save_result(contact_sheet(painted))
         log.progress["remaining"] = 0.0
         log.report()
-    store.move(row.id, outcome.state, error=outcome.error)
+    store.jobs.move(row.id, outcome.state, error=outcome.error)
 
 
 def _show_sheet(log: JobLog, painted: Sequence[tuple[Frame, Image]], footage: Footage) -> None:

@@ -19,7 +19,7 @@ def answer_questions(store: Store, *, idle: bool) -> bool:
 
     Args: idle: whether no job is being painted, so that there is time to measure.
     """
-    questions = store.questions()
+    questions = store.questions.waiting()
     for question, request in questions:
         try:
             answer = _estimate(request, store, idle=idle)
@@ -27,7 +27,7 @@ def answer_questions(store: Store, *, idle: bool) -> bool:
             answer = {"error": " ".join(str(error).split())}
         except Exception as error:  # noqa: BLE001  (a failed estimate must not end the worker)
             answer = {"error": f"no estimate: {type(error).__name__}: {error}"}
-        store.answer(question, answer)
+        store.questions.answer(question, answer)
     return bool(questions)
 
 

@@ -48,7 +48,7 @@ def read_footage(request: Mapping[str, Any], store: Store) -> Footage:
     Raises: NoSuchThing: an upload was deleted; ImageError, VideoError: an upload is unreadable.
     """
     pictures, options = request["pictures"], request["options"]
-    row = store.clip(pictures["clip"])
+    row = store.clips.get(pictures["clip"])
 
     def read(role: str) -> list[Picture | None]:
         given = pictures.get(role, [])
@@ -61,7 +61,7 @@ def read_footage(request: Mapping[str, Any], store: Store) -> Footage:
             masks=read("masks"), style_masks=read("style_masks"),
             content_mask=next(iter(read("content_mask")), None),
         )  # fmt: skip
-    path = store.clip_file(row.id)
+    path = store.clips.file(row.id)
     with named(path, row.name):
         clip = read_clip(path)
     return Footage(

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from impasto.studio.jobs.rows import Command, State
 from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.rows import Command, State
 from impasto.studio.worker.job_log import JobLog
 
 __all__ = ["IDLE", "Cause", "Interrupted", "Interrupts", "Outcome", "requeue_paused"]
@@ -94,7 +94,7 @@ class Interrupts:
         requeue_paused(self.store)
 
     def _obey_commands(self) -> None:
-        while (command := self.store.take_command(self.job)) is not None:
+        while (command := self.store.commands.take(self.job)) is not None:
             name, details = command
             if name == Command.PAUSE:
                 self._pause()
@@ -104,30 +104,30 @@ class Interrupts:
     def _pause(self) -> None:
         """Wait for a command. Raises: Interrupted: another job waits, or the worker has to end."""
         self.log.save_checkpoint()
-        if not self.store.move(self.job, State.PAUSED, among=(State.RUNNING,)):
+        if not self.store.jobs.move(self.job, State.PAUSED, among=(State.RUNNING,)):
             return
         self.log.stop_clock()
         while True:
             if self.going.is_set():
                 raise Interrupted(Cause.SHUTDOWN)
-            names = self.store.waiting_commands(self.job)
+            names = self.store.commands.waiting(self.job)
             if names and names[0] == Command.PAUSE:  # it is paused already
-                self.store.take_command(self.job)
+                self.store.commands.take(self.job)
             elif names:
                 break
-            if self.store.count(State.QUEUED):
+            if self.store.jobs.count(State.QUEUED):
                 raise Interrupted(Cause.PREEMPTED)
             if not self.answer(idle=True):
                 time.sleep(IDLE)
         self.log.start_clock()
-        self.store.move(self.job, State.RUNNING, among=(State.PAUSED,))
+        self.store.jobs.move(self.job, State.RUNNING, among=(State.PAUSED,))
 
 
 def requeue_paused(store: Store) -> None:
     """Obey the commands for paused jobs that no worker holds: cancel them or queue them again."""
-    for row in store.jobs(states=(State.PAUSED,)):
-        names = store.waiting_commands(row.id)
+    for row in store.jobs.find(states=(State.PAUSED,)):
+        names = store.commands.waiting(row.id)
         if Command.CANCEL in names:
-            store.move(row.id, State.CANCELLED, among=(State.PAUSED,))
+            store.jobs.move(row.id, State.CANCELLED, among=(State.PAUSED,))
         elif set(names) - {Command.PAUSE}:  # the next worker obeys them
-            store.move(row.id, State.QUEUED, among=(State.PAUSED,))
+            store.jobs.move(row.id, State.QUEUED, among=(State.PAUSED,))

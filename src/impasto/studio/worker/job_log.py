@@ -12,8 +12,8 @@ from torch import Tensor
 
 from impasto.pictures.files import save_image
 from impasto.pictures.picture import fit, resize
-from impasto.studio.jobs.rows import StoredJob
 from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.rows import StoredJob
 
 __all__ = ["JobLog", "as_jpeg", "replace_file"]
 
@@ -37,7 +37,7 @@ class JobLog:
     def __init__(self, store: Store, row: StoredJob, seconds: float = 0.0) -> None:
         self.store = store
         self.job = row.id
-        self.folder = store.job_folder(row.id)
+        self.folder = store.jobs.folder(row.id)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.progress: dict[str, Any] = dict(row.progress)
         self.steps: list[dict[str, Any]] = []
@@ -87,7 +87,7 @@ class JobLog:
     def report(self) -> None:
         """Write progress and new steps into the store."""
         self.progress |= {"seconds": self.seconds, "reported": time.time()}
-        self.store.report(self.job, self.progress, self.steps)
+        self.store.jobs.report(self.job, self.progress, self.steps)
         self.steps = []
 
     def save_result(

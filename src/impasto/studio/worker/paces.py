@@ -15,8 +15,8 @@ from impasto.painting.memory_plan import Workload
 from impasto.painting.stylizer import Stylizer
 from impasto.painting.timing import Pace, measure_pace
 from impasto.settings.pictures import Settings
-from impasto.studio.jobs.rows import PACES_LEARNED
 from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.rows import PACES_LEARNED
 
 __all__ = ["known_pace", "learn_pace", "level_rows", "total_seconds"]
 
@@ -44,16 +44,16 @@ def known_pace(
         idle: whether there is time to measure.
     """
     name = _name(settings)
-    known = store.fact(name)
+    known = store.facts.get(name)
     if known is not None:
         return Pace(**known), True
-    other = store.fact(_LATEST)
+    other = store.facts.get(_LATEST)
     if not idle and other is not None:
         return Pace(**other), False
     stylizer, inputs = subject()
     pace = measure_pace(stylizer, inputs)
     for each in (name, _LATEST):
-        store.remember(each, dataclasses.asdict(pace))
+        store.facts.set(each, dataclasses.asdict(pace))
     return pace, True
 
 
@@ -70,15 +70,15 @@ def learn_pace(
 
     Returns: actual / expected time; None: nothing was learned.
     """
-    known = store.fact(_name(settings)) or store.fact(_LATEST)
+    known = store.facts.get(_name(settings)) or store.facts.get(_LATEST)
     if known is None or seconds < _SHORTEST:
         return None
     pace = Pace(**known)
     factor = seconds / expected(pace)
     scaled = {name: value * factor for name, value in dataclasses.asdict(pace).items()}
     for each in (_name(settings), _LATEST):
-        store.remember(each, scaled)
-    store.remember(PACES_LEARNED, (store.fact(PACES_LEARNED) or 0) + 1)
+        store.facts.set(each, scaled)
+    store.facts.set(PACES_LEARNED, (store.facts.get(PACES_LEARNED) or 0) + 1)
     return factor
 
 

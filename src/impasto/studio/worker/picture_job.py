@@ -11,8 +11,8 @@ from impasto.errors import DivergenceError
 from impasto.optimize.loop import Step
 from impasto.painting.pastiche import record
 from impasto.pictures.picture import fit, resize
-from impasto.studio.jobs.rows import State, StoredJob
 from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.rows import State, StoredJob
 from impasto.studio.worker.checkpoints import (
     PictureRun,
     Result,
@@ -43,7 +43,7 @@ class PictureLog(JobLog):
     run: PictureRun
 
     def __init__(self, store: Store, row: StoredJob) -> None:
-        self.last = read_checkpoint(store.job_folder(row.id) / "checkpoint.npz")
+        self.last = read_checkpoint(store.jobs.folder(row.id) / "checkpoint.npz")
         super().__init__(store, row, self.last.seconds if self.last is not None else 0.0)
         (self.folder / "frames").mkdir(exist_ok=True)
         self._step: Step | None = None
@@ -111,7 +111,7 @@ class PictureLog(JobLog):
     @property
     def history(self) -> list[Mapping[str, Any]]:
         """The numbers of all steps so far."""
-        return [*self.store.steps(self.job), *self.steps]
+        return [*self.store.jobs.steps(self.job), *self.steps]
 
 
 def paint_picture(log: PictureLog, interrupts: Interrupts) -> None:
@@ -151,7 +151,7 @@ def paint_picture(log: PictureLog, interrupts: Interrupts) -> None:
         log.update()
         image = None if log.last is None else log.last.image
         log.finish(log.run.finish(image, log.history, outcome.state is State.DONE))
-    store.move(log.job, outcome.state, error=outcome.error)
+    store.jobs.move(log.job, outcome.state, error=outcome.error)
 
 
 def _change(log: PictureLog, details: Mapping[str, Any]) -> None:

@@ -23,8 +23,8 @@ from impasto.machine import keep_freed_memory
 from impasto.network.kernel import compiled_kernel
 from impasto.painting.timing import Pace
 from impasto.studio.jobs.limits import Limits, StudioError
-from impasto.studio.jobs.rows import State, StoredJob
 from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.rows import State, StoredJob
 from impasto.studio.worker.checkpoints import plan_run
 from impasto.studio.worker.clip_estimates import learn_clip_pace
 from impasto.studio.worker.clip_job import paint_clip, paint_sheet
@@ -61,7 +61,7 @@ def work(store: Store, going: threading.Event, limits: Limits) -> None:
     compiled_kernel()  # compiles it now, so that the first job does not wait for it
     while not going.is_set():
         requeue_paused(store)
-        row = store.take()
+        row = store.jobs.take()
         if row is not None:
             paint_job(store, row, going, limits)
         elif not answer_questions(store, idle=True):
@@ -76,10 +76,10 @@ def paint_job(store: Store, row: StoredJob, going: threading.Event, limits: Limi
         else:
             _paint_picture(store, row, going, limits)
     except ImpastoError as error:
-        store.move(row.id, State.FAILED, error=" ".join(str(error).split()))
+        store.jobs.move(row.id, State.FAILED, error=" ".join(str(error).split()))
     except Exception as error:  # noqa: BLE001  (the next job must still be painted)
         traceback.print_exc()
-        store.move(row.id, State.FAILED, error=_message(error))
+        store.jobs.move(row.id, State.FAILED, error=_message(error))
 
 
 def _message(error: Exception) -> str:
@@ -126,7 +126,7 @@ def _interrupts(log: JobLog, going: threading.Event, limits: Limits) -> Interrup
 
 def _painted_in_one_go(store: Store, row: StoredJob) -> bool:
     """Return whether a job was finished without a break, so that its time says something."""
-    ended = store.job(row.id)
+    ended = store.jobs.get(row.id)
     return ended.state is State.DONE and not ended.error and "continued" not in ended.progress
 
 
