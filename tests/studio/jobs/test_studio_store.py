@@ -24,11 +24,18 @@ from impasto.studio.jobs.limits import (
     data_folder,
 )
 from impasto.studio.jobs.requests import KINDS, Request, check_request, describe_settings
+from impasto.studio.jobs.results import losses, preview_file, result_file
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.database import new_id
-from impasto.studio.jobs.uploads import bare_name, read_stored
+from impasto.studio.jobs.uploads import (
+    add_example,
+    bare_name,
+    example_names,
+    picture_file,
+    read_picture,
+)
 from impasto.studio.supervisor import recover, tidy
-from studio_harness import make_jobs, picture_bytes, small_request
+from studio_harness import make_jobs, picture_bytes, small_request, upload_picture
 
 
 def test_ids_cannot_be_guessed():
@@ -113,7 +120,7 @@ def test_the_queue_is_limited_also_for_those_who_ask_at_once(tmp_path):
     for each in threads:
         each.join()
     assert len(full) == 5
-    assert full[0].startswith("queue full: 3 jobs wait already")
+    assert full[0].startswith("queue full: 3 jobs are waiting")
     assert jobs.queue() == {"waiting": 3, "running": 0, "paused": 0, "limit": 3}
 
 
@@ -139,7 +146,7 @@ def test_everything_survives_a_restart(tmp_path):
     recover(again, "the studio was restarted")
     assert again.history("me")[0].step == 3
     assert again.job(first.id).state == "queued"
-    assert again.losses(first.id) == [{"step": 3}]
+    assert losses(again.store, first.id) == [{"step": 3}]
 
 
 def test_a_job_that_strikes_down_every_worker_fails(tmp_path):
@@ -150,7 +157,7 @@ def test_a_job_that_strikes_down_every_worker_fails(tmp_path):
         recover(jobs, "the worker ended unexpectedly (signal 9)", blame=True)
     assert jobs.job(job).state == "failed"
     assert jobs.job(job).error == (
-        "the worker ended unexpectedly (signal 9), 3 times while it painted this"
+        "the worker ended unexpectedly (signal 9), 3 times while it painted this job"
     )
 
 
@@ -207,14 +214,14 @@ def test_the_oldest_results_make_room(tmp_path):
 def test_old_results_and_unused_uploads_go(tmp_path, monkeypatch):
     jobs = make_jobs(tmp_path)
     job = jobs.create(small_request(jobs), "me")
-    lost = jobs.upload(picture_bytes(), "lost.png", "me").id
+    lost = upload_picture(jobs, picture_bytes(), "lost.png", "me").id
     used = job.request["pictures"]["content"]
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)
     tidy(jobs)
     with pytest.raises(NoSuchThing):
-        jobs.picture(lost)
-    assert jobs.picture(used).is_file()
+        picture_file(jobs.store, lost)
+    assert picture_file(jobs.store, used).is_file()
     jobs.cancel(job.id)
     monkeypatch.setattr(time, "time", lambda: now + 40 * 86400)
     tidy(jobs)
@@ -225,9 +232,11 @@ def test_old_results_and_unused_uploads_go(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "a" * 24 + "/", "ä" * 24, "." * 24, "x"])
 def test_only_ids_lead_to_files(tmp_path, name):
     jobs = make_jobs(tmp_path)
-    for look in (jobs.job, jobs.picture, jobs.preview, jobs.result, jobs.losses):
+    with pytest.raises(NoSuchThing):
+        jobs.job(name)
+    for look in (picture_file, preview_file, result_file, losses):
         with pytest.raises(NoSuchThing):
-            look(name)
+            look(jobs.store, name)
     with pytest.raises(NoSuchThing):
         jobs.store.jobs.folder(name)
 
@@ -251,12 +260,12 @@ def test_nothing_but_pixels_is_kept_of_an_upload(tmp_path):
     jobs = make_jobs(tmp_path)
     data = with_place(picture_bytes(size=(40, 32)))
     assert b"a camera" in data
-    upload = jobs.upload(data, "photo.jpg", "me")
+    upload = upload_picture(jobs, data, "photo.jpg", "me")
     assert (upload.width, upload.height) == (32, 40)  # upright
-    kept = jobs.picture(upload.id).read_bytes()
+    kept = picture_file(jobs.store, upload.id).read_bytes()
     assert kept.startswith(b"\x89PNG")
     assert b"a camera" not in kept
-    with Image.open(jobs.picture(upload.id)) as picture:
+    with Image.open(picture_file(jobs.store, upload.id)) as picture:
         assert not picture.getexif()
         assert not picture.getexif().get_ifd(0x8825)
 
@@ -286,8 +295,8 @@ def test_what_is_read_of_it_is_the_same_to_the_last_bit(tmp_path, kind):
     own = tmp_path / "own.bin"
     own.write_bytes(buffer.getvalue())
     expected = load_picture(own)
-    upload = jobs.upload(buffer.getvalue(), "own.bin", "me")
-    found = read_stored(jobs.store, upload.id)
+    upload = upload_picture(jobs, buffer.getvalue(), "own.bin", "me")
+    found = read_picture(jobs.store, upload.id)
     assert bool((found.image == expected.image).all())
     assert (found.name, found.sha256) == (expected.name, expected.sha256)
     if kind == "alpha":
@@ -302,8 +311,11 @@ def test_a_picture_that_cannot_be_kept_exactly_is_known_by_what_is_kept(tmp_path
     Image.fromarray(np.random.default_rng(0).random((20, 20), dtype=np.float32)).save(
         buffer, "tiff"
     )
-    upload = jobs.upload(buffer.getvalue(), "floats.tiff", "me")
-    found, kept = read_stored(jobs.store, upload.id), load_picture(jobs.picture(upload.id))
+    upload = upload_picture(jobs, buffer.getvalue(), "floats.tiff", "me")
+    found, kept = (
+        read_picture(jobs.store, upload.id),
+        load_picture(picture_file(jobs.store, upload.id)),
+    )
     assert found.sha256 == kept.sha256
 
 
@@ -319,7 +331,7 @@ def test_a_picture_that_cannot_be_kept_exactly_is_known_by_what_is_kept(tmp_path
 def test_uploads_that_are_refused(tmp_path, data, error, words):
     jobs = make_jobs(tmp_path, max_bytes=1_000_000, max_pixels=10_000)
     with pytest.raises(error, match=words):
-        jobs.upload(data, "../evil.png", "me")
+        upload_picture(jobs, data, "../evil.png", "me")
     assert list((tmp_path / "pictures").iterdir()) == []
 
 
@@ -344,10 +356,10 @@ def test_names_are_no_paths(name, bare):
 
 def test_bundled_pictures(tmp_path):
     jobs = make_jobs(tmp_path)
-    assert "neuschwanstein.jpg" in jobs.examples()
-    assert jobs.example("neuschwanstein.jpg", "me").width == 1024
+    assert "neuschwanstein.jpg" in example_names()
+    assert add_example(jobs.store, "neuschwanstein.jpg", "me", jobs.limits).width == 1024
     with pytest.raises(NoSuchThing, match="bundled pictures"):
-        jobs.example("../vgg19.safetensors", "me")
+        add_example(jobs.store, "../vgg19.safetensors", "me", jobs.limits)
 
 
 # ---- requests -----------------------------------------------------------------------------------

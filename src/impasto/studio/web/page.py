@@ -17,6 +17,7 @@ from impasto.cli.setting_flags import options_of
 from impasto.errors import ImpastoError
 from impasto.studio.jobs.clip_uploads import missing_extra
 from impasto.studio.jobs.requests import KINDS, Request
+from impasto.studio.jobs.uploads import example_names
 from impasto.studio.web import html as parts
 from impasto.studio.web.forms import Form
 from impasto.studio.web.grid_tab import Grid
@@ -46,7 +47,7 @@ def build_page(jobs: Jobs) -> gr.Blocks:
         parts.html(parts.HEADER, elem_id="top")
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=5, min_width=320, elem_id="work"):
-                parts.html(parts.pictures(jobs.examples()), elem_id="pictures")
+                parts.html(parts.pictures(example_names()), elem_id="pictures")
                 with gr.Tabs(elem_id="kinds"):
                     for kind, title in _TABS.items():
                         with gr.Tab(title, id=kind, elem_id=f"tab-{kind}"):

@@ -31,7 +31,7 @@ from impasto.pictures.colors import recolor
 from impasto.pictures.picture import Picture, identity
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.store import Store
-from impasto.studio.jobs.uploads import read_stored
+from impasto.studio.jobs.uploads import read_picture
 from impasto.studio.worker.job_log import replace_file
 from impasto.variations.variation import Variation, plan_reconstruction, plan_texture
 
@@ -120,7 +120,7 @@ def plan_run(request: Mapping[str, Any], store: Store) -> PictureRun:
 
 
 def _read(store: Store, picture: str | None) -> Picture | None:
-    return None if picture is None else read_stored(store, picture)
+    return None if picture is None else read_picture(store, picture)
 
 
 def left_of(levels: Sequence[Level], start: Start | None) -> tuple[int, list[Level]]:

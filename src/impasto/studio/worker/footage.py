@@ -13,7 +13,7 @@ from impasto.settings.clips import VideoSettings
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.clip_uploads import frames_of, named, read_clip
 from impasto.studio.jobs.store import Store
-from impasto.studio.jobs.uploads import read_stored
+from impasto.studio.jobs.uploads import read_picture
 from impasto.video.io.frames import Clip
 
 __all__ = ["Footage", "read_footage"]
@@ -53,7 +53,7 @@ def read_footage(request: Mapping[str, Any], store: Store) -> Footage:
     def read(role: str) -> list[Picture | None]:
         given = pictures.get(role, [])
         many = given if isinstance(given, list) else [given]
-        return [None if each is None else read_stored(store, each) for each in many]
+        return [None if each is None else read_picture(store, each) for each in many]
 
     guidance = None
     if any(role in pictures for role in ("masks", "style_masks", "content_mask")):

@@ -103,9 +103,7 @@ def _paint_clip(store: Store, row: StoredJob, going: threading.Event, limits: Li
 
 def _paint_picture(store: Store, row: StoredJob, going: threading.Event, limits: Limits) -> None:
     log = PictureLog(store, row)
-    changed = row.progress.get("changed", {})
-    request = {**row.request, "settings": {**row.request["settings"], **changed}}
-    run = log.run = plan_run(request, store)
+    run = log.run = plan_run(row.current_request, store)
     if run.size[0] * run.size[1] > limits.max_pixels:
         raise StudioError(
             f"{run.size[1]} x {run.size[0]} px are more than the {limits.max_pixels} px that the "

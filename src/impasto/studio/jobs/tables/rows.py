@@ -114,3 +114,13 @@ class StoredJob:
     error: str
     deaths: int
     watched: bool
+
+    @property
+    def current_request(self) -> dict[str, Any]:
+        """The request with the weights as they were last changed."""
+        changed = self.progress.get("changed", {})
+        return {
+            **self.request,
+            "settings": {**self.request["settings"], **changed},
+            "changes": {**self.request["changes"], **changed},
+        }
