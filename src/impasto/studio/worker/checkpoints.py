@@ -1,17 +1,24 @@
-"""A job as a run that can begin, stop and resume from a step.
+"""Picture jobs that can be interrupted and resumed, and the checkpoint files for it.
 
-A crash, a change of weights, and a pause in which another job was painted are the same: the run
-resumes from its latest step, as `PicturePlan.steps(start)` does.
+Every kind of picture is painted level by level, coarse to fine. A run resumes from a picture after
+a crash, a change of weights, or a pause during which another job was painted. It then paints the
+remaining levels, the first of them with its remaining steps.
 """
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from impasto._version import __version__
 from impasto.optimize.loop import Step
 from impasto.painting.guidance import Guidance
 from impasto.painting.inputs import Inputs, load_inputs
@@ -23,18 +30,25 @@ from impasto.pictures.colors import recolor
 from impasto.pictures.picture import Picture, identity
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.store import Store
-from impasto.studio.jobs.uploads import read_stored
+from impasto.studio.jobs.uploads import read_picture
+from impasto.studio.worker.job_log import replace_file
 from impasto.variations.reconstruction import plan_reconstruction
 from impasto.variations.texture import plan_texture
 
-__all__ = ["Result", "Run", "plan_run"]
+__all__ = [
+    "PictureRun",
+    "Result",
+    "plan_run",
+    "read_checkpoint",
+    "write_checkpoint",
+]
 
 History = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A finished picture and what is written into its file."""
+    """A finished picture and the metadata for its file."""
 
     image: Tensor
     alpha: Tensor | None
@@ -42,36 +56,37 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Run:
-    """A job that is planned.
+class PictureRun:
+    """The plan of a picture's job.
 
     Attributes:
-        settings: all of them.
-        levels: sizes and steps, coarse to fine; none: there is nothing to watch.
-        works: how each level is computed with the memory there is.
+        settings: all settings.
+        levels: sizes and steps, coarse to fine; empty: the job has no steps.
+        works: how each level is computed within the available memory.
         size: (H, W) of the result.
-        seen: pixels of the pictures whose style is measured.
-        steps: paint, from the beginning or from a start.
-        finish: (last image, history, whether it was painted to its end) → what is kept.
-        change: other weights → the same run with them.
-        pace: (stylizer, inputs) to measure the pace of this machine with; None: no need.
+        style_pixels: pixel counts of the pictures whose style is measured.
+        steps: paints from the beginning (None) or goes on after a step.
+        finish: (last image, history, whether all steps were painted) → the result.
+        change: changed settings → the same run with them.
+        pace: returns (stylizer, inputs) with which to measure the pace of this machine; None: the
+            job takes no time worth measuring.
     """
 
     settings: Settings
     levels: tuple[Level, ...]
     works: tuple[Workload, ...]
     size: tuple[int, int]
-    seen: tuple[int, ...]
+    style_pixels: tuple[int, ...]
     steps: Callable[[Step | None], Iterator[Step]]
     finish: Callable[[Tensor | None, History, bool], Result]
-    change: Callable[[Mapping[str, Any]], Run]
+    change: Callable[[Mapping[str, Any]], PictureRun]
     pace: Callable[[], tuple[Stylizer, Inputs]] | None
 
 
-def plan_run(request: Mapping[str, Any], store: Store) -> Run:
+def plan_run(request: Mapping[str, Any], store: Store) -> PictureRun:
     """Read the pictures of a checked request and plan its run.
 
-    Raises: ImpastoError: as the core does for the same pictures and settings.
+    Raises: ImpastoError: the core cannot paint these pictures with these settings.
     """
     kind = {
         "stylize": _plan_stylize, "texture": _plan_texture, "recolor": _plan_recolor,
@@ -86,15 +101,12 @@ def plan_run(request: Mapping[str, Any], store: Store) -> Run:
 
 
 def _read(store: Store, picture: str | None) -> Picture | None:
-    return None if picture is None else read_stored(store, picture)
-
-
-# ---- pictures -----------------------------------------------------------------------------------
+    return None if picture is None else read_picture(store, picture)
 
 
 def _plan_stylize(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
+) -> PictureRun:
     guidance = Guidance(
         masks=pictures.get("masks", ()), style_masks=pictures.get("style_masks", ()),
         content_mask=pictures.get("content_mask"),
@@ -106,23 +118,24 @@ def _plan_stylize(
     return _stylizing(Stylizer(settings), inputs)
 
 
-def _stylizing(stylizer: Stylizer, inputs: Inputs) -> Run:
-    def change(changes: Mapping[str, Any]) -> Run:
+def _stylizing(stylizer: Stylizer, inputs: Inputs) -> PictureRun:
+    def change(changes: Mapping[str, Any]) -> PictureRun:
         settings = stylizer.settings.replace(**changes)
         return _stylizing(stylizer.with_settings(settings), inputs)
 
     plan = stylizer.plan(inputs)
-    return _run(plan, plan.levels[-1].size, inputs.paintings, change, lambda: (stylizer, inputs))
+    size = plan.levels[-1].size
+    return _run(plan, size, inputs.paintings, change, lambda: (stylizer, inputs))
 
 
 def _plan_texture(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
+) -> PictureRun:
     options = request["options"]
     size = (options["height"], options["width"])
     plan = plan_texture(pictures["styles"], size, settings, seamless=options["seamless"])
 
-    def change(changes: Mapping[str, Any]) -> Run:
+    def change(changes: Mapping[str, Any]) -> PictureRun:
         return _plan_texture(pictures, request, settings.replace(**changes))
 
     return _run(plan, size, pictures["styles"], change)
@@ -130,23 +143,24 @@ def _plan_texture(
 
 def _plan_reconstruct(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
+) -> PictureRun:
     options, picture = request["options"], pictures["content"]
     plan = plan_reconstruction(picture, options["layer"], settings, of=options["of"])
-    return _run(
-        plan, plan.levels[-1].size, [picture],
-        lambda _: _plan_reconstruct(pictures, request, settings),
-    )  # fmt: skip
+
+    def change(changes: Mapping[str, Any]) -> PictureRun:
+        return _plan_reconstruct(pictures, request, settings)
+
+    return _run(plan, plan.levels[-1].size, [picture], change)
 
 
 def _run(
     plan: PicturePlan,
     size: tuple[int, int],
     measured: Sequence[Picture],
-    change: Callable[[Mapping[str, Any]], Run],
+    change: Callable[[Mapping[str, Any]], PictureRun],
     pace: Callable[[], tuple[Stylizer, Inputs]] | None = None,
-) -> Run:
-    """Make a run of a planned picture.
+) -> PictureRun:
+    """Make the run of a planned picture.
 
     Args: measured: the pictures whose style is measured.
     """
@@ -161,18 +175,16 @@ def _run(
         inputs = load_inputs(measured[0], measured[:1], plan.settings)
         return Stylizer(plan.settings), inputs
 
-    return Run(
+    return PictureRun(
         settings=plan.settings, levels=plan.levels, works=plan.works, size=size,
-        seen=tuple(each.size[0] * each.size[1] for each in measured),
+        style_pixels=tuple(each.size[0] * each.size[1] for each in measured),
         steps=plan.steps, finish=finished, change=change, pace=pace or measure,
     )  # fmt: skip
 
 
 def _plan_recolor(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
-    from impasto._version import __version__
-
+) -> PictureRun:
     photo, style, options = pictures["content"], pictures["styles"][0], request["options"]
 
     def finished(image: Tensor | None, history: History, whole: bool) -> Result:
@@ -185,10 +197,33 @@ def _plan_recolor(
         }
         return Result(colors, photo.alpha, metadata)
 
-    def change(changes: Mapping[str, Any]) -> Run:
+    def change(changes: Mapping[str, Any]) -> PictureRun:
         return _plan_recolor(pictures, request, settings)
 
-    return Run(
-        settings=settings, levels=(), works=(), size=photo.size, seen=(),
+    return PictureRun(
+        settings=settings, levels=(), works=(), size=photo.size, style_pixels=(),
         steps=lambda start: iter(()), finish=finished, change=change, pace=None,
     )  # fmt: skip
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+def write_checkpoint(path: Path, step: Step) -> None:
+    """Write a start to a file, its image in 16 bits."""
+    buffer = io.BytesIO()
+    image = (step.image.detach().cpu().clamp(0, 1) * 65535 + 0.5).numpy().astype(np.uint16)
+    place = np.array([step.index, step.level, step.seconds])
+    np.savez(buffer, image=image, place=place)
+    replace_file(path, buffer.getvalue())
+
+
+def read_checkpoint(path: Path) -> Step | None:
+    """Read a start from a file; None: the file is missing or damaged."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as saved:
+            image = torch.from_numpy(saved["image"].astype(np.float32) / 65535)
+            index, level, seconds = saved["place"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return Step(image, {}, int(index), int(index), level=int(level), seconds=float(seconds))
