@@ -33,11 +33,12 @@ from impasto.video.clip_run import VideoStep
 from impasto.video.io.clips import probe
 from impasto.video.io.frames import open_clip, read_frames, write_clip
 from impasto.video.keyframes import between
+from impasto.video.motion.motion import Motion, Past, carry, chained
 from impasto.video.motion.scene_cuts import is_cut
 from impasto.video.preview import contact_sheet, preview_frames
 from impasto.video.styling import blend_at
 from impasto.video.stylize_video import plan_video, stylize_video
-from impasto.video.temporal import Motion, Past, carry, chained, temporal_loss, with_temporal
+from impasto.video.temporal import temporal_loss, with_temporal
 
 av = pytest.importorskip("av")
 pytest.importorskip("cv2")
@@ -198,7 +199,7 @@ def test_a_later_pass_goes_back_and_holds_frames_to_their_neighbors(tmp_path, pa
 
 
 def test_no_cut_where_the_light_goes_on():
-    from impasto.video.temporal import find_motion
+    from impasto.video.motion.motion import find_motion
 
     dark, bright = pan(1)[0] * 0.5, pan(1)[0] * 0.5 + 0.3
     motion, _ = find_motion(bright, dark, VIDEO)

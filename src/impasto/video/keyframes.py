@@ -17,8 +17,7 @@ from impasto.pictures.picture import Image
 from impasto.video.clip_run import Reel, Steps, VideoStep
 from impasto.video.frame_painter import Painting
 from impasto.video.io.frames import Frame
-from impasto.video.motion.scene_cuts import is_cut
-from impasto.video.temporal import (
+from impasto.video.motion.motion import (
     Carried,
     Motion,
     Past,
@@ -27,6 +26,7 @@ from impasto.video.temporal import (
     chained,
     find_motion,
 )
+from impasto.video.motion.scene_cuts import is_cut
 
 __all__ = ["between", "paint_draft"]
 

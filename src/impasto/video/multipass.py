@@ -9,8 +9,8 @@ from impasto.video.clip_run import Reel, Steps
 from impasto.video.frame_painter import Painting
 from impasto.video.frame_store import Painted
 from impasto.video.io.frames import Frame
+from impasto.video.motion.motion import Past, carried_along, find_motion
 from impasto.video.sequential import paint_onward
-from impasto.video.temporal import Past, carried_along, find_motion
 
 __all__ = ["paint_in_passes"]
 

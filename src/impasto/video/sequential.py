@@ -10,8 +10,8 @@ from impasto.settings.clips import VideoSettings
 from impasto.video.clip_run import Reel, Steps
 from impasto.video.frame_painter import Painting
 from impasto.video.io.frames import Frame
+from impasto.video.motion.motion import Motion, Past, carry, find_motion
 from impasto.video.motion.scene_cuts import is_cut
-from impasto.video.temporal import Motion, Past, carry, find_motion
 
 __all__ = ["paint_onward"]
 

@@ -31,10 +31,10 @@ from impasto.video.frame_painter import FramePainter
 from impasto.video.frame_store import Run, clip_identity
 from impasto.video.io.frames import Clip, open_clip, read_frames, write_clip
 from impasto.video.keyframes import paint_draft
+from impasto.video.motion.motion import find_motion
 from impasto.video.multipass import paint_in_passes
 from impasto.video.sequential import paint_onward
 from impasto.video.styling import read_styling
-from impasto.video.temporal import find_motion
 
 __all__ = ["Film", "VideoPlan", "VideoStep", "plan_video", "stylize_video"]
 

@@ -21,9 +21,9 @@ from impasto.studio.worker.clip_job import Footage, gather
 from impasto.studio.worker.estimates import known_pace, learn, levels_of, seconds_of
 from impasto.video.frame_painter import FramePainter
 from impasto.video.io.frames import read_frames
+from impasto.video.motion.motion import find_motion
 from impasto.video.preview import preview_step, small_settings
 from impasto.video.styling import read_styling
-from impasto.video.temporal import find_motion
 
 __all__ = ["forecast", "later_work", "learn_clip"]
 

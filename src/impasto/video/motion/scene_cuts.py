@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from impasto.pictures.picture import Image
-from impasto.video.temporal import Motion, carried_along
+from impasto.video.motion.motion import Motion, carried_along
 
 __all__ = ["histogram_distance", "is_cut", "unexplained"]
 
