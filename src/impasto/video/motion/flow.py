@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from impasto.errors import SettingsError, ShapeError, VideoError, nearest_match
 from impasto.pictures.picture import Image
-from impasto.video.motion.raft import Raft, load_raft
+from impasto.video.motion.raft import load_raft, raft_flow
 from impasto.video.motion.warp import check_flow, points_outside, warp
 
 __all__ = [
@@ -251,13 +251,12 @@ def _raft(first: Image, second: Image, weights: str | os.PathLike[str] | None) -
             ".safetensors); dis and farneback need none"
         )
     changed = Path(weights).stat().st_mtime_ns if Path(weights).exists() else 0
-    with torch.no_grad():
-        flow: Tensor = _network(os.fspath(weights), changed)(first, second)
-    return flow
+    return raft_flow(_network(os.fspath(weights), changed), first, second)
 
 
-@functools.lru_cache(maxsize=1)  # a clip asks twice a frame
-def _network(path: str, changed: int) -> Raft:
+@functools.lru_cache(maxsize=1)  # A clip needs the network twice a frame.
+def _network(path: str, changed: int) -> torch.nn.Module:
+    """Load RAFT once for each file and time of its last change."""
     return load_raft(path)
 
 
