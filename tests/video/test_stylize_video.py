@@ -320,7 +320,7 @@ def test_only_the_containers_that_are_named_are_opened(clip, tmp_path):
     playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\npart.ts\n#EXT-X-ENDLIST\n")
     assert probe(playlist).size == SIZE  # it would be followed
     for path in (playlist, tmp_path / "part.ts"):
-        with pytest.raises(VideoError, match="is not a video of a kind that is taken: mov, avi"):
+        with pytest.raises(VideoError, match="is not a video of an allowed format: mov, avi"):
             probe(path, ("mov", "avi"))
     assert probe(clip, ("mov", "avi")).size == SIZE
 
@@ -578,6 +578,19 @@ def test_a_clip_from_the_command_line(video, tmp_path):
     assert lines[-1].startswith(f"Wrote {tmp_path}/out.mp4: 3 frames of 48 x 36 px")
     assert not (tmp_path / "out.mp4.frames").exists()
     assert open_clip(tmp_path / "out.mp4").frames == 3
+
+
+@pytest.mark.parametrize(("name", "size"), [("out.mp4", (36, 48)), ("out", (35, 47))])
+def test_a_film_says_that_odd_sizes_were_padded(name, size, tmp_path, painting_file):
+    photos = folder_of([frame[..., :35, :47] for frame in pan(2)], tmp_path / "photos")
+    film = stylize_video(photos, painting_file, tmp_path / name, SETTINGS.replace(long_side=47))
+    assert film.size == open_clip(film.path).size == size
+    padded = "the last row and column of every frame are repeated once, 47 x 35 px become 48 x 36"
+    assert film.notes == ((f"H.264 needs even sides: {padded}",) if size == (36, 48) else ())
+    if film.notes:
+        with av.open(str(film.path)) as container:
+            comment = container.metadata["comment"]
+        assert comment == f"painted by impasto {impasto.__version__}; {film.notes[0]}"
 
 
 def test_styles_at_times_from_the_command_line(video, painting_file, photo_file):
