@@ -33,7 +33,7 @@ from impasto.video.clip_run import VideoStep
 from impasto.video.io.clips import probe
 from impasto.video.io.frames import open_clip, read_frames, write_clip
 from impasto.video.keyframes import between
-from impasto.video.motion.motion import Motion, Past, carry, chained
+from impasto.video.motion.motion import Motion, PaintedFrame, chain, predict
 from impasto.video.motion.scene_cuts import is_cut
 from impasto.video.preview import contact_sheet, preview_frames
 from impasto.video.styling import blend_at
@@ -136,8 +136,12 @@ def test_farther_frames_fill_what_nearer_ones_do_not_show():
     photo, near, far = (torch.full((1, 3, 2, 3), value) for value in (0.1, 0.5, 0.9))
     sees = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])[None, None]
     saw = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
-    carried = carry(
-        photo, [(Past(photo, near), still_motion(sees)), (Past(photo, far), still_motion(saw))]
+    carried = predict(
+        photo,
+        [
+            (PaintedFrame(photo, near), still_motion(sees)),
+            (PaintedFrame(photo, far), still_motion(saw)),
+        ],
     )
     expected = torch.tensor([[0.5, 0.5, 0.9], [0.5, 0.9, 0.1]])
     assert torch.equal(carried.image[0, 0], expected)
@@ -150,7 +154,7 @@ def test_motion_is_joined_from_frame_to_frame():
     near = Motion(torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 4, 8), good)
     far = Motion(torch.tensor([2.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 4, 8), good.clone())
     far.reliable[..., 4] = 0
-    both = chained(near, far)
+    both = chain(near, far)
     assert torch.equal(both.flow[:, 0], torch.full((1, 4, 8), 3.0))
     assert both.reliable[0, 0, 0].tolist() == [1, 1, 1, 0, 1, 0, 0, 0]  # 4 hidden, 5 on outside
 
@@ -171,8 +175,8 @@ def test_a_cut_is_found_and_a_pan_is_none(tmp_path, painting_file):
 def test_nothing_is_carried_over_a_cut(tmp_path, painting_file, monkeypatch):
     counts = []
     monkeypatch.setattr(
-        "impasto.video.sequential.carry",
-        lambda photo, past: counts.append(len(past)) or carry(photo, past),
+        "impasto.video.sequential.predict",
+        lambda photo, past: counts.append(len(past)) or predict(photo, past),
     )
     folder = folder_of([*pan(3), *pan(3, seed=9)], tmp_path / "photos")
     stylize_video(folder, painting_file, tmp_path / "out", SETTINGS, VIDEO)
@@ -500,14 +504,19 @@ def test_a_frame_between_is_nearer_to_the_nearer_key_frame():
     photo = torch.full((1, 3, 2, 2), 0.5)
     everywhere = still_motion(torch.ones(1, 1, 2, 2))
     half = still_motion(torch.tensor([[1.0, 0.0], [0.0, 0.0]])[None, None])
-    old, new = Past(photo, torch.zeros(1, 3, 2, 2)), Past(photo, torch.ones(1, 3, 2, 2))
+    old, new = (
+        PaintedFrame(photo, torch.zeros(1, 3, 2, 2)),
+        PaintedFrame(photo, torch.ones(1, 3, 2, 2)),
+    )
     blended = between(photo, [(old, everywhere), (new, everywhere)], 0.25)
     assert torch.allclose(blended.image, torch.full((1, 3, 2, 2), 0.25))
     one = between(photo, [(old, half), (new, everywhere)], 0.25)
     # Where the old one is not reliable, the new one alone counts, but for a trace.
     assert torch.allclose(one.image[0, 0], torch.tensor([[0.25, 1.0], [1.0, 1.0]]), atol=0.01)
     assert one.holes == 0
-    lost = Past(photo + 0.4, torch.zeros(1, 3, 2, 2))  # what it shows there is something else
+    lost = PaintedFrame(
+        photo + 0.4, torch.zeros(1, 3, 2, 2)
+    )  # what it shows there is something else
     hole = between(photo, [(lost, everywhere), (lost, everywhere)], 0.5)
     assert hole.holes == 1
     assert torch.equal(hole.image, photo)
