@@ -31,10 +31,11 @@ from impasto.objective.objective import Objective
 from impasto.painting.inputs import load_inputs
 from impasto.painting.pyramid import Level
 from impasto.painting.stylizer import Stylizer
-from impasto.pictures.files import load_image, save_image, write_file
+from impasto.pictures.files import load_image, save_image
 from impasto.pictures.films import sheet
 from impasto.settings.clips import VideoSettings
 from impasto.settings.pictures import Settings
+from impasto.storage import write_file
 from impasto.video.io.frames import open_clip, read_frames
 from impasto.video.motion.flicker import warping_error
 from impasto.video.motion.flow import optical_flow, reliable

@@ -20,9 +20,10 @@ from impasto.network.encoder import Encoder
 from impasto.network.weights import load_weights
 from impasto.objective.objective import Objective, seen_layers
 from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
-from impasto.pictures.files import load_image, save_image, write_file
+from impasto.pictures.files import load_image, save_image
 from impasto.pictures.picture import fit, resize
 from impasto.settings.recipes import recipe_settings
+from impasto.storage import write_file
 from impasto.style import chosen_statistic
 
 ROOT = Path(__file__).resolve().parents[1]

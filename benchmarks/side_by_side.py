@@ -48,7 +48,8 @@ from measuring import (
     write_results,
 )
 
-from impasto.pictures.files import load_image, write_file
+from impasto.pictures.files import load_image
+from impasto.storage import write_file
 
 KEPT = RESULTS / "side_by_side.json"
 PICTURE = IMAGES / "side_by_side.png"

@@ -47,8 +47,9 @@ from measuring import (
 )
 
 from impasto.machine import free_memory
-from impasto.pictures.files import load_image, save_image, write_file
+from impasto.pictures.files import load_image, save_image
 from impasto.pictures.picture import resize
+from impasto.storage import write_file
 
 KEPT = RESULTS / "sizes.json"
 PICTURE = IMAGES / "sizes.png"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import torch
 from torch import Tensor
 
@@ -29,6 +30,19 @@ def toy_weights(network: str, *, width: float = 1 / 16, seed: int = 0) -> VGGWei
     return VGGWeights(network, "caffe", layers)
 
 
+def left_half(height: int = 32, width: int = 40) -> Tensor:
+    """A mask of a picture's left half."""
+    mask = torch.zeros(1, 1, height, width)
+    mask[..., : width // 2] = 1
+    return mask
+
+
+def saved(array: np.ndarray, path: Path) -> str:
+    """Write pixels to a picture file; return its path."""
+    PIL.Image.fromarray(array).save(path)
+    return str(path)
+
+
 def assert_close(actual: Tensor | float, expected: object, *, relative: float) -> None:
     """Compare with the largest expected magnitude as the yardstick."""
     a = np.asarray(actual.detach() if isinstance(actual, Tensor) else actual, dtype=np.float64)
@@ -37,6 +51,12 @@ def assert_close(actual: Tensor | float, expected: object, *, relative: float) -
     scale = max(float(np.abs(b).max()), 1e-30)
     error = float(np.abs(a - b).max()) / scale
     assert error <= relative, f"relative error {error:.3g} > {relative:.3g}"
+
+
+def assert_in_range(image: Tensor) -> None:
+    assert torch.isfinite(image).all()
+    assert image.min() >= 0
+    assert image.max() <= 1
 
 
 def psnr(a: Tensor, b: Tensor) -> float:

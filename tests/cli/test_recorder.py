@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from helpers import assert_clear_error, tree
 from impasto.cli.recorder import MakingOf, plot_losses
 from impasto.errors import DivergenceError, ImageError, SettingsError, ShapeError
-from impasto.pictures.files import load_picture, write_file
+from impasto.pictures.files import load_picture
 from impasto.pictures.films import as_frame, check_film, film, sheet
 
 SMALL = ("--long-side", 48, "--coarsest", 32, "--steps", 5, "--threads", 1, "--quiet")
@@ -220,13 +220,3 @@ def test_a_sheet_has_every_picture_in_its_place():
 def test_a_frame_is_8_bit():
     frame = as_frame(torch.full((1, 3, 4, 5), 0.5))
     assert (frame.shape, frame.dtype, int(frame[0, 0, 0])) == ((4, 5, 3), np.uint8, 128)
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path):
-    write_file(tmp_path / "a" / "x.bin", b"123")
-    assert tree(tmp_path)["a/x.bin"] == b"123"
-    with pytest.raises(ImageError, match="exists already"):
-        write_file(tmp_path / "a" / "x.bin", b"4", overwrite=False)
-    with pytest.raises(ImageError, match="it is a folder"):
-        write_file(tmp_path / "a", b"4")
-    assert tree(tmp_path)["a/x.bin"] == b"123"

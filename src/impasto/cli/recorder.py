@@ -62,8 +62,9 @@ class MakingOf:
             SettingsError: options that contradict each other, or an extra that is not installed.
             ImageError: something cannot be written.
         """
-        from impasto.pictures.files import check_target, check_writable
+        from impasto.pictures.files import check_writable
         from impasto.pictures.films import check_film
+        from impasto.storage import check_target
 
         if self.every is not None and self.frames is None and self.timelapse is None:
             raise SettingsError("--every says how often; add --frames FOLDER or --timelapse FILE")
@@ -126,8 +127,8 @@ class Recorder:
 
     def finish(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write the film and the curves, also of a run that was interrupted."""
-        from impasto.pictures.files import write_file
         from impasto.pictures.films import film
+        from impasto.storage import write_file
 
         making = self.making
         if making.timelapse is not None:

@@ -25,7 +25,6 @@ from impasto.errors import (
     ImageError,
     MemoryLimitError,
     SettingsError,
-    out_of_memory,
 )
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import settings_file
@@ -152,7 +151,7 @@ def paint(job: Job, settings: Settings) -> None:
 
 def save_settings(job: Job, settings: Settings) -> None:
     """Write the settings to the file that the job names for them, if it does."""
-    from impasto.pictures.files import write_file
+    from impasto.storage import write_file
 
     if job.save_settings:
         write_file(job.save_settings, settings_file(settings).encode(), overwrite=job.force)
@@ -296,7 +295,7 @@ def advise_compiler(job: Job, stylizer: Stylizer) -> None:
 
 def _prepare(job: Job, settings: Settings) -> tuple[Stylizer, Inputs]:
     """Read the pictures and load the network, then check that the result can be written."""
-    from impasto.pictures.files import check_target
+    from impasto.storage import check_target
 
     stylizer, inputs = prepared(job, settings)
     check_output(job)
@@ -430,6 +429,8 @@ def memory_errors(long_side: int) -> AbstractContextManager[None]:
 @contextmanager
 def failed_allocations(advice: str) -> Iterator[None]:
     """Turn a failed allocation into a MemoryLimitError with this advice."""
+    from impasto.machine import out_of_memory
+
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from impasto.errors import SettingsError, check_pairs
+from impasto.errors import SettingsError
 from impasto.settings.layers import CONVOLUTIONS, layer_names
-from impasto.settings.options import Options, PerStyle, option_types
+from impasto.settings.options import Options, PerStyle, check_pairs, option_types
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import read_settings_file, recipe_settings
 

@@ -14,8 +14,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from impasto.errors import out_of_memory
-from impasto.machine import give_freed_memory_back
+from impasto.machine import give_freed_memory_back, out_of_memory
 from impasto.settings.layers import deepest, minimum_side, reach
 
 __all__ = ["Box", "Tile", "alignment", "cut", "shrinking", "tile_margin"]

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from impasto.network.weights import own_weights
 from impasto.optimize.loop import Step
+from impasto.painting.canvas import Canvas
 from impasto.painting.inputs import Inputs
-from impasto.pictures.colors import Canvas
 from impasto.pictures.files import save_image
 from impasto.pictures.picture import fit, resize, to_pillow
 from impasto.settings.pictures import Settings

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from impasto.objective.objective import seen_layers
 from impasto.objective.targets import StyleTarget, blend_styles
-from impasto.painting.guidance import Layout, fitted, layer_guides, shares
+from impasto.painting.guidance import Layout, layer_guides, shares
 from impasto.painting.pyramid import Level
+from impasto.pictures.masks import fitted
 from impasto.settings.pictures import Settings
 from impasto.style import chosen_statistic
 

@@ -19,7 +19,7 @@ from impasto.objective.tiled_objective import TiledObjective, obstacle
 from impasto.objective.tiled_targets import describe, measure_content_in_tiles
 from impasto.optimize.loop import Step, Terms, optimize
 from impasto.painting.canvas import Surface
-from impasto.painting.guidance import Guidance, fitted, layer_masks
+from impasto.painting.guidance import Guidance, layer_masks
 from impasto.painting.inputs import (
     Inputs,
     enlarge,
@@ -34,6 +34,7 @@ from impasto.painting.pyramid import Level, pyramid
 from impasto.painting.style_targets import Description, Palette, style_guides
 from impasto.pictures.colors import content_in_color, style_in_color
 from impasto.pictures.files import Source
+from impasto.pictures.masks import fitted
 from impasto.pictures.picture import Picture, fit, resize
 from impasto.settings.pictures import Settings
 from impasto.style import chosen_statistic

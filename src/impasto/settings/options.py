@@ -12,13 +12,13 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 from impasto.errors import SettingsError, nearest_match
 
-__all__ = ["Options", "PerStyle", "option", "option_types"]
+__all__ = ["Options", "PerStyle", "check_pairs", "option", "option_types"]
 
 # One number for all paintings, or one for each, in their order.
 PerStyle = float | tuple[float, ...]
@@ -156,3 +156,25 @@ def _range_text(low: float, high: float) -> str:
     if math.isinf(high):
         return "a finite number" if math.isinf(low) else f"a finite number ≥ {low:g}"
     return f"between {low:g} and {high:g}"
+
+
+def check_pairs(kind: str, given: Sequence[str], styles: Sequence[str]) -> None:
+    """Raise a SettingsError that names the pairs unless there is one value for each style.
+
+    Args:
+        kind: the option's name.
+        given, styles: the values and the paintings, as the message shows them.
+    """
+    if len(given) == len(styles):
+        return
+    longest = max(len(given), len(styles))
+    pairs = ", ".join(
+        f"{styles[i] if i < len(styles) else 'no style'} with "
+        f"{given[i] if i < len(given) else f'no {kind}'}"
+        for i in range(longest)
+    )
+    count = f"{len(styles)} style{'s' if len(styles) > 1 else ''}"
+    raise SettingsError(
+        f"{len(given)} × {kind} for {count} ({pairs}): give one for each style, in their order; "
+        "none skips a style"
+    )

@@ -63,7 +63,7 @@ class Film:
     resumed: int
     scenes: tuple[int, ...]
     losses: Mapping[str, float]
-    truncated: str | None
+    truncated: TruncatedClip | None
     about: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 

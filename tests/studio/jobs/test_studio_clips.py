@@ -13,10 +13,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from impasto.errors import SettingsError, VideoError
+from impasto.errors import ImageError, SettingsError, TruncatedClip, VideoError
 from impasto.pictures.files import load_image
 from impasto.settings.recipes import recipe_settings
 from impasto.studio.jobs import clip_uploads as clips_module, reproduce
+from impasto.studio.jobs.clip_uploads import named
 from impasto.studio.jobs.limits import Limits, NoSuchThing, StudioError, TooLarge
 from impasto.studio.jobs.requests import Request, check_request
 from impasto.studio.jobs.rows import LESSONS
@@ -461,6 +462,19 @@ def test_a_clip_that_ends_early_is_painted_as_far_as_it_goes(jobs):
     assert done.state == "done"
     assert done.error.startswith("torn.mkv ends early")
     assert 1 <= frames_in(jobs.result(job)) < 40
+
+
+def test_errors_about_a_kept_file_name_it_as_its_owner_does(tmp_path):
+    kept = tmp_path / "0815.mp4"
+    for raised, shown in (
+        (VideoError("is not a video", path=kept), "holiday.mp4 is not a video"),
+        (TruncatedClip("ends early", 3, path=kept), "holiday.mp4 ends early"),
+        (ImageError("is empty", path="cat.png"), "cat.png is empty"),
+        (SettingsError("steps: 0 is too small"), "steps: 0 is too small"),
+    ):
+        with pytest.raises(type(raised)) as caught, named(kept, "holiday.mp4"):
+            raise raised
+        assert str(caught.value) == shown
 
 
 def test_what_fails_names_the_clip_as_its_owner_does(jobs):

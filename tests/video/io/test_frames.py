@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from clip_samples import COUNT, HEIGHT, SHARES, WIDTH, drawing, make_clip, tone
 from helpers import psnr
-from impasto.errors import ImageError, ShapeError, TruncatedClip, VideoError
+from impasto.errors import ShapeError, TruncatedClip, VideoError
 from impasto.pictures.files import save_image
 from impasto.video.io.frames import (
     CODECS,
@@ -616,7 +616,7 @@ def test_no_frame_is_no_clip(tmp_path):
 @pytest.mark.parametrize(("start", "end"), [(7, None), (0.6, None), (2, 1), (-1, None), (1, 1)])
 def test_parts_that_are_not_there(tmp_path, start, end):
     clip = open_clip(make_clip(tmp_path / "a.mp4"))
-    with pytest.raises(VideoError, match=r"no frame from|no part of a clip"):
+    with pytest.raises(VideoError, match=r"no frame from|the end must be after"):
         list(read_frames(clip, start=start, end=end))
 
 
@@ -749,16 +749,22 @@ def test_nothing_half_written(tmp_path):
     target.write_bytes(b"older")
     with pytest.raises(RuntimeError), write_clip(target, clip) as writer:
         write_two(writer, 0, fail=True)
-    with pytest.raises(VideoError, match="no frame was written"), write_clip(target, clip):
+    with (
+        pytest.raises(VideoError, match="is not written: it has no frame"),
+        write_clip(target, clip),
+    ):
         pass
     with (
         pytest.raises(ShapeError, match="for this clip it must be"),
         write_clip(target, clip) as writer,
     ):
         writer.write(drawing(0, (10, 10)), Fraction(0))
-    with pytest.raises(VideoError, match="is not later than"), write_clip(target, clip) as writer:
+    with (
+        pytest.raises(VideoError, match="is not later than"),
+        write_clip(target, clip) as writer,
+    ):
         write_two(writer, 0)
-    with pytest.raises(ImageError, match="--force"), write_clip(target, clip, overwrite=False):
+    with pytest.raises(VideoError, match="--force"), write_clip(target, clip, overwrite=False):
         pass
     assert target.read_bytes() == b"older"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]

@@ -78,7 +78,7 @@ def audio_command(
         pastiche = transfer.finish(ending.image, ending.history, finished=finished)
         pastiche.save(output, bits=bits)
         if plot is not None:
-            from impasto.pictures.files import write_file
+            from impasto.storage import write_file
 
             write_file(plot, plot_spectrograms(transfer, pastiche, plot.suffix))
     _conclude(pastiche, ending, job, time.perf_counter() - start)

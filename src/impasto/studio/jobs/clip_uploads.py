@@ -72,13 +72,13 @@ def add_clip(store: Store, file: BinaryIO, name: str, owner: str, limits: Limits
 
 @contextlib.contextmanager
 def named(path: Path, name: str) -> Iterator[None]:
-    """Let what the library says of a file name it as its owner does, not where it is kept."""
+    """Let errors about a kept file name it as its owner does, and not where it is kept."""
     try:
         yield
     except ImpastoError as error:
-        if str(path) not in str(error):
-            raise
-        raise VideoError(str(error).replace(str(path), name)) from error
+        if error.path == str(path):
+            error.path = name
+        raise
 
 
 def read_clip(path: Path) -> Clip:

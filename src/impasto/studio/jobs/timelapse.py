@@ -14,8 +14,9 @@ def film_of(folder: Path, suffix: str) -> Path:
 
     Raises: NoSuchThing: no picture was kept; ImageError, SettingsError: as `films.check_film`.
     """
-    from impasto.pictures.files import load_image, write_file
+    from impasto.pictures.files import load_image
     from impasto.pictures.films import as_frame, check_film, film
+    from impasto.storage import write_file
 
     check_film(suffix, "the time-lapse")
     path = folder / f"timelapse{suffix}"

@@ -110,8 +110,7 @@ def paint_film(store: Store, row: StoredJob, manners: Manners, limits: Limits) -
         watch = _Watch(logbook, plan)
         state, error = _paint(plan, watch, manners, limits)
         if state in ("done", "stopped"):
-            state, error = _keep(plan, watch, state, error)
-            error = error.replace(str(footage.clip.path), footage.name)
+            state, error = _keep(plan, watch, footage.name, state, error)
     if state != "queued":
         store.move(row.id, state, error=error)  # type: ignore[arg-type]
         shutil.rmtree(store.frames_folder(row.id), ignore_errors=True)
@@ -172,7 +171,7 @@ def _paint(plan: VideoPlan, watch: _Watch, manners: Manners, limits: Limits) -> 
     return "done", ""
 
 
-def _keep(plan: VideoPlan, watch: _Watch, state: str, error: str) -> tuple[str, str]:
+def _keep(plan: VideoPlan, watch: _Watch, name: str, state: str, error: str) -> tuple[str, str]:
     """Encode what is painted; return state and error of the job."""
     if state == "stopped" and not plan.finished:
         watch.put_down()
@@ -182,6 +181,7 @@ def _keep(plan: VideoPlan, watch: _Watch, state: str, error: str) -> tuple[str, 
     first = next(read_frames(open_clip(film.path))).image
     watch.finish(film.frames, first)
     if film.truncated is not None:
+        film.truncated.path = name
         return state, f"{film.truncated}; what could be read is painted"
     return state, error
 

@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import DivergenceError, ImpastoError, out_of_memory
-from impasto.machine import keep_freed_memory
+from impasto.errors import DivergenceError, ImpastoError
+from impasto.machine import keep_freed_memory, out_of_memory
 from impasto.painting.timing import Pace
 from impasto.studio.jobs.limits import Limits, StudioError
 from impasto.studio.jobs.rows import StoredJob

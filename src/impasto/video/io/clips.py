@@ -143,14 +143,14 @@ def open_container(path: Path, containers: Sequence[str] = ()) -> Iterator[Any]:
     except av.error.FFmpegError as error:
         if containers:
             raise VideoError(
-                f"{path} is not a video of an allowed format: {', '.join(containers)}"
+                f"is not a video of an allowed format: {', '.join(containers)}", path=path
             ) from error
-        raise VideoError(f"{path} is not a video: {ffmpeg_reason(error)}") from error
+        raise VideoError(f"is not a video: {ffmpeg_reason(error)}", path=path) from error
     with container:
         if any(each in container.format.name for each in _NO_CLIPS):
             raise VideoError(
-                f"{path} is not a video but a picture or a text; give a video, or a folder of "
-                "pictures"
+                "is not a video but a picture or a text; give a video, or a folder of pictures",
+                path=path,
             )
         yield container
 
@@ -164,10 +164,12 @@ def video_stream(container: Any, path: Path) -> Any:
     cover = av.stream.Disposition.attached_pic
     streams = [each for each in container.streams.video if not each.disposition & cover]
     if not streams:
-        raise VideoError(f"{path} has no video stream{', only sound' * _has_sound(container)}")
+        raise VideoError(f"has no video stream{', only sound' * _has_sound(container)}", path=path)
     stream = streams[0]
     if stream.codec_context is None:
-        raise VideoError(f"{path}: this build of FFmpeg has no decoder for its video stream")
+        raise VideoError(
+            "cannot be read: this build of FFmpeg has no decoder for its video stream", path=path
+        )
     # Decoding takes a hundredth of the time of painting, and every thread would hold frames.
     stream.thread_count = 1
     return stream
@@ -221,14 +223,14 @@ def probe(path: Path, containers: Sequence[str] = ()) -> Clip:
     Raises: VideoError: the file is not a video, or none of its frames can be read.
     """
     if not path.exists():
-        raise VideoError(f"{path}: there is no such file")
+        raise VideoError("cannot be read: there is no such file", path=path)
     if not os.access(path, os.R_OK):
-        raise VideoError(f"{path} cannot be read: permission denied")
+        raise VideoError("cannot be read: permission denied", path=path)
     with open_container(path, containers) as container:
         stream = video_stream(container, path)
         first = next(decode_frames(container, stream, Damage()), None)
         if first is None:
-            raise VideoError(f"{path} has no frame that can be read")
+            raise VideoError("has no frame that can be read", path=path)
         orientation = orientation_of(first)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
         origin = _origin(container, stream, first)

@@ -137,8 +137,9 @@ def codec_for(path: Path, name: str | None) -> Codec:
     suffix = path.suffix.lower()
     if suffix not in _CONTAINERS:
         raise VideoError(
-            f"{path}: clips are written as {', '.join(SUFFIXES)}; a name without a suffix makes a "
-            "folder of frames"
+            f"cannot be written: clips are written as {', '.join(SUFFIXES)}; a name without a "
+            "suffix makes a folder of frames",
+            path=path,
         )
     key = ("vp9" if suffix == ".webm" else "h264") if name is None else name.lower()
     codec = CODECS.get(_ALIASES.get(key, key))
@@ -148,7 +149,9 @@ def codec_for(path: Path, name: str | None) -> Codec:
         )
     if suffix not in codec.suffixes:
         raise VideoError(
-            f"{path}: {codec.title} goes into {', '.join(codec.suffixes)}, not into {suffix}"
+            f"cannot be written: {codec.title} goes into {', '.join(codec.suffixes)}, not into "
+            f"{suffix}",
+            path=path,
         )
     return codec
 

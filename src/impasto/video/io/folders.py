@@ -33,10 +33,10 @@ def open_folder(path: Path, rate: Fraction | float) -> Clip:
     try:
         names = [each for each in path.iterdir() if each.suffix.lower() in _SUFFIXES]
     except OSError as error:
-        raise VideoError(f"{path} cannot be read: {error.strerror}") from error
+        raise VideoError(f"cannot be read: {error.strerror}", path=path) from error
     files = tuple(sorted((each for each in names if not each.name.startswith(".")), key=_natural))
     if not files:
-        raise VideoError(f"{path} holds no frames: it has no PNG, JPEG or TIFF file")
+        raise VideoError("holds no frames: it has no PNG, JPEG or TIFF file", path=path)
     height, width = _load(files[0]).shape[-2:]
     return Clip(
         path=path,
@@ -72,8 +72,9 @@ def read_folder(clip: Clip) -> Iterator[tuple[Callable[[], Image], Fraction, Fra
             height, width = image.shape[-2:]
             if (height, width) != clip.size:
                 raise VideoError(
-                    f"{path} is {width} x {height} px, but {clip.files[0].name} is "
-                    f"{clip.size[1]} x {clip.size[0]}; all frames of a folder must have one size"
+                    f"is {width} x {height} px, but {clip.files[0].name} is "
+                    f"{clip.size[1]} x {clip.size[0]}; all frames of a folder must have one size",
+                    path=path,
                 )
             return image
 
@@ -98,13 +99,14 @@ class FolderWriter:
             found = sorted(path for path in folder.iterdir() if _FRAME.fullmatch(path.name))
             if found and not overwrite:
                 raise VideoError(
-                    f"{folder} has frames already; to replace them, use overwrite=True "
-                    "(--force on the command line)"
+                    "has frames already; to replace them, use overwrite=True (--force on the "
+                    "command line)",
+                    path=folder,
                 )
             for path in found:
                 path.unlink()
         except OSError as error:
-            raise VideoError(f"{folder} cannot be written: {error.strerror}") from error
+            raise VideoError(f"cannot be written: {error.strerror}", path=folder) from error
 
     def write(self, image: Image) -> None:
         """Write the next frame."""

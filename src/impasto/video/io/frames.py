@@ -70,7 +70,7 @@ def open_clip(source: str | Path, *, rate: Fraction | float | None = None) -> Cl
     if path.is_dir():
         return open_folder(path, 24 if rate is None else rate)
     if rate is not None:
-        raise VideoError(f"{path} has a frame rate of its own; a rate is for a folder of frames")
+        raise VideoError("has a frame rate of its own; a rate is for a folder of frames", path=path)
     return probe(path)
 
 
@@ -99,8 +99,9 @@ def read_frames(
     first = Fraction(0) if beginning is None else beginning
     if first < 0 or (ending is not None and ending <= first):
         raise VideoError(
-            f"{clip.path}: from {float(first):g} s to {float(ending or 0):g} s is no part of a "
-            "clip; the end must be after the start, and the start not below 0"
+            f"cannot be read from {float(first):g} s to {float(ending or 0):g} s: the end must be "
+            "after the start, and the start not below 0",
+            path=clip.path,
         )
     if clip.duration is not None and first > clip.duration + _SLACK:
         raise _no_frames(clip, beginning)
@@ -111,8 +112,8 @@ def read_frames(
 
 
 def _no_frames(clip: Clip, start: Fraction | None) -> VideoError:
-    length = "" if clip.duration is None else f", which lasts {clip.duration:.2f} s"
-    return VideoError(f"{clip.path}{length}, has no frame from {float(start or 0):g} s on")
+    length = "" if clip.duration is None else f"; it lasts {clip.duration:.2f} s"
+    return VideoError(f"has no frame from {float(start or 0):g} s on{length}", path=clip.path)
 
 
 def _selected(
@@ -140,7 +141,8 @@ def _selected(
     except TruncatedClip as error:
         if index < 0:
             raise _no_frames(clip, start) from error
-        raise TruncatedClip(str(error), index + 1) from error
+        error.frames = index + 1
+        raise
     if index < 0:
         raise _no_frames(clip, start)
 
@@ -175,9 +177,10 @@ def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
         yield _loader(clip, waiting), time, Fraction(length)
         if damage.packets or is_truncated(clip.path, container.format.name):
             raise TruncatedClip(
-                f"{clip.path} ends early or is damaged: it could be read to {float(time):.2f} s"
+                f"ends early or is damaged: it could be read to {float(time):.2f} s"
                 + ("" if clip.duration is None else f" of {clip.duration:.2f} s"),
                 0,
+                path=clip.path,
             )
 
 
@@ -208,6 +211,7 @@ def _check_size(clip: Clip, frame: Any) -> None:
     if (height, width) != clip.size:
         when = "" if frame.time is None else f" at {float(frame.time):.2f} s"
         raise VideoError(
-            f"{clip.path} changes its size from {clip.size[1]} x {clip.size[0]} to "
-            f"{width} x {height} px{when}; cut it there, or scale it to one size first"
+            f"changes its size from {clip.size[1]} x {clip.size[0]} to "
+            f"{width} x {height} px{when}; cut it there, or scale it to one size first",
+            path=clip.path,
         )

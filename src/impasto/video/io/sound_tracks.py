@@ -98,16 +98,16 @@ def _add_track(output: Any, stream: Any, clip: Clip) -> Any:
         track = output.add_stream_from_template(stream, opaque=True)
     except (ValueError, av_library().error.FFmpegError) as error:
         name = "an unknown codec" if stream.codec_context is None else stream.codec_context.name
-        raise VideoError(cannot_hold(clip, name, output)) from error
+        raise VideoError(cannot_hold(name, output), path=clip.path) from error
     track.metadata.update(
         {key: value for key, value in stream.metadata.items() if key in ("language", "title")}
     )
     return track
 
 
-def cannot_hold(clip: Clip, codec: str, output: Any) -> str:
-    """Return the message for a container that cannot hold a clip's sound."""
+def cannot_hold(codec: str, output: Any) -> str:
+    """Return the message for sound that a container cannot hold."""
     return (
-        f"the sound of {clip.path} is {codec}, which {output.format.name} files cannot hold: "
+        f"has sound that is {codec}, which {output.format.name} files cannot hold: "
         "write .mkv, which holds any, or a file of the clip's own kind"
     )

@@ -14,8 +14,8 @@ from typing import Any, Self
 from torch.nn import functional
 
 from impasto.errors import ShapeError, VideoError
-from impasto.pictures.files import check_target
 from impasto.pictures.picture import Image
+from impasto.storage import check_target
 from impasto.video.io.clips import Clip, av_library, ffmpeg_reason, to_fraction
 from impasto.video.io.codecs import Container, codec_for, container_for, encoder_options
 from impasto.video.io.folders import FolderWriter
@@ -58,9 +58,8 @@ def write_clip(
         overwrite: whether a file, or frames in a folder, may be replaced.
 
     Raises:
-        VideoError: an unknown codec, a wrong crf, a file that cannot hold codec or sound, or PyAV
-            is missing.
-        ImageError: the file cannot be written.
+        VideoError: an unknown codec, a wrong crf, a file that cannot be written or that cannot hold
+            codec or sound; or PyAV is missing.
     """
     return ClipWriter(
         Path(path),
@@ -117,14 +116,14 @@ class ClipWriter:
                 self.stored_size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
                 self.notes = _padding_notes(self._codec.title, size)
         elif codec is not None or crf is not None:
-            raise VideoError(f"{path} is a folder of PNG files: codec and crf are for clips")
+            raise VideoError("is a folder of PNG files: codec and crf are for clips", path=path)
 
     def __enter__(self) -> Self:
         if self.is_folder:
             self._folder = FolderWriter(self.path, overwrite=self.overwrite)
             return self
         self._av = av_library()
-        check_target(self.path, overwrite=self.overwrite)
+        check_target(self.path, overwrite=self.overwrite, error=VideoError)
         self._target = Path(os.path.realpath(self.path))
         self._temporary = self._target.with_name(f".impasto-{secrets.token_hex(8)}.tmp")
         self._sound: SoundTracks | None = None
@@ -200,9 +199,10 @@ class ClipWriter:
         self._output.metadata.update(_with_notes(self.metadata, self.notes))
         if self.like.aspect != 1 and not (kind.is_quicktime or self._codec.tells_aspect):
             raise VideoError(
-                f"{self.path}: the pixels of {self.like.path} are not square "
+                f"cannot be written: the pixels of {self.like.path} are not square "
                 f"({self.like.aspect}), and {self._codec.title} in {self.path.suffix} cannot store "
-                "that: write .mp4 or .mov, or H.264 or H.265"
+                "that; write .mp4 or .mov, or H.264 or H.265",
+                path=self.path,
             )
         self._stream = self._open_encoder(kind)
         if self.with_sound:
@@ -212,9 +212,9 @@ class ClipWriter:
         except (self._av.error.FFmpegError, ValueError) as error:
             if self._sound is not None:
                 raise VideoError(
-                    cannot_hold(self.like, " and ".join(self.like.sounds), self._output)
+                    cannot_hold(" and ".join(self.like.sounds), self._output), path=self.like.path
                 ) from error
-            raise VideoError(f"{self.path} cannot be written: {ffmpeg_reason(error)}") from error
+            raise self._unwritten(error) from error
 
     def _open_encoder(self, kind: Container) -> Any:
         """Return the stream that is written, with its encoder open."""
@@ -266,11 +266,11 @@ class ClipWriter:
                 if self._sound is not None:
                     self._sound.mux(self._output, until)
         except self._av.error.FFmpegError as error:
-            raise VideoError(f"{self.path} cannot be written: {ffmpeg_reason(error)}") from error
+            raise self._unwritten(error) from error
 
     def _finish(self) -> None:
         if self.count == 0:
-            raise VideoError(f"{self.path}: no frame was written, so there is no file")
+            raise VideoError("is not written: it has no frame", path=self.path)
         self._encode(None)
         try:
             if self._sound is not None:
@@ -279,7 +279,10 @@ class ClipWriter:
             self._close_sound()
             self._temporary.replace(self._target)
         except OSError as error:  # FFmpeg's errors are OSErrors, too.
-            raise VideoError(f"{self.path} cannot be written: {ffmpeg_reason(error)}") from error
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: Exception) -> VideoError:
+        return VideoError(f"cannot be written: {ffmpeg_reason(error)}", path=self.path)
 
     def _abandon(self) -> None:
         """Close and delete an unfinished file."""
