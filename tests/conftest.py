@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,24 +17,6 @@ from impasto.network.encoder import Encoder
 from impasto.network.weights import VGGWeights
 
 EXAMPLES = Path(__file__).parent.parent / "src" / "impasto" / "assets" / "examples"
-
-
-@pytest.fixture(autouse=True)
-def _usual_priority(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Give a realtime priority back, which processes of later tests would inherit.
-
-    It was seen once, after some test, nobody knows by what; a browser, its driver and a studio at
-    such a priority then left no time for anything else.
-    """
-    yield
-    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
-        for thread in Path("/proc/self/task").iterdir():
-            with suppress(OSError):
-                os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
-        plugins = request.config.pluginmanager
-        with plugins.getplugin("capturemanager").global_and_fixture_disabled():
-            said = f"realtime priority after {request.node.nodeid}"
-            plugins.getplugin("terminalreporter").write_line(said)
 
 
 @pytest.fixture

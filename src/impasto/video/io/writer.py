@@ -21,6 +21,7 @@ from impasto.video.io.codecs import codec_for, container_for, quality
 from impasto.video.io.cropping import cropped_template
 from impasto.video.io.folders import FolderWriter
 from impasto.video.io.pixels import Crop, from_image
+from impasto.video.io.priority import priority_kept
 from impasto.video.io.sound_tracks import Sound, unfit
 
 __all__ = ["ClipWriter", "write_clip"]
@@ -227,7 +228,8 @@ class ClipWriter:
         if tag is not None:
             encoder.codec_tag = tag
         try:
-            encoder.open()
+            with priority_kept():
+                encoder.open()
         except self._av.error.FFmpegError as error:
             raise VideoError(
                 f"{codec.title} cannot be written at {self.size[1]} x {self.size[0]} px: "
