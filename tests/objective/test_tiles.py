@@ -419,8 +419,9 @@ def test_other_errors_and_interruptions_end_an_evaluation(error):
         return forward(image, up_to)
 
     tiled.encoder.chain = fail
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error)) as caught:
         evaluated(tiled, picture())
+    assert caught.value is error
     assert len(calls) == 20
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import shutil
@@ -82,6 +83,8 @@ def test_readme_commands_run(line, command, pictures):
         words += [] if "--time" in words else ["--steps", "2"]
     outcome = command(*("8s" if word == "1m" else word for word in words))
     assert outcome.code == 0, outcome.err
+    for option, output in itertools.pairwise(words):
+        assert option not in ("-o", "--timelapse") or (pictures / output).exists(), output
 
 
 def test_readme_python_runs(command, pictures, monkeypatch):

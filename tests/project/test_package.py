@@ -58,7 +58,9 @@ def test_wheel_is_small_and_whole(wheel):
 
 def test_there_is_no_network_in_the_namespace(python):
     probe = "import urllib.request as u; u.urlopen('http://127.0.0.1:9', timeout=2)"
-    assert without_network([python, "-c", probe]).returncode != 0
+    run = without_network([python, "-c", probe])
+    assert run.returncode == 1
+    assert "Network is unreachable" in run.stderr
 
 
 @pytest.mark.parametrize("network", ["vgg19", "vgg16"])
