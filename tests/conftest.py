@@ -1,4 +1,4 @@
-"""What many tests share: a toy network, drawn pictures, the bundled ones."""
+"""Fixtures that many tests share: a toy network, drawn pictures, the bundled pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).parent.parent / "src" / "impasto" / "assets" / "exampl
 
 @pytest.fixture
 def toy() -> VGGWeights:
-    """VGG-19's layers with a handful of channels each, seeded."""
+    """VGG-19's layers with a few channels each and seeded random weights."""
     return toy_weights("vgg19")
 
 
@@ -65,13 +65,13 @@ def _save(image: Tensor, path: Path) -> Path:
 
 @pytest.fixture
 def examples() -> Path:
-    """The folder of the bundled pictures."""
+    """The folder of the bundled example pictures."""
     return EXAMPLES
 
 
 @pytest.fixture
 def command(monkeypatch, capfd) -> Callable[..., Outcome]:
-    """The command line in this process: command("layers") → how it ended."""
+    """Run the command line in this process: command("recipes") → Outcome."""
     from impasto.cli.main import run
 
     threads = torch.get_num_threads()

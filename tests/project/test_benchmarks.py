@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say, and what is kept of them is enough for their tables."""
+"""The benchmarks measure correctly, and the kept results are enough to make their tables."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ print("painted")
 
 @pytest.fixture
 def painted(tmp_path, monkeypatch):
-    """Watch a program that makes each picture after a look that saw the one before."""
-    (tmp_path / "out_990.png").touch()  # of an older run
+    """Watch a program that waits with each picture until `watch` has seen the one before."""
+    (tmp_path / "out_990.png").touch()  # left by an older run
     wait, shown = time.sleep, 0
 
-    def sleep(seconds):  # between two looks
+    def sleep(seconds):  # `watch` calls it between two looks
         nonlocal shown
         made = sum((tmp_path / name).exists() for name in NAMES)
-        if made == shown < len(NAMES):  # it was there before the last look
+        if made == shown < len(NAMES):  # the last look has seen it
             (tmp_path / f"may_make_{NAMES[made]}").touch()
         shown = made
         wait(seconds)
@@ -105,7 +105,7 @@ def test_watch_notes_when_each_picture_was_there(painted):
 def test_watch_ends_a_program_when_it_has_seen_enough(painted):
     run = painted(until="out_020.png")
     assert {path.name for path in run["seen"]} == {"out_010.png", "out_020.png"}
-    assert run["log"] == ""  # it did not come to its end
+    assert run["log"] == ""  # the program did not finish
     assert run["code"] == 0
 
 
@@ -211,14 +211,14 @@ def kept_results(path):
 
 
 def assert_tells_no_place(results):
-    """No folder of the machine that made them is told."""
+    """Expect no folder of the machine that made the results."""
     text = json.dumps(results)
     for word in ("/home/", "/root/", "/tmp/", "/work/", "\\\\Users"):
         assert word not in text, word
 
 
 def assert_run(run):
-    """What every table needs of a run that was raced."""
+    """Expect all that the tables need of a run."""
     assert (run["pair"], max(run["size"])) in measuring.CASES
     assert all(each > 0 for each in [*run["plain_seconds"], run["seconds"], run["peak_mb"]])
     times = [seconds for _, seconds, _ in run["trace"]]
