@@ -7,13 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-
-from helpers import assert_clear_error, psnr, tree
-from impasto.errors import ImageError, SettingsError
-from impasto.pictures.files import load_image, load_picture, read_metadata
-from impasto.settings.pictures import Settings
-from impasto.settings.recipes import DREAM
-from impasto.variations.dream import dream, plan_dream
 from impasto.variations.variation import (
     Variation,
     plan_reconstruction,
@@ -23,6 +16,13 @@ from impasto.variations.variation import (
     style_layers_up_to,
     texture,
 )
+
+from helpers import assert_clear_error, psnr, tree
+from impasto.errors import ImageError, SettingsError
+from impasto.pictures.files import load_image, load_picture, read_metadata
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import DREAM
+from impasto.variations.dream import dream, plan_dream
 
 QUICK = Settings(steps=8, coarsest=0, long_side=48)
 SMALL = ("--steps", 3, "--threads", 1, "--quiet")

@@ -20,6 +20,7 @@ from impasto.video.io.clips import Clip, av_library, ffmpeg_reason, to_fraction
 from impasto.video.io.codecs import Container, codec_for, container_for, encoder_options
 from impasto.video.io.folders import FolderWriter
 from impasto.video.io.pixels import from_image
+from impasto.video.io.priority import priority_kept
 from impasto.video.io.sound_tracks import SoundTracks, cannot_hold
 
 __all__ = ["ClipWriter", "write_clip"]
@@ -232,7 +233,8 @@ class ClipWriter:
         if codec.tag is not None and kind.is_quicktime:
             encoder.codec_tag = codec.tag
         try:
-            encoder.open()
+            with priority_kept():
+                encoder.open()
         except self._av.error.FFmpegError as error:
             raise VideoError(
                 f"{codec.title} cannot be written at {self.size[1]} x {self.size[0]} px: "
