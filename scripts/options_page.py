@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Write docs/options.md: every setting and every recipe, from the code.
+"""Write docs/options.md from the code: all settings and all recipes.
 
 scripts/options_page.py            writes the page
-scripts/options_page.py --check    exits 1 if the page is not what would be written
+scripts/options_page.py --check    exits with 1 if the page is out of date
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ INTRODUCTION = """\
 
 # Options
 
-Every setting is a field of `impasto.Settings`, a flag of `impasto stylize` (`style_weight` is
-`--style-weight`; a switch such as `clamp` has `--clamp` and `--no-clamp`), a key of a settings
-file, and part of the metadata in every picture. Lists are typed with commas:
-`--style-layers relu1_1,relu2_1`. Defaults are those of the recipe `default`.
+Here you find every setting with its default, its allowed values and its effect. A setting of
+`impasto.Settings` is also a flag of `impasto stylize`, a key of a settings file, and part of every
+picture's metadata. For example, `style_weight` is the flag `--style-weight`. A switch such as
+`clamp` has the flags `--clamp` and `--no-clamp`. Lists are written with commas:
+`--style-layers relu1_1,relu2_1`. The defaults are those of the recipe `default`.
 
-Those that tie the frames of a clip together are fields of `impasto.VideoSettings` and flags of
-`impasto video`, which has all the others, too. Those of sounds are fields of
+The settings for video are fields of `impasto.VideoSettings` and flags of `impasto video`, which
+also has the flags of `impasto stylize`. The settings for sound are fields of
 `impasto.AudioSettings` and flags of `impasto audio`.
 
-Which wins: flags, then `--settings FILE.toml`, then `--recipe`.
+Flags override `--settings FILE.toml`, which overrides `--recipe`.
 """
-# Title, set of options, half.
+# Title, class of options, and which half of them.
 SECTIONS: tuple[tuple[str, type[Options], str], ...] = (
-    ("Objective: what is aimed at", Settings, "objective"),
-    ("Schedule: from which picture, at which sizes, by which steps", Settings, "schedule"),
-    ("Video: what ties the frames of a clip together", VideoSettings, "video"),
-    ("Sound: what is aimed at", AudioSettings, "objective"),
-    ("Sound: how it is reached", AudioSettings, "schedule"),
+    ("Objective: what a picture minimizes", Settings, "objective"),
+    ("Schedule: start, sizes and steps of a picture", Settings, "schedule"),
+    ("Video: how frames stay consistent", VideoSettings, "video"),
+    ("Sound: objective", AudioSettings, "objective"),
+    ("Sound: schedule", AudioSettings, "schedule"),
 )
 
 
@@ -62,7 +63,7 @@ def page() -> str:
         ]
         head = ("setting", "default", "allowed", "what it does")
         parts.append(f"## {title}\n\n" + table(head, rows))
-    parts.append("## Recipes\n\nOnly what differs from `default` is listed.\n")
+    parts.append("## Recipes\n\nEach table lists only the settings that differ from `default`.\n")
     for name, recipe in RECIPES.items():
         ours = Settings().to_dict()
         values_of = recipe_settings(name).to_dict()
@@ -80,7 +81,7 @@ def page() -> str:
 
 
 def row(option: dataclasses.Field[Any], kind: Any) -> tuple[str, ...]:
-    """Return what the page says of a setting of this type."""
+    """Return the table row of a setting of this type."""
     facts = option.metadata
     text = facts["help"] + (f" After: {facts['source']}." if facts["source"] else "")
     default = show_value(option.default, facts["unit"])
@@ -88,7 +89,7 @@ def row(option: dataclasses.Field[Any], kind: Any) -> tuple[str, ...]:
 
 
 def allowed(kind: Any, facts: Any) -> str:
-    """Return the values that a setting of this type may have, in words."""
+    """Describe the allowed values of a setting of this type."""
     if typing.get_origin(kind) is Literal:
         return ", ".join(f"`{choice}`" for choice in typing.get_args(kind))
     if kind == PerStyle:
@@ -101,7 +102,7 @@ def allowed(kind: Any, facts: Any) -> str:
 
 
 def limits(facts: Any) -> str:
-    """Return the range of a number, in words."""
+    """Describe the range of a number."""
     low, high = facts["low"], facts["high"]
     if math.isinf(low) and math.isinf(high):
         return ""
@@ -118,7 +119,7 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def main() -> None:
-    """Write the page, or check it."""
+    """Write the page, or check whether it is up to date."""
     if "--check" in sys.argv[1:]:
         if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
             sys.exit(f"{PAGE} is out of date: run scripts/options_page.py")

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Write tests/fixtures/raft.safetensors: what torchvision's own RAFT finds with weights by formula.
+"""Write tests/fixtures/raft.safetensors: the flow of torchvision's RAFT, weights from a formula.
 
-    python scripts/raft_reference.py       # where torchvision is installed; made with 0.29.1
+    python scripts/raft_reference.py       # needs torchvision; the fixture was made with 0.29.1
 
-No trained weights are needed: formula_weights and formula_pictures give the same numbers anywhere,
-and the test computes them again.
+The script needs no trained weights: formula_weights and formula_pictures give the same numbers on
+every machine, and the test computes them again.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from torch import Tensor
 
 FIXTURE = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "raft.safetensors"
 UPDATES = 4
-# The flow is kept at every 5th row and 7th column, so that each of the 8 × 8 places of the
-# enlarged flow's cells is among them.
+# The fixture stores every 5th row and 7th column. So it contains each of the 8 × 8 positions inside
+# a cell of the enlarged flow.
 ROWS, COLUMNS = 5, 7
 
 
 def formula_weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """Return numbers without pattern for tensors of these shapes, by name; variances above 0."""
+    """Return pseudo-random tensors of these shapes, by name; variances are above 0."""
     weights = {}
     for name, shape in shapes.items():
         seed = zlib.crc32(name.encode()) % 10007
@@ -42,7 +42,7 @@ def formula_weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
 
 
 def formula_pictures() -> tuple[Tensor, Tensor]:
-    """Return two waves, 128 × 144 px, the second moved by (3, -2) px."""
+    """Return two pictures of waves, 128 × 144 px; the second is moved by (3, -2) px."""
     rows = torch.arange(128, dtype=torch.float64)[:, None]
     columns = torch.arange(144, dtype=torch.float64)[None]
 
@@ -54,7 +54,7 @@ def formula_pictures() -> tuple[Tensor, Tensor]:
 
 
 def main() -> None:
-    """Run torchvision's raft_large and keep a part of its flow."""
+    """Run torchvision's raft_large and store a part of its flow."""
     from safetensors.torch import save_file
     from torchvision import __version__
     from torchvision.models.optical_flow import raft_large
