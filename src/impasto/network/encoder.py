@@ -215,9 +215,7 @@ class Encoder(nn.Module):
         x = image * scale.view(1, 3, 1, 1) - shift.view(1, 3, 1, 1)
         if self.precision == "bfloat16":
             x = x.to(torch.bfloat16)
-        if (
-            x.device.type == "cuda"
-        ):  # the layout of cuDNN's fastest convolutions (we have not run it)
+        if x.device.type == "cuda":  # cuDNN's fastest layout (we have not run it)
             x = x.contiguous(memory_format=torch.channels_last)
         features: dict[str, Tensor] = {}
         start, last = 0, self._path.index(self._path[-1] if up_to is None else up_to)
