@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import soundfile
 import torch
 from torch import Tensor
 
@@ -57,3 +62,10 @@ def reference_samples(spectrum: np.ndarray, window: int, hop: int, length: int) 
     found = total[inside] / np.maximum(weight[inside], 1e-30)
     result[: len(found)] = found
     return result
+
+
+def metadata_of(path: Path) -> dict[str, Any]:
+    """The metadata in a sound file's comment; {} if it has no comment."""
+    with soundfile.SoundFile(path) as file:
+        found: dict[str, Any] = json.loads(file.comment or "{}")
+    return found

@@ -1,15 +1,15 @@
-"""What can go wrong, as one tree.
+"""Every error that impasto raises on purpose, as one tree.
 
 ImpastoError
 ├── ImageError          a picture cannot be read, written, or used as it is
 ├── SoundError          a sound cannot be read, written, or used as it is
-├── SettingsError       an option has a value that it may not have   (also a ValueError)
+├── SettingsError       an option has a value that is not allowed    (also a ValueError)
 ├── ShapeError          an array or tensor has the wrong shape       (also a ValueError)
-├── WeightsError        a network's weights are missing, damaged, or not what they claim to be
+├── WeightsError        a network's weights are missing, damaged, or of an unknown origin
 ├── VideoError          a clip, or a folder of frames, cannot be read, written, or used as it is
-│   └── TruncatedClip   a clip ends early; carries how many frames were read
-├── MemoryLimitError    a picture does not fit; names the size that does
-└── DivergenceError     the optimization left the finite numbers; carries the last good image
+│   └── TruncatedClip   a clip ends early; holds the number of frames that were read
+├── MemoryLimitError    a picture does not fit into memory; names the size that does
+└── DivergenceError     the optimization reached NaN or infinity; holds the last good image
 
 Every message says what was asked, what was given and what is allowed, in one sentence that
 the command line can print as it is.
@@ -18,7 +18,8 @@ the command line can print as it is.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,14 +36,33 @@ __all__ = [
     "TruncatedClip",
     "VideoError",
     "WeightsError",
-    "check_pairs",
     "nearest_match",
-    "out_of_memory",
 ]
 
 
 class ImpastoError(Exception):
-    """Anything that impasto reports about its input or its surroundings."""
+    """An error about impasto's input or its surroundings.
+
+    >>> print(ImpastoError("is empty", path="photo.jpg"))
+    photo.jpg is empty
+
+    Args:
+        message: a whole sentence; or, if a path is given, the sentence's predicate.
+        path: the file.
+
+    Attributes:
+        path: the file that the error is about, as it was given, or a name for it, such as
+            "the stream"; None if the error is about no file. The message begins with it, so a
+            program that knows the file by another name may change it.
+    """
+
+    def __init__(self, message: str, *, path: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(message)
+        self.path = None if path is None else os.fspath(path)
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return message if self.path is None else f"{self.path} {message}"
 
 
 class ImageError(ImpastoError):
@@ -54,7 +74,7 @@ class SoundError(ImpastoError):
 
 
 class SettingsError(ImpastoError, ValueError):
-    """An option has a value that it may not have."""
+    """An option has a value that is not allowed."""
 
 
 class ShapeError(ImpastoError, ValueError):
@@ -62,22 +82,24 @@ class ShapeError(ImpastoError, ValueError):
 
 
 class WeightsError(ImpastoError):
-    """A network's weights are missing, damaged, or not what they claim to be."""
+    """A network's weights are missing, damaged, or of an unknown origin."""
 
 
 class VideoError(ImpastoError):
     """A clip, or a folder of frames, cannot be read, written, or used as it is."""
 
 
-class TruncatedClip(VideoError):  # noqa: N818  (it is a clip, of which a part is good)
-    """A clip ends early, or is damaged: what could be read has been, and may be used.
+class TruncatedClip(VideoError):  # noqa: N818  (the frames that were read can be used)
+    """A clip ends early, or is damaged; the frames before that point were read.
 
     Attributes:
         frames: how many frames were read.
     """
 
-    def __init__(self, message: str, frames: int) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, frames: int, *, path: str | os.PathLike[str] | None = None
+    ) -> None:
+        super().__init__(message, path=path)
         self.frames = frames
 
 
@@ -86,7 +108,7 @@ class MemoryLimitError(ImpastoError):
 
 
 class DivergenceError(ImpastoError):
-    """The optimization left the finite numbers and smaller steps did not bring it back.
+    """The optimization reached NaN or infinity, and smaller steps did not help.
 
     Attributes:
         image: the last good image, (1, 3, H, W), sRGB in [0, 1].
@@ -97,35 +119,10 @@ class DivergenceError(ImpastoError):
         self.image = image
 
 
-# How torch, on any device, and the C++ library say that an allocation failed.
-_MEMORY_WORDS = ("allocate memory", "out of memory", "not enough memory", "bad_alloc")
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that memory did not suffice: torch's are plain RuntimeErrors."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(w in str(error).lower() for w in _MEMORY_WORDS)
-    )
-
-
 def nearest_match(word: str, choices: Iterable[str]) -> str:
-    """Return "; did you mean relu4_2?" for the choice closest to word, or "" if none is close."""
+    """Return "; did you mean relu4_2?" for the choice closest to word, or "" if none is close.
+
+    It is the end of many messages, in packages that do not import each other.
+    """
     close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def check_pairs(kind: str, given: Sequence[str], styles: Sequence[str]) -> None:
-    """Raise a SettingsError that names the pairs unless there is one for each style."""
-    if len(given) == len(styles):
-        return
-    longest = max(len(given), len(styles))
-    pairs = ", ".join(
-        f"{styles[i] if i < len(styles) else 'no style'} with "
-        f"{given[i] if i < len(given) else f'no {kind}'}"
-        for i in range(longest)
-    )
-    count = f"{len(styles)} style{'s' if len(styles) > 1 else ''}"
-    raise SettingsError(
-        f"{len(given)} × {kind} for {count} ({pairs}): give one for each style, in their order; "
-        "none skips a style"
-    )

@@ -12,7 +12,13 @@ import torch
 
 from impasto.errors import SettingsError, nearest_match
 
-__all__ = ["choose_device", "free_memory", "give_freed_memory_back", "keep_freed_memory"]
+__all__ = [
+    "choose_device",
+    "free_memory",
+    "give_freed_memory_back",
+    "keep_freed_memory",
+    "out_of_memory",
+]
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h numbers them
 
@@ -61,6 +67,17 @@ def free_memory(device: torch.device) -> float | None:
         return 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # macOS
     except (OSError, KeyError, ValueError, AttributeError):
         return None
+
+
+# How torch, on any device, and the C++ library say that an allocation failed.
+_MEMORY_WORDS = ("allocate memory", "out of memory", "not enough memory", "bad_alloc")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory did not suffice. Torch raises plain RuntimeErrors for that."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(w in str(error).lower() for w in _MEMORY_WORDS)
+    )
 
 
 def _lines(path: str) -> dict[str, float]:

@@ -15,13 +15,12 @@ from impasto.audio.files import (
     Sound,
     check_sound_target,
     load_sound,
-    read_sound_metadata,
     resample,
     save_sound,
     true_peak,
 )
 from impasto.errors import SettingsError, ShapeError, SoundError
-from sound_samples import melody
+from sound_samples import melody, metadata_of
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
@@ -60,9 +59,9 @@ def test_what_is_too_loud_is_cut_off_and_not_wrapped(tmp_path):
 def test_metadata(suffix, tmp_path):
     path = tmp_path / f"a{suffix}"
     save_sound(melody(0.1), path, metadata={"impasto": "1", "settings": {"name": "é"}})
-    assert read_sound_metadata(path) == {"impasto": "1", "settings": {"name": "é"}}
+    assert metadata_of(path) == {"impasto": "1", "settings": {"name": "é"}}
     save_sound(melody(0.1), path)
-    assert read_sound_metadata(path) == {}
+    assert metadata_of(path) == {}
 
 
 def test_a_peak_between_samples():
@@ -116,7 +115,9 @@ def test_a_sound_that_is_far_too_long(tmp_path, monkeypatch):
 
 def test_what_cannot_be_written(tmp_path):
     for check in (check_sound_target, lambda path, **more: save_sound(melody(0.1), path, **more)):
-        with pytest.raises(SoundError, match=r"a\.mp3: sounds are written as \.wav or \.flac"):
+        with pytest.raises(
+            SoundError, match=r"a\.mp3 cannot be written: sounds are written as \.wav or \.flac"
+        ):
             check(tmp_path / "a.mp3")
         with pytest.raises(SettingsError, match="bits: 8 is not one of 16, 24"):
             check(tmp_path / "a.wav", bits=8)

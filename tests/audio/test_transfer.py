@@ -15,13 +15,13 @@ import torch
 
 import impasto
 from helpers import assert_clear_error, assert_close, tree
-from impasto.audio.files import Sound, load_sound, read_sound_metadata, save_sound, true_peak
+from impasto.audio.files import Sound, load_sound, save_sound, true_peak
 from impasto.audio.transfer import loudness, plan_sound, stylize_sound
-from impasto.cli.setting_flags import show_value
 from impasto.errors import DivergenceError, MemoryLimitError, SettingsError, SoundError
 from impasto.optimize.loop import Step
+from impasto.settings.options import show_value
 from impasto.settings.sounds import AudioSettings
-from sound_samples import RATE, SMALL, melody, rattle
+from sound_samples import RATE, SMALL, melody, metadata_of, rattle
 
 SETTINGS = AudioSettings(**SMALL)
 FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
@@ -171,7 +171,7 @@ def test_noise_to_start_from_follows_the_seed():
 def test_what_it_was_made_with(files):
     result = stylize_sound(files / "content.wav", files / "style.wav", SETTINGS)
     result.save(files / "out.flac")
-    noted = read_sound_metadata(files / "out.flac")
+    noted = metadata_of(files / "out.flac")
     assert noted["impasto"] == impasto.__version__
     assert AudioSettings.from_dict(noted["audio_settings"]) == SETTINGS
     assert (noted["content"]["name"], noted["styles"][0]["name"]) == ("content.wav", "style.wav")
@@ -306,7 +306,7 @@ def test_ctrl_c_keeps_the_best_so_far(audio, files, monkeypatch):
     outcome = audio()
     assert outcome.code == 130
     assert "Interrupted at step 2 of 6; wrote the best sound so far, " in outcome.err
-    assert read_sound_metadata(files / "out.wav")["finished"] is False
+    assert metadata_of(files / "out.wav")["finished"] is False
     monkeypatch.setattr(SoundTransfer, "steps", lambda transfer: _raise(KeyboardInterrupt))
     outcome = audio(output="none.wav")
     assert (outcome.code, outcome.err) == (130, "Interrupted: no sound written.\n")

@@ -11,10 +11,11 @@ import torch
 from PIL import Image as PillowImage
 
 from helpers import assert_clear_error, tree
-from impasto.cli.recorder import MakingOf, plot_losses
+from impasto.cli.recorder import Recorder, plot_losses
 from impasto.errors import DivergenceError, ImageError, SettingsError, ShapeError
-from impasto.pictures.files import load_picture, write_file
+from impasto.pictures.files import load_picture
 from impasto.pictures.films import as_frame, check_film, film, sheet
+from impasto.settings.run import RecordOptions
 
 SMALL = ("--long-side", 48, "--coarsest", 32, "--steps", 5, "--threads", 1, "--quiet")
 FRAMES = [np.full((25, 31, 3), value, np.uint8) for value in (0, 90, 255)]
@@ -96,7 +97,7 @@ def test_bad_films():
 
 def test_large_pictures_are_filmed_smaller(monkeypatch, tmp_path):
     monkeypatch.setattr("impasto.cli.recorder._FILM_SIDE", 20)
-    recorder = MakingOf(timelapse=tmp_path / "film.gif").begin((24, 40))
+    recorder = Recorder(RecordOptions(timelapse=tmp_path / "film.gif"), (24, 40))
 
     class Step:
         index, count, image = 1, 9, torch.rand(1, 3, 12, 20)
@@ -220,13 +221,3 @@ def test_a_sheet_has_every_picture_in_its_place():
 def test_a_frame_is_8_bit():
     frame = as_frame(torch.full((1, 3, 4, 5), 0.5))
     assert (frame.shape, frame.dtype, int(frame[0, 0, 0])) == ((4, 5, 3), np.uint8, 128)
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path):
-    write_file(tmp_path / "a" / "x.bin", b"123")
-    assert tree(tmp_path)["a/x.bin"] == b"123"
-    with pytest.raises(ImageError, match="exists already"):
-        write_file(tmp_path / "a" / "x.bin", b"4", overwrite=False)
-    with pytest.raises(ImageError, match="it is a folder"):
-        write_file(tmp_path / "a", b"4")
-    assert tree(tmp_path)["a/x.bin"] == b"123"

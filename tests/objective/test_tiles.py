@@ -6,6 +6,8 @@ import itertools
 
 import pytest
 import torch
+from impasto.objective.tiled_objective import TiledObjective
+from impasto.objective.tiled_targets import describe, measure_content_in_tiles
 from torch import Tensor
 
 from helpers import assert_close, toy_weights
@@ -21,8 +23,6 @@ from impasto.objective.targets import (
     measure_content,
     measure_style,
 )
-from impasto.objective.tiled_objective import TiledObjective
-from impasto.objective.tiled_targets import describe, measure_content_in_tiles
 from impasto.objective.tiles import tile_margin
 from impasto.painting.guidance import Guidance, layer_guides, layer_masks
 from impasto.painting.stylizer import Stylizer
@@ -419,8 +419,9 @@ def test_other_errors_and_interruptions_end_an_evaluation(error):
         return forward(image, up_to)
 
     tiled.encoder.chain = fail
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error)) as caught:
         evaluated(tiled, picture())
+    assert caught.value is error
     assert len(calls) == 20
 
 

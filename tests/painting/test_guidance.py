@@ -12,23 +12,21 @@ import pytest
 import torch
 from torch.nn import functional
 
-from helpers import assert_clear_error, assert_close
+from helpers import assert_clear_error, assert_close, left_half, saved
 from impasto.errors import ImageError, SettingsError
 from impasto.network.encoder import Encoder
 from impasto.objective.objective import Objective
 from impasto.painting.guidance import (
     Guidance,
-    feathered,
-    fitted,
     lay_out,
     layer_guides,
     layer_masks,
-    load_mask,
     shares,
 )
 from impasto.painting.inputs import load_inputs
 from impasto.painting.stylizer import Stylizer, stylize
 from impasto.pictures.files import load_image, load_picture
+from impasto.pictures.masks import fitted
 from impasto.pictures.picture import Picture, resize
 from impasto.settings.layers import layer_names
 from impasto.settings.pictures import Settings
@@ -42,12 +40,6 @@ LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 @pytest.fixture(scope="module")
 def stylizer():
     return Stylizer(Settings(**QUICK, style_layers=LAYERS))
-
-
-def left_half(height: int = 32, width: int = 40) -> torch.Tensor:
-    mask = torch.zeros(1, 1, height, width)
-    mask[..., : width // 2] = 1
-    return mask
 
 
 def objective(stylizer, photo, styles, masks=None, **changes):
@@ -110,38 +102,6 @@ def test_a_layer_that_sees_nothing_but_the_edge_has_no_guide_inside():
     small = torch.zeros(1, 1, 32, 32)
     small[..., 10:16, 10:16] = 1
     assert set(layer_guides(small, LAYERS, network="vgg19", form="inside")) == {"relu1_1"}
-
-
-def test_masks_are_scaled_without_ringing():
-    mask = left_half(33, 41)
-    small, large = fitted(mask, (8, 10)), fitted(mask, (99, 123))
-    for each in (small, large):
-        assert float(each.min()) == 0
-        assert float(each.max()) == 1
-    assert torch.equal(large[..., : 3 * 19], torch.ones(1, 1, 99, 57))
-    assert not large[..., 3 * 22 :].any()
-    assert float(small.mean()) == pytest.approx(float(mask.mean()), abs=0.02)
-
-
-def test_feathering_softens_the_edge_over_that_many_pixels_and_no_more():
-    soft = feathered(left_half(), 4)
-    row = soft[0, 0, 16]
-    assert (row[:16] == 1).all()
-    assert (row[24:] == 0).all()
-    assert (row[16:23].diff() < 0).all()
-    assert torch.equal(feathered(left_half(), 0), left_half())
-
-
-def test_feathering_is_two_means_over_squares_as_numpy_has_them():
-    mask = (torch.rand(1, 1, 20, 30, generator=torch.Generator().manual_seed(1)) > 0.5).float()
-    expected = mask[0, 0].double().numpy()
-    for _ in range(2):
-        padded = np.pad(expected, 3, mode="edge")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7))
-        expected = windows.mean((2, 3))
-    assert_close(feathered(mask, 6)[0, 0], expected, relative=1e-6)
-    everywhere = feathered(mask, 1000)  # as quick as any other
-    assert 0 < float(everywhere.min()) < float(everywhere.max()) < 1
 
 
 def test_shares_are_what_each_part_paints():
@@ -394,36 +354,7 @@ def test_a_protected_part_stays_closer_to_the_photo(photo, painting):
 # ---- reading masks ------------------------------------------------------------------------------
 
 
-def saved(array: np.ndarray, path) -> str:
-    PIL.Image.fromarray(array).save(path)
-    return str(path)
-
-
 HALF = (left_half()[0, 0].numpy() * 255).astype(np.uint8)
-KINDS = {
-    "gray": HALF,
-    "two levels": HALF > 0,
-    "RGB": np.stack([HALF] * 3, -1),
-    "16 bit": HALF.astype(np.uint16) * 257,
-    "white with alpha": np.stack([np.full_like(HALF, 255)] * 3 + [HALF], -1),
-    "a colored cut-out": np.stack([np.full_like(HALF, c) for c in (200, 90, 10)] + [HALF], -1),
-    "twice the size": HALF.repeat(2, 0).repeat(2, 1),
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_kinds_of_masks_that_are_read(kind, photo, tmp_path):
-    mask, _ = load_mask(saved(KINDS[kind], tmp_path / "mask.png"), Picture(photo), "mask")
-    assert torch.equal(fitted(mask, (32, 40)), left_half())
-
-
-def test_a_jpeg_mask_and_one_of_half_the_size(photo, tmp_path):
-    jpeg, _ = load_mask(saved(HALF, tmp_path / "mask.jpg"), Picture(photo), "mask")
-    assert torch.equal(jpeg.round(), left_half())
-    assert (jpeg[..., :8] == 1).all()
-    assert (jpeg[..., 32:] == 0).all()
-    small, _ = load_mask(saved(HALF[::2, ::2], tmp_path / "small.png"), Picture(photo), "mask")
-    assert torch.equal(small, left_half(16, 20))
 
 
 def test_an_inverted_mask_paints_the_rest(photo_file, painting, tmp_path):
@@ -438,44 +369,6 @@ def test_an_inverted_mask_paints_the_rest(photo_file, painting, tmp_path):
     assert noted["inverted"] is True
 
 
-def test_a_mask_of_one_pixel(tmp_path):
-    square = Picture(torch.rand(1, 3, 32, 32))
-    white = saved(np.full((1, 1), 255, np.uint8), tmp_path / "white.png")
-    mask, _ = load_mask(white, square, "mask")
-    assert torch.equal(fitted(mask, (32, 32)), torch.ones(1, 1, 32, 32))
-    with pytest.raises(ImageError, match=r"black.png is black all over"):
-        load_mask(saved(np.zeros((1, 1), np.uint8), tmp_path / "black.png"), square, "mask")
-
-
-BAD_MASKS = {
-    "black": (HALF * 0, r"mask.png is black all over: it picks nothing"),
-    "colored": (
-        np.stack([HALF, HALF * 0, HALF], -1),
-        r"mask.png is in color.*white paints.*regions",
-    ),
-    "another shape": (
-        HALF[:, :30],
-        r"mask.png is 30 x 32 px, which is not the shape of .* 40 x 32",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", BAD_MASKS)
-def test_masks_that_are_refused(kind, photo, tmp_path):
-    array, message = BAD_MASKS[kind]
-    with pytest.raises(ImageError, match=message):
-        load_mask(saved(array, tmp_path / "mask.png"), Picture(photo), "mask")
-
-
-def test_an_empty_file_and_a_mask_that_is_white_inverted(photo, tmp_path):
-    (tmp_path / "empty.png").touch()
-    with pytest.raises(ImageError, match=r"empty.png is empty"):
-        load_mask(str(tmp_path / "empty.png"), Picture(photo), "mask")
-    white = saved(HALF * 0 + 255, tmp_path / "white.png")
-    with pytest.raises(ImageError, match=r"white.png is white all over, which inverted is black"):
-        load_mask("not:" + white, Picture(photo), "mask")
-
-
 def test_a_single_mask_needs_no_list(photo, painting, tmp_path):
     path = saved(HALF, tmp_path / "mask.png")
     pictures = Picture(photo), [Picture(painting)]
@@ -487,7 +380,7 @@ def test_a_single_mask_needs_no_list(photo, painting, tmp_path):
         patch.chdir(tmp_path)
         (part,) = lay_out(Guidance(masks=Path(f"not:{relative}")), *pictures).parts
     assert torch.equal(part.mask, 1 - left_half())
-    with pytest.raises(ImageError, match="not: wants the name of a picture"):
+    with pytest.raises(ImageError, match=r"not: needs a picture.s file name"):
         lay_out(Guidance(masks="not:"), *pictures)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers import border_excess, chroma_noise
-from impasto.cli.main import DEMO_PAINTING, DEMO_PHOTO, EXAMPLES
+from impasto.cli.commands.demo import DEMO_PAINTING, DEMO_PHOTO, EXAMPLES
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import load_image
 from impasto.pictures.picture import resize

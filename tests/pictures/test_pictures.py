@@ -20,8 +20,9 @@ import pyvips
 import torch
 from PIL import ImageCms, ImageOps
 
+from impasto import storage
 from impasto.errors import ImageError, ImpastoError, SettingsError, ShapeError
-from impasto.pictures import codecs as _codecs, files, picture as images, profiles as _deep_color
+from impasto.pictures import codecs, files, picture as images, profiles
 from impasto.pictures.files import (
     check_writable,
     load_image,
@@ -95,7 +96,7 @@ def raw_png(
 
 def swapped_profile() -> bytes:
     """sRGB with its red and blue primaries exchanged: a matrix profile that swaps R and B."""
-    profile = bytearray(_deep_color.srgb_profile())
+    profile = bytearray(profiles.srgb_profile())
     for index in range(struct.unpack(">I", profile[128:132])[0]):
         at = 132 + 12 * index
         name = bytes(profile[at : at + 4])
@@ -362,8 +363,8 @@ def test_srgb_by_any_other_name_changes_nothing(tmp_path: Path) -> None:
     for suffix in (".png", ".tif"):
         path = saved(every, tmp_path / f"a{suffix}", icc_profile=other)
         assert torch.equal(load_image(path), planes_of(every))
-    assert _deep_color.transform_to_srgb(other, "RGB", "a") is None
-    assert _deep_color.transform_to_srgb(swapped_profile(), "RGB", "a") is not None
+    assert profiles.transform_to_srgb(other, "RGB") is None
+    assert profiles.transform_to_srgb(swapped_profile(), "RGB") is not None
 
 
 # ---- 16 bits -------------------------------------------------------------------------------------
@@ -410,7 +411,7 @@ def test_other_programs_see_16_bits_and_srgb(tmp_path: Path, suffix: str) -> Non
     assert vips.format == "ushort"
     assert np.array_equal(vips.numpy(), drawn(16))
     with PIL.Image.open(tmp_path / f"a{suffix}") as opened:
-        assert opened.info["icc_profile"] == _deep_color.srgb_profile()
+        assert opened.info["icc_profile"] == profiles.srgb_profile()
         assert opened.info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
@@ -729,7 +730,7 @@ def test_missing_file_folder_and_empty_file(tmp_path: Path) -> None:
 
 def test_paths_are_named_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ImageError, match=r"^none\.png: there is no such file$"):
+    with pytest.raises(ImageError, match=r"^none\.png cannot be read: there is no such file$"):
         load_picture("none.png")
 
 
@@ -921,7 +922,7 @@ def test_round_trip(tmp_path: Path, suffix: str) -> None:
     assert picture.dpi == 300
     assert read_metadata(path) == METADATA
     with PIL.Image.open(path) as opened:
-        assert opened.info["icc_profile"] == _deep_color.srgb_profile()
+        assert opened.info["icc_profile"] == profiles.srgb_profile()
     assert load_picture(path).sha256 == picture.sha256
 
 
@@ -1089,8 +1090,9 @@ def test_check_writable_makes_folders_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_save_image_makes_folders(tmp_path: Path) -> None:
-    save_image(image_of(), tmp_path / "new" / "deep" / "a.png")
-    assert (tmp_path / "new" / "deep" / "a.png").is_file()
+    image = image_of()
+    save_image(image, tmp_path / "new" / "deep" / "a.png")
+    assert_close(load_image(tmp_path / "new" / "deep" / "a.png"), image)
 
 
 def test_targets_that_are_refused(tmp_path: Path) -> None:
@@ -1155,7 +1157,7 @@ def test_old_file_stays_whole_if_writing_fails(
     elif place == "replace":
         monkeypatch.setattr(Path, "replace", fail)
     else:
-        monkeypatch.setattr(files.shutil, "copymode", fail)
+        monkeypatch.setattr(storage.shutil, "copymode", fail)
     with pytest.raises(ImageError if isinstance(fault, OSError) else KeyboardInterrupt):
         save_image(torch.zeros_like(image_of()), path)
     monkeypatch.undo()
@@ -1228,7 +1230,7 @@ def test_failing_device_is_reported_and_not_replaced(
     def fill_up(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files, "_write_all", fill_up)
+    monkeypatch.setattr(storage, "write_all", fill_up)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # so that opening to write does not wait
     try:
         with pytest.raises(ImageError, match=r"pipe\.png cannot be written: No space left"):
@@ -1243,4 +1245,4 @@ def test_public_names() -> None:
     for module in (files, images):
         assert module.__all__ == sorted(module.__all__, key=lambda name: (not name.isupper(), name))
     assert files.MAX_PIXELS == 200_000_000
-    assert set(_codecs.WRITERS) == set(SUFFIXES)
+    assert set(codecs.WRITERS) == set(SUFFIXES)

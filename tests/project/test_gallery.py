@@ -1,4 +1,4 @@
-"""The gallery's commands can be typed, its pictures are there and small, and its script works."""
+"""The gallery's commands are valid, its pictures exist and are small, and its script works."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import PIL.Image
 import pytest
 
 from impasto.cli import main as cli, sheets
-from impasto.cli.commands import variations
+from impasto.cli.commands import stylize, variations
+from impasto.cli.commands.examples import EXAMPLES
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "gallery"
@@ -20,7 +21,7 @@ TOTAL = 2_500_000  # bytes of all pictures
 
 
 def script():
-    """What scripts/gallery defines."""
+    """Return the names that scripts/gallery defines."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SCRIPT.parent))
         return runpy.run_path(str(SCRIPT))
@@ -32,7 +33,7 @@ PICTURES = GALLERY["pictures"](PAGE)
 
 
 def parse(line):
-    """Parse a command as the command line would: raises for a flag or a value that it lacks."""
+    """Parse a command as the command line does. Raises for an unknown flag or a wrong value."""
     name, *words = shlex.split(line)[1:]
     command = cli.typer.main.get_command(cli.app).commands[name]
     return command.make_context(name, words)
@@ -40,16 +41,20 @@ def parse(line):
 
 @pytest.fixture
 def unpainted(monkeypatch, tmp_path, command):
-    """Stop every command where it would begin to paint, with all its settings checked."""
+    """Stop every command after it has checked its settings, before it paints."""
     monkeypatch.chdir(tmp_path)
     assert command("examples", "pictures").code == 0
-    for module, name in ((cli, "paint"), (variations, "run"), (sheets, "_paint_sheet")):
+    for module, name in (
+        (stylize, "paint"),
+        (variations, "paint_variation"),
+        (sheets, "_paint_sheet"),
+    ):
         monkeypatch.setattr(module, name, lambda *_: None)
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_commands_can_be_typed(line):
-    assert parse(f"{line} --force").params["force"]  # which scripts/gallery adds
+    assert parse(f"{line} --force").params["force"]  # scripts/gallery adds --force
 
 
 def test_commands_have_settings_that_exist(unpainted, command):
@@ -61,7 +66,7 @@ def test_commands_have_settings_that_exist(unpainted, command):
 
 
 def test_commands_name_pictures_that_are_there_by_then():
-    made = {f"pictures/{path.name}" for path in cli.EXAMPLES.iterdir()}
+    made = {f"pictures/{path.name}" for path in EXAMPLES.iterdir()}
     for line in COMMANDS:
         words = shlex.split(line)[2:]
         if "-o" not in words:
@@ -83,7 +88,9 @@ def test_commands_name_pictures_that_are_there_by_then():
     ],
 )
 def test_parse_refuses(line, complaint):
-    with pytest.raises(Exception, match=f"(?i){complaint}"):  # Click's, under one of two names
+    with pytest.raises(
+        Exception, match=f"(?i){complaint}"
+    ):  # an exception of Click, whose name depends on the version
         parse(line)
 
 
@@ -108,7 +115,7 @@ def test_pictures_together_are_small_and_all_shown():
 
 def test_every_picture_is_written_by_a_command():
     outputs = {Path(word).stem for line in COMMANDS for word in shlex.split(line)}
-    examples = {path.stem for path in cli.EXAMPLES.iterdir()}
+    examples = {path.stem for path in EXAMPLES.iterdir()}
     for name in PICTURES:
         assert Path(name).stem.removesuffix(GALLERY["TILED"]) in outputs | examples, name
 

@@ -1,7 +1,7 @@
-"""File ⇄ Sound: the only user of soundfile and soxr.
+"""Sound files to Sounds and back: the only module that imports soundfile and soxr.
 
-One to eight channels at 4 to 384 kHz, in every format of the installed libsndfile (WAV, FLAC, OGG,
-MP3 and others); written as WAV or FLAC, at 16 or 24 bits, with what made them in their comment.
+Read: one to eight channels at 4 to 384 kHz, in every format of the installed libsndfile (WAV,
+FLAC, OGG, MP3 and others). Written: WAV and FLAC at 16 or 24 bits, with metadata in the comment.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.errors import ImageError, SettingsError, ShapeError, SoundError, nearest_match
-from impasto.pictures.files import check_target, read_file, write_file
+from impasto.errors import SettingsError, ShapeError, SoundError, nearest_match
+from impasto.storage import check_target, read_file, write_file
 
 __all__ = [
     "FORMATS",
     "Sound",
     "check_sound_target",
     "load_sound",
-    "read_sound_metadata",
     "resample",
     "save_sound",
     "sound_of",
@@ -35,10 +34,10 @@ __all__ = [
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 _BITS = {16: "PCM_16", 24: "PCM_24"}
-_MOST_CHANNELS = 8  # what FLAC has
+_MOST_CHANNELS = 8  # FLAC's limit
 _RATES = (4_000, 384_000)
 _MOST_SAMPLES = 500_000_000  # 2 GB as float32; three hours of mono at 44.1 kHz
-# Peaks between samples are looked for at this multiple of the rate (ITU-R BS.1770-4, annex 2).
+# Peaks between samples are searched at this multiple of the rate (ITU-R BS.1770-4, annex 2).
 _OVERSAMPLING = 4
 _MISSING = "sounds need {}, which is not installed: pip install 'impasto[audio]'"
 
@@ -47,7 +46,7 @@ Source = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sound:
-    """Samples with what their file says beside them.
+    """Samples, and the facts that their file holds besides them.
 
     Attributes:
         samples: (C, N) float32; full scale is [-1, 1], which floating-point files may exceed.
@@ -68,7 +67,7 @@ class Sound:
 
     @property
     def label(self) -> str:
-        """What to call it in messages."""
+        """Its name in messages."""
         return self.name or "the sound"
 
     def __repr__(self) -> str:
@@ -96,46 +95,48 @@ def load_sound(source: Source) -> Sound:
     """Read a sound.
 
     Raises:
-        SoundError: there is no such file, it is not a sound, holds no samples or such as are not
-            finite, or has too many of them, of channels, or an unusual rate.
+        SoundError: there is no such file, it is not a sound, it holds no samples or some that
+            are not finite, or it has too many samples or channels or an unusual rate.
         SettingsError: the extra is not installed.
     """
-    data = _read_bytes(source)
-    label = os.fspath(source)
-    with _opened(data, label) as file:
+    data = read_file(source, "a sound", error=SoundError)
+    with _opened(data, source) as file:
         if file.frames * file.channels > _MOST_SAMPLES:
             raise SoundError(
-                f"{label} lasts {file.frames / file.samplerate / 3600:.1f} h; "
-                f"{_MOST_SAMPLES:,} samples are allowed in all channels together"
+                f"lasts {file.frames / file.samplerate / 3600:.1f} h; "
+                f"{_MOST_SAMPLES:,} samples are allowed in all channels together",
+                path=source,
             )
         try:
             samples = torch.from_numpy(file.read(dtype="float32", always_2d=True).T.copy())
         except _soundfile().LibsndfileError as error:
-            raise SoundError(f"{label} is damaged: {_reason(error)}") from error
-        sound = Sound(samples, file.samplerate, Path(source).name, _sha256(data))
+            raise SoundError(f"is damaged: {_reason(error)}", path=source) from error
+        sha256 = hashlib.sha256(data).hexdigest()
+        sound = Sound(samples, file.samplerate, Path(source).name, sha256)
     return sound_of(sound)
 
 
 def sound_of(sound: Sound) -> Sound:
-    """Return a sound if it is one that can be worked with.
+    """Return a sound after checking it.
 
     Raises: SoundError: no samples, some that are not finite, too many channels, an unusual rate.
     """
-    label, samples = sound.label, sound.samples
+    name, samples = sound.label, sound.samples
     if samples.ndim != 2:
         raise ShapeError(f"samples are (C, N), not {tuple(samples.shape)}")
     if 0 in samples.shape:
-        raise SoundError(f"{label} holds no samples")
+        raise SoundError("holds no samples", path=name)
     if samples.shape[0] > _MOST_CHANNELS:
         raise SoundError(
-            f"{label} has {samples.shape[0]} channels; up to {_MOST_CHANNELS} are allowed"
+            f"has {samples.shape[0]} channels; up to {_MOST_CHANNELS} are allowed", path=name
         )
     if not _RATES[0] <= sound.rate <= _RATES[1]:
         raise SoundError(
-            f"{label} has {sound.rate} samples a second; {_RATES[0]} to {_RATES[1]} are allowed"
+            f"has {sound.rate} samples a second; {_RATES[0]} to {_RATES[1]} are allowed",
+            path=name,
         )
     if not bool(torch.isfinite(samples).all()):
-        raise SoundError(f"{label} has samples that are not numbers, or infinite")
+        raise SoundError("has samples that are not numbers, or infinite", path=name)
     return sound
 
 
@@ -147,14 +148,14 @@ def save_sound(
     metadata: Mapping[str, Any] | None = None,
     overwrite: bool = True,
 ) -> None:
-    """Write a whole WAV or FLAC file; an old one is replaced once the new one is complete.
+    """Write a whole WAV or FLAC file; an old one is replaced only once the new one is complete.
 
     Args:
-        bits: a sample: 16 or 24. Samples beyond full scale are cut off there.
-        metadata: is written into the comment, as JSON.
+        bits: per sample, 16 or 24. Samples beyond full scale are clipped.
+        metadata: JSON values, for the file's comment.
 
     Raises:
-        SoundError: it cannot be written, or the suffix is another.
+        SoundError: it cannot be written, or the suffix is not .wav or .flac.
         SettingsError: bits is neither 16 nor 24, or the extra is not installed.
     """
     suffix = check_format(path, bits)
@@ -166,56 +167,38 @@ def save_sound(
         if metadata:
             file.comment = json.dumps(metadata, ensure_ascii=True)
         file.write(samples.T.contiguous().numpy())
-    try:
-        write_file(path, buffer.getvalue(), overwrite=overwrite)
-    except ImageError as error:  # it writes files of every kind
-        raise SoundError(str(error)) from error
+    write_file(path, buffer.getvalue(), overwrite=overwrite, error=SoundError)
 
 
 def check_sound_target(path: Source, *, bits: int = 16, overwrite: bool = True) -> None:
-    """Say before a long run what would keep save_sound from writing there; makes missing folders.
+    """Check before a long run that save_sound can write there; makes missing folders.
 
     Raises: as save_sound.
     """
     check_format(path, bits)
     _soundfile()
-    try:
-        check_target(path, overwrite=overwrite)
-    except ImageError as error:
-        raise SoundError(str(error)) from error
+    check_target(path, overwrite=overwrite, error=SoundError)
 
 
 def check_format(path: Source, bits: int) -> str:
-    """Return the suffix of a file that can be written, in small letters.
+    """Return the suffix of a file that can be written, in lower case.
 
-    Raises: SoundError: another suffix; SettingsError: bits is neither 16 nor 24.
+    Raises: SoundError: the suffix is not .wav or .flac; SettingsError: bits is neither 16 nor 24.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise SoundError(
-            f"{os.fspath(path)}: sounds are written as {' or '.join(FORMATS)}"
-            f"{nearest_match(suffix, FORMATS)}"
+            f"cannot be written: sounds are written as {' or '.join(FORMATS)}"
+            f"{nearest_match(suffix, FORMATS)}",
+            path=path,
         )
     if bits not in _BITS:
         raise SettingsError(f"bits: {bits} is not one of {', '.join(map(str, _BITS))}")
     return suffix
 
 
-def read_sound_metadata(source: Source) -> dict[str, Any]:
-    """Return the metadata that save_sound wrote into a file; {} if there are none.
-
-    Raises: as load_sound.
-    """
-    with _opened(_read_bytes(source), os.fspath(source)) as file:
-        try:
-            found = json.loads(file.comment)
-        except ValueError:
-            return {}
-    return found if isinstance(found, dict) else {}
-
-
 def resample(sound: Sound, rate: int) -> Sound:
-    """Return the sound at another rate, its length rounded; what is too high for it is left out.
+    """Return the sound at another rate, its length rounded; too high frequencies are removed.
 
     Raises: SettingsError: the extra is not installed.
     """
@@ -226,7 +209,7 @@ def resample(sound: Sound, rate: int) -> Sound:
 
 
 def true_peak(sound: Sound) -> float:
-    """Return the largest magnitude, also between samples, where a player's converter may clip.
+    """Return the largest magnitude, also between samples, where a player's converter can clip.
 
     Paper: ITU-R BS.1770-4, annex 2.
     """
@@ -234,27 +217,16 @@ def true_peak(sound: Sound) -> float:
     return max(float(each.samples.abs().max()) for each in (sound, between))
 
 
-def _read_bytes(source: Source) -> bytes:
-    try:
-        return read_file(source, "a sound")
-    except ImageError as error:  # it reads files of every kind
-        raise SoundError(str(error)) from error
-
-
-def _opened(data: bytes, label: str) -> Any:
+def _opened(data: bytes, source: Source) -> Any:
     library = _soundfile()
     try:
         return library.SoundFile(io.BytesIO(data))
     except (library.LibsndfileError, TypeError) as error:
         raise SoundError(
-            f"{label} is not a sound that can be read: WAV, FLAC, OGG and MP3 can be"
+            "is not a sound that can be read: WAV, FLAC, OGG and MP3 can be", path=source
         ) from error
 
 
 def _reason(error: Exception) -> str:
     text = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
     return str(text).rstrip(".")
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -1,21 +1,68 @@
-"""What the optimizer moves, where it is not the picture itself: masks, and the photo's colors."""
+"""One level's descent: the variable that is optimized, and the pictures that it stands for."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from impasto.pictures.colors import Canvas
+from impasto.errors import DivergenceError
+from impasto.optimize.loop import Step, Terms, optimize
+from impasto.painting.inputs import Inputs
+from impasto.painting.memory_plan import Workload
+from impasto.pictures.colors import luminance
+from impasto.pictures.picture import check_image, fit, resize
 from impasto.settings.pictures import Settings
 
-__all__ = ["Surface"]
+__all__ = ["Canvas", "Surface", "complete", "minimize", "paint_level"]
+
+
+class Canvas:
+    """The gray plane that is optimized when every pixel keeps the photo's color.
+
+    In YIQ, I and Q are differences of red, green and blue, so the pixels with a photo's I and Q
+    are x = photo + t for any gray t; those in the gamut have t from −min(photo) to 1 − max(photo).
+    A canvas maps that interval to [0, 1]:
+
+    x(u) = photo − min + u · (1 − max + min),  min and max over the pixel's three channels
+
+    For every u, I and Q are the photo's and x is in the gamut: at the gamut's border the luminance
+    is limited and the color is kept. A fully saturated pixel has one luminance only.
+
+    Args:
+        photo: (1, 3, H, W), sRGB in [0, 1].
+
+    Paper: Gatys et al. 2016, arXiv 1606.05897, paint luminance, and join it with the
+        photo's I and Q afterwards. Differs: by what the gamut can hold, within the loop.
+    """
+
+    def __init__(self, photo: Tensor) -> None:
+        check_image(photo)
+        low, high = photo.amin(dim=1, keepdim=True), photo.amax(dim=1, keepdim=True)
+        self.chroma = photo - low  # each color without its gray
+        self.room = 1 - (high - low)
+
+    def blank(self, image: Tensor) -> Tensor:
+        """Return the canvas whose luminance is nearest to an image's, (1, 1, H, W) in [0, 1]."""
+        wanted = luminance(image.to(self.chroma)) - luminance(self.chroma)
+        return torch.where(self.room > 0, wanted / self.room, 0).clamp(0, 1)
+
+    def paint(self, canvas: Tensor) -> Tensor:
+        """Return the picture of a canvas, in the photo's colors, (1, 3, H, W)."""
+        return self.chroma + canvas.clamp(0, 1) * self.room
+
+    def gray(self, canvas: Tensor) -> Tensor:
+        """Return a canvas's luminance as a gray picture, (1, 3, H, W), for the encoder."""
+        return (luminance(self.chroma) + canvas * self.room).expand(-1, 3, -1, -1)
 
 
 class Surface:
-    """What the optimizer moves, where it is not the picture itself.
+    """The optimized variable when only a mask or the luminance is painted.
 
-    Where no mask paints, the picture is the photo's, all along: what is painted beside it is
-    painted to fit. Where the photo's colors are kept, only its luminance is moved.
+    Outside the masks the picture stays the photo in every step, so that the painted parts fit to
+    it. If the photo keeps its colors, only its luminance is optimized.
 
     Args:
         photo: at the level's size, (1, 3, H, W).
@@ -31,18 +78,89 @@ class Surface:
         self.blank = self.start(photo)
 
     def start(self, image: Tensor) -> Tensor:
-        """Return what is moved to begin with an image."""
+        """Return the variable whose picture is nearest to an image."""
         return image if self.canvas is None else self.canvas.blank(image)
 
     def seen(self, plane: Tensor) -> Tensor:
-        """Return what the network is shown."""
+        """Return the image that the network sees."""
         shown = self._shown(plane)
         return shown if self.canvas is None else self.canvas.gray(shown)
 
     def picture(self, plane: Tensor) -> Tensor:
-        """Return the picture."""
+        """Return the picture of a variable."""
         shown = self._shown(plane)
         return shown if self.canvas is None else self.canvas.paint(shown)
 
     def _shown(self, plane: Tensor) -> Tensor:
         return plane if self.painted is None else self.blank.lerp(plane, self.painted)
+
+
+def paint_level(
+    image: Tensor,
+    losses: Terms,
+    work: Workload,
+    inputs: Inputs,
+    settings: Settings,
+    device: torch.device,
+) -> Iterator[Step]:
+    """Minimize the losses from an image, where masks and the photo's colors leave it free.
+
+    Args:
+        image: to start from, (1, 3, H, W), at the level's size.
+        losses: image → losses by name.
+    """
+    level = work.level
+    feather = level.scaled(settings.feather, settings.long_side)
+    painted = inputs.layout.painted(level.size, feather)
+    if settings.color != "luminance" and painted is None:
+        yield from minimize(image, losses, work, settings, device)
+        return
+    surface = Surface(resize(inputs.photo.image, level.size), painted, settings, device)
+
+    def seen(plane: Tensor) -> Mapping[str, Tensor]:
+        return losses(surface.seen(plane))
+
+    try:
+        start = surface.start(image.to(device))
+        for step in minimize(start, seen, work, settings, device):
+            yield replace(step, image=surface.picture(step.image))
+    except DivergenceError as error:
+        raise DivergenceError(str(error), surface.picture(error.image)) from error
+
+
+def minimize(
+    image: Tensor, losses: Terms, work: Workload, settings: Settings, device: torch.device
+) -> Iterator[Step]:
+    """Minimize the losses with the optimizer of the settings, in the memory of a level.
+
+    Args: as for `paint_level`; the image may be any variable.
+    """
+    return optimize(
+        image.to(device),
+        losses,
+        steps=work.level.steps,
+        optimizer=settings.optimizer,
+        learning_rate=settings.learning_rate,
+        history=work.history,
+        half=work.half,
+        averaging=settings.averaging,
+        clamp=settings.clamp,
+        second_decay=settings.second_decay,
+        normalized_pixels=settings.normalized_pixels,
+        patience=settings.patience,
+    )
+
+
+def complete(image: Tensor, inputs: Inputs, settings: Settings) -> Tensor:
+    """Bring the last image of a run to full size, with the photo's pixels where nothing is painted.
+
+    Returns: (1, 3, H, W), sRGB in [0, 1], on the CPU.
+    """
+    size = fit(inputs.photo.size, settings.long_side)
+    whole = resize(image.detach().cpu().clamp(0, 1), size)
+    photo = resize(inputs.photo.image, size)
+    if settings.color == "luminance":  # also where a coarser picture was just enlarged
+        canvas = Canvas(photo)
+        whole = canvas.paint(canvas.blank(whole))
+    painted = inputs.layout.painted(size, settings.feather)
+    return whole if painted is None else torch.where(painted == 0, photo, whole)

@@ -7,7 +7,6 @@ every layer: the guides of Gatys et al. 2017 (arXiv 1611.07865), by which featur
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +14,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from impasto.errors import ImageError, SettingsError, check_pairs
+from impasto.errors import ImageError, SettingsError
 from impasto.pictures.files import Source, load_picture
-from impasto.pictures.picture import Picture, fit, identity
+from impasto.pictures.masks import check_shape, feathered, fitted, load_mask
+from impasto.pictures.picture import Picture, identity
 from impasto.pictures.regions import masks_by_color
-from impasto.settings.layers import deepest, layer_names
+from impasto.settings.options import check_pairs
 
-__all__ = ["Guidance", "Layout", "Part", "fitted", "lay_out", "layer_guides", "layer_masks"]
+__all__ = ["Guidance", "Layout", "Part", "lay_out", "shares"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -199,60 +198,6 @@ def _name(picture: Picture) -> str:
     return picture.name or "a picture"
 
 
-def load_mask(
-    source: Source, of: Picture, kind: str, *, may_be_empty: bool = False
-) -> tuple[Tensor, dict[str, Any]]:
-    """Read a mask of a picture: its gray, times its alpha; of a colored cut-out, its alpha.
-
-    Returns: (1, 1, h, w) in [0, 1], not all 0, of the picture's shape but maybe not its size;
-             and name, SHA-256 and whether it was inverted, for metadata.
-    Raises:  ImageError: it cannot be read, has another shape, is colored, or is black all over.
-    """
-    inverted = False
-    if isinstance(source, str | os.PathLike):
-        inverted = os.fspath(source).startswith(_NOT)
-        source = os.fspath(source).removeprefix(_NOT)
-        if not source:
-            raise ImageError(f"{kind}: {_NOT} wants the name of a picture behind it")
-    elif isinstance(source, Tensor) and source.ndim == 2:
-        source = source[None]
-    picture = load_picture(source)
-    name = picture.name or f"the {kind}"
-    check_shape(picture, of, name)
-    gray = picture.image.mean(1, keepdim=True)
-    colored = bool(((picture.image - gray).abs() > _GRAY).any())
-    if colored and picture.alpha is None:
-        raise ImageError(
-            f"{name} is in color, which a mask is not: white paints and black does not; maps in "
-            "several colors are given as regions"
-        )
-    mask = torch.ones_like(gray) if colored else gray
-    mask = mask if picture.alpha is None else mask * picture.alpha
-    mask = 1 - mask if inverted else mask
-    # What JPEG leaves of black and white.
-    mask = torch.where(mask < _NEARLY, 0.0, torch.where(mask > 1 - _NEARLY, 1.0, mask))
-    if not may_be_empty and not bool(mask.any()):
-        white = "is white all over, which inverted is black" if inverted else "is black all over"
-        raise ImageError(f"{name} {white}: it picks nothing; what is white is picked")
-    return mask, identity(picture) | ({"inverted": True} if inverted else {})
-
-
-_NOT = "not:"
-_GRAY = 6 / 255  # how far JPEG takes grays from gray
-_NEARLY = 4 / 255
-
-
-def check_shape(picture: Picture, of: Picture, name: str) -> None:
-    """Raise an ImageError unless a picture has another's proportions, up to a pixel."""
-    expected = fit(of.size, max(picture.size))
-    if any(abs(a - b) > 1 for a, b in zip(picture.size, expected, strict=True)):
-        (height, width), (rows, columns) = picture.size, of.size
-        raise ImageError(
-            f"{name} is {width} x {height} px, which is not the shape of "
-            f"{of.name or 'its picture'}, {columns} x {rows}; make it of that picture, at any size"
-        )
-
-
 def _parts_by_color(
     guidance: Guidance, photo: Picture, paintings: Sequence[Picture], inputs: dict[str, Any]
 ) -> tuple[Part, ...]:
@@ -295,90 +240,3 @@ def _parts_by_color(
             f"{_name(paintings[unused[0]])} would be painted nowhere"
         )
     return tuple(parts)
-
-
-# ---- from masks to guides -----------------------------------------------------------------------
-
-
-def fitted(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring a mask, (1, 1, h, w), to a size (H, W).
-
-    A pixel of the result is 0 only where all that it covers is 0, and 1 only where all is 1:
-    means over areas, and nothing that rings.
-    """
-    if tuple(mask.shape[-2:]) == tuple(size):
-        return mask
-    if max(mask.shape[-2:]) > max(size):
-        return functional.interpolate(mask, size=size, mode="area")
-    return functional.interpolate(mask, size=size, mode="bilinear", align_corners=False)
-
-
-def feathered(mask: Tensor, feather: float) -> Tensor:
-    """Soften the edges of a mask over ± feather px, by two means over squares."""
-    reach = math.ceil(feather / 2)
-    if reach < 1:
-        return mask
-    soft = mask.double()
-    for _ in range(2):
-        soft = _means(_means(soft, reach).transpose(2, 3), reach).transpose(2, 3)
-    # Differences of running sums leave rounding where all is 0 or 1.
-    soft = torch.where(soft < 1e-9, 0.0, torch.where(soft > 1 - 1e-9, 1.0, soft))
-    return soft.to(mask)
-
-
-def _means(mask: Tensor, reach: int) -> Tensor:
-    """Average each row over ± reach px, in a time that does not depend on reach."""
-    padded = functional.pad(mask, (reach + 1, reach, 0, 0), mode="replicate")
-    sums = padded.cumsum(-1)
-    return (sums[..., 2 * reach + 1 :] - sums[..., : -2 * reach - 1]) / (2 * reach + 1)
-
-
-def layer_guides(
-    mask: Tensor, layers: Sequence[str], *, network: str, form: str = "simple"
-) -> dict[str, Tensor]:
-    """Bring a mask to the grid of each layer, as a guide g with Σ g² = 1.
-
-    Args, forms: as for `layer_masks`.
-    Returns: layer → (1, 1, h, w); layers in which nothing is left are missing.
-    Paper:   Gatys, Ecker, Bethge, Hertzmann & Shechtman, CVPR 2017 (arXiv 1611.07865), section 4.
-             Differs: receptive fields are followed exactly, 3 × 3 by 3 × 3; beyond the border
-             counts as the mask's own border.
-    """
-    masks = layer_masks(mask, layers, network=network, form=form)
-    norms = {name: each.square().sum().sqrt() for name, each in masks.items()}
-    return {name: each / norms[name] for name, each in masks.items() if float(norms[name]) > 0}
-
-
-def layer_masks(
-    mask: Tensor, layers: Sequence[str], *, network: str, form: str = "simple"
-) -> dict[str, Tensor]:
-    """Bring a mask, (1, 1, H, W) in [0, 1], to the grid of each layer, (1, 1, h, w).
-
-    Args:
-        form: what a position counts whose receptive field lies only partly in the mask:
-            simple: by how much of the pixels pooled into it lies there.
-            inside: as little as the blackest pixel it sees: no pixel outside is pulled anywhere.
-            all: as much as the whitest pixel it sees.
-    """
-    masks: dict[str, Tensor] = {}
-    if not layers:
-        return masks
-    names = layer_names(network)
-    for name in names[: names.index(deepest(tuple(layers), network)) + 1]:
-        if name.startswith("conv") and form != "simple":
-            mask = _widest(mask, 3, 1) if form == "all" else -_widest(-mask, 3, 1)
-        elif name.startswith("pool"):
-            mask = _pooled(mask, form)
-        if name in layers:
-            masks[name] = mask
-    return masks
-
-
-def _widest(mask: Tensor, side: int, stride: int) -> Tensor:
-    return functional.max_pool2d(mask, side, stride=stride, padding=side // 2 if stride == 1 else 0)
-
-
-def _pooled(mask: Tensor, form: str) -> Tensor:
-    if form == "simple":
-        return functional.avg_pool2d(mask, 2)
-    return _widest(mask, 2, 2) if form == "all" else -_widest(-mask, 2, 2)

@@ -1,7 +1,9 @@
-"""Bytes of picture files and arrays of pixels, each into the other. Serves files and images only.
+"""Bytes of picture files to arrays of pixels and back. Only `files` uses it.
 
-Arrays are (H, W, C): what decode returns is upright, and in sRGB where it has three channels or
-four (the fourth is alpha, not premultiplied). Pillow does all but what _deep_color does.
+Arrays are (H, W, C). decode returns them upright, and in sRGB if they have three channels or four
+(the fourth is alpha, not premultiplied). Pillow does the work; `profiles` does the rest.
+
+Errors begin with a verb, and the caller adds the picture's name.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ import PIL.Image
 from PIL import ExifTags, ImageCms, PngImagePlugin
 
 from impasto.errors import ImageError, SettingsError, nearest_match
-from impasto.pictures import profiles as _deep_color
-from impasto.pictures.profiles import reason
+from impasto.pictures import profiles
+from impasto.pictures.picture import check_pixel_count
+from impasto.storage import one_line
 
-__all__ = ["check_size", "decode", "decode_pillow", "encode", "format_of", "metadata_in"]
+__all__ = ["decode", "decode_pillow", "encode", "format_of", "metadata_in"]
 
 QUALITY = 95  # JPEG and lossy WebP; the highest that Pillow's documentation recommends
 WRITERS = {
@@ -32,11 +35,11 @@ WRITERS = {
 }  # fmt: skip
 DEEP = ("png", "tiff")  # can hold 16 bits a channel
 LONGEST = {"jpeg": 65500, "webp": 16383}  # px a side: libjpeg's and WebP's own limits
-# What Pillow may be asked to decode: no EPS (it runs Ghostscript), no rarities.
+# What Pillow may decode: not EPS (it runs Ghostscript), and no rare formats.
 READERS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
 READABLE = "AVIF, BMP, GIF, HEIC, JPEG, PNG, PNM, TIFF, WebP"
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-TURNS = {  # EXIF orientation → what brings the picture upright
+TURNS = {  # EXIF orientation → the turn that brings the picture upright
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
     4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
@@ -45,29 +48,29 @@ TURNS = {  # EXIF orientation → what brings the picture upright
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
-# What decoders are known to raise on damaged files.
+# The errors that decoders raise on damaged files.
 FAULTS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
     RuntimeError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError,
 )  # fmt: skip
 
 
-def decode(data: bytes, label: str, max_pixels: int) -> tuple[npt.NDArray[Any], float | None]:
+def decode(data: bytes, max_pixels: int) -> tuple[npt.NDArray[Any], float | None]:
     """Decode a file into (H, W, 1, 3 or 4), upright sRGB, and its dpi."""
-    header = _deep_color.header_of(data, label)
+    header = profiles.header_of(data)
     if header is None:
-        with _open(data, label) as picture:
-            check_size(picture.size[::-1], label, max_pixels)
-            return decode_pillow(picture, label)
-    check_size((header.height, header.width), label, max_pixels)
-    return _deep_color.read_with_vips(header, label)
+        with _open(data) as picture:
+            check_pixel_count(picture.size[::-1], max_pixels)
+            return decode_pillow(picture)
+    check_pixel_count((header.height, header.width), max_pixels)
+    return profiles.read_with_vips(header)
 
 
-def _open(data: bytes, label: str) -> PIL.Image.Image:
+def _open(data: bytes) -> PIL.Image.Image:
     """Read the header only.
 
-    PIL.Image.open would also warn about, or refuse, sizes by a limit that is global to the
-    process; load_picture has its own, so the format's reader is called directly.
+    PIL.Image.open has a limit of pixels for the whole process, and warns or refuses. load_picture
+    has its own limit, so this calls the format's reader directly.
     """
     PIL.Image.init()
     readers = list(READERS)
@@ -87,10 +90,10 @@ def _open(data: bytes, label: str) -> PIL.Image.Image:
         except FAULTS as error:
             fault = error
     if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS and "HEIF" not in readers:
-        raise ImageError(f"{label} is HEIC, which needs a plug-in: pip install impasto[heic]")
+        raise ImageError("is HEIC, which needs a plug-in: pip install impasto[heic]")
     if fault is not None:
-        raise ImageError(f"{label} is damaged: {reason(fault)}") from fault
-    raise ImageError(f"{label} is not a picture in a format that can be read ({READABLE})")
+        raise ImageError(f"is damaged: {one_line(fault)}") from fault
+    raise ImageError(f"is not a picture in a format that can be read ({READABLE})")
 
 
 def _scale_transparency(picture: PIL.Image.Image, data: bytes) -> PIL.Image.Image:
@@ -106,29 +109,29 @@ def _scale_transparency(picture: PIL.Image.Image, data: bytes) -> PIL.Image.Imag
     return picture
 
 
-def decode_pillow(picture: PIL.Image.Image, label: str) -> tuple[npt.NDArray[Any], float | None]:
+def decode_pillow(picture: PIL.Image.Image) -> tuple[npt.NDArray[Any], float | None]:
     """Decode a Pillow image of any mode into (H, W, 1, 3 or 4), upright sRGB, and its dpi."""
     if 0 in picture.size:
-        raise ImageError(f"{label} has no pixels: it is {picture.height} × {picture.width}")
+        raise ImageError(f"has no pixels: it is {picture.height} × {picture.width}")
     try:
         picture.load()
-        exif = _exif(picture)  # of a TIFF, Pillow has obeyed and removed the turn by now
+        exif = _exif(picture)  # Pillow has already applied and removed a TIFF's turn
         turn = TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
         upright = picture if turn is None else picture.transpose(turn)
-        values = _pillow_values(upright, picture.info.get("icc_profile"), label)
+        values = _pillow_values(upright, picture.info.get("icc_profile"))
     except FAULTS as error:
-        raise ImageError(f"{label} is damaged or cut short: {reason(error)}") from error
+        raise ImageError(f"is damaged or cut short: {one_line(error)}") from error
     return values, _dpi(picture, exif)
 
 
-def _pillow_values(picture: PIL.Image.Image, profile: bytes | None, label: str) -> npt.NDArray[Any]:
-    """Return (H, W, 1, 3 or 4): 8 bit in sRGB; or the one channel of deep modes, as it is."""
+def _pillow_values(picture: PIL.Image.Image, profile: bytes | None) -> npt.NDArray[Any]:
+    """Return (H, W, 1, 3 or 4): 8 bit in sRGB; or the one channel of a deep mode, unchanged."""
     if picture.mode == "F":
         return np.asarray(picture)[..., None]
     if picture.mode.startswith("I"):  # I;16…, and I, which holds 16-bit files in 32 bits
         values = np.asarray(picture)
         if values.min() < 0 or values.max() > 65535:
-            raise ImageError(f"{label} has values outside 0 … 65535, which are not 16-bit grays")
+            raise ImageError("has values outside 0 … 65535, which are not 16-bit grays")
         return values.astype(np.uint16)[..., None]
     alpha = None
     if picture.mode in ("La", "RGBa"):  # premultiplied
@@ -141,13 +144,13 @@ def _pillow_values(picture: PIL.Image.Image, profile: bytes | None, label: str) 
         picture = picture.convert("L")
     elif picture.mode not in ("L", "CMYK", "LAB"):
         picture = picture.convert("RGB")
-    colors = np.asarray(_pillow_to_srgb(picture, profile, label))
+    colors = np.asarray(_pillow_to_srgb(picture, profile))
     return colors if alpha is None else np.dstack([colors, np.asarray(alpha)])
 
 
-def _pillow_to_srgb(picture: PIL.Image.Image, profile: bytes | None, label: str) -> PIL.Image.Image:
-    """Follow the profile of an L, RGB, CMYK or LAB image."""
-    follow = _deep_color.transform_to_srgb(profile, picture.mode, label) if profile else None
+def _pillow_to_srgb(picture: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
+    """Convert an L, RGB, CMYK or LAB image to sRGB by its profile."""
+    follow = profiles.transform_to_srgb(profile, picture.mode) if profile else None
     if follow is None:
         return picture.convert("RGB")
     transform, mode = follow
@@ -158,8 +161,8 @@ def _pillow_to_srgb(picture: PIL.Image.Image, profile: bytes | None, label: str)
 def _exif(picture: PIL.Image.Image) -> Mapping[int, Any]:
     try:
         return dict(picture.getexif())
-    except (*FAULTS, UserWarning):  # Pillow's own, where the caller has made it an error
-        return {}  # a damaged note about a picture is no reason to refuse the picture
+    except (*FAULTS, UserWarning):  # Pillow's warning, if the caller made warnings errors
+        return {}  # a picture can be read without its EXIF
 
 
 def _dpi(picture: PIL.Image.Image, exif: Mapping[int, Any]) -> float | None:
@@ -170,34 +173,27 @@ def _dpi(picture: PIL.Image.Image, exif: Mapping[int, Any]) -> float | None:
             dpi = float(value[0] if isinstance(value, tuple) else value) * scale  # type: ignore[arg-type]
         except (TypeError, ValueError, ZeroDivisionError, IndexError):
             continue
-        # PNG counts in whole px per metre, so that 72 comes back as 72.009.
+        # PNG stores whole px per meter, so 72 comes back as 72.009.
         if 1 < dpi < math.inf:
             return round(dpi, 1)
     return None
 
 
-def check_size(size: tuple[int, int], label: str, max_pixels: int) -> None:
-    """Raise an ImageError for a picture of more pixels than allowed."""
-    if size[0] * size[1] > max_pixels:
-        raise ImageError(
-            f"{label} has {size[0]} × {size[1]} = {size[0] * size[1]:,} pixels; "
-            f"at most {max_pixels:,} are read"
-        )
-
-
-def format_of(suffix: str, label: str, bits: int) -> str:
-    """Return the format of a suffix, having checked that it can hold so many bits."""
+def format_of(suffix: str, bits: int) -> str:
+    """Return the format of a suffix after checking that it can hold so many bits."""
     kind = WRITERS.get(suffix.lower())
     if kind is None:
         what = f"the suffix {suffix}" if suffix else "no suffix"
         raise ImageError(
-            f"{label} has {what}; pictures are written as {', '.join(WRITERS)}"
+            f"has {what}; pictures are written as {', '.join(WRITERS)}"
             f"{nearest_match(suffix.lower(), WRITERS)}"
         )
     if bits not in (8, 16):
         raise SettingsError(f"bits is {bits}; allowed are 8 and 16")
     if bits == 16 and kind not in DEEP:
-        raise ImageError(f"{label}: {kind} holds 8 bits a channel; 16 bits need .png or .tiff")
+        raise ImageError(
+            f"cannot be written: {kind} holds 8 bits a channel; 16 bits need .png or .tiff"
+        )
     return kind
 
 
@@ -207,35 +203,36 @@ def encode(
     *,
     metadata: Mapping[str, Any] | None,
     dpi: float | None,
-    label: str,
 ) -> bytes:
     """Return a whole file of (H, W, 3 or 4) uint8, or uint16 where the format can."""
     longest = LONGEST.get(kind, max(values.shape))
     if max(values.shape) > longest:
         raise ImageError(
-            f"{label}: {kind} holds at most {longest} px a side, not {values.shape[0]} × "
+            f"cannot be written: {kind} holds at most {longest} px a side, not {values.shape[0]} × "
             f"{values.shape[1]}; use .png or .tiff"
         )
     try:
-        # Only ASCII comes out, \u00fc and the like, so that every format can hold it.
+        # json.dumps writes ASCII only (\u00fc and the like), which every format can hold.
         noted = None if metadata is None else json.dumps(dict(metadata))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ImageError(f"{label}: JSON cannot hold the metadata: {reason(error)}") from error
+        raise ImageError(
+            f"cannot be written: JSON cannot hold the metadata: {one_line(error)}"
+        ) from error
     if noted is not None and kind != "png":
         noted = f'{{"impasto": {noted}}}'  # in PNG the chunk has this name
     if values.dtype == np.uint16:
-        return _deep_color.encode_deep(values, kind, noted, dpi, label)
+        return profiles.encode_deep(values, kind, noted, dpi)
     buffer = io.BytesIO()
     try:
         PIL.Image.fromarray(values).save(buffer, kind, **_pillow_options(kind, noted, dpi))
     except (OSError, ValueError, struct.error) as error:
-        raise ImageError(f"{label} cannot be written: {reason(error)}") from error
+        raise ImageError(f"cannot be written: {one_line(error)}") from error
     return buffer.getvalue()
 
 
 def _pillow_options(kind: str, text: str | None, dpi: float | None) -> dict[str, Any]:
-    """Return what Pillow's writer of this format is to be told."""
-    options: dict[str, Any] = {"icc_profile": _deep_color.srgb_profile()}
+    """Return the options of Pillow's writer for this format."""
+    options: dict[str, Any] = {"icc_profile": profiles.srgb_profile()}
     if dpi is not None and kind != "webp":
         options["dpi"] = (dpi, dpi)
     if kind == "png":
@@ -261,16 +258,14 @@ def _pillow_options(kind: str, text: str | None, dpi: float | None) -> dict[str,
     return options
 
 
-def metadata_in(data: bytes, label: str) -> dict[str, Any]:
-    """Return the metadata that encode put into a file; {} if there are none."""
-    header = (
-        None if data.startswith(_deep_color.PNG_SIGNATURE) else _deep_color.header_of(data, label)
-    )
+def metadata_in(data: bytes) -> dict[str, Any]:
+    """Return the metadata that encode wrote into a file; {} if there is none."""
+    header = None if data.startswith(profiles.PNG_SIGNATURE) else profiles.header_of(data)
     chunk = None
     if header is not None:
-        text = _deep_color.description_of(header)
+        text = profiles.description_of(header)
     else:
-        with _open(data, label) as picture:
+        with _open(data) as picture:
             chunk = picture.info.get("impasto")
             text = chunk or _exif(picture).get(ExifTags.Base.ImageDescription)
     try:

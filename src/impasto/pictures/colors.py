@@ -1,8 +1,9 @@
 """Whose colors: keep the photo's in a painting, or take the painting's for a photo.
 
-Two ways to keep them (Gatys et al. 2016): paint in luminance only and leave the color to the photo
-(`luminance`, `match_luminance`, `Canvas`), or give the style the photo's colors before it is
-measured (`recolor`). The same matching, the other way round, gives a photo a painting's palette.
+There are two ways to keep the photo's (Gatys et al. 2016): paint in luminance only and leave the
+color to the photo (`luminance`, `match_luminance`, and the canvas in `impasto.painting`), or give
+the style the photo's colors before it is measured (`recolor`). `recolor` also gives a photo a
+painting's palette.
 
 What is measured is computed in float64. A picture of one color or of grays alone has no spread in
 some directions of color space. Nothing is divided by that: such directions are left as they are.
@@ -18,11 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.errors import SettingsError, ShapeError, nearest_match
+from impasto.errors import SettingsError, nearest_match
+from impasto.pictures.picture import check_image
 
 __all__ = [
     "LINEAR_MAPS",
-    "Canvas",
     "check_recoloring",
     "content_in_color",
     "luminance",
@@ -90,7 +91,8 @@ def match_colors(image: Tensor, palette: Tensor, method: str) -> Tensor:
     Raises: as `recolor`.
     """
     check_recoloring(method)
-    _check_images(image, palette)
+    for each in (image, palette):
+        check_image(each)
     image, palette = (each.detach().cpu().double() for each in (image, palette))
     if method == "histogram":
         return match_histogram(image, palette)
@@ -229,12 +231,6 @@ def _triangular(matrix: Tensor) -> Tensor:
     return upper.T * signs
 
 
-def _check_images(*images: Tensor) -> None:
-    for image in images:
-        if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
-            raise ShapeError(f"an image is (1, 3, H, W), not {tuple(image.shape)}")
-
-
 # ---- luminance only -----------------------------------------------------------------------------
 
 
@@ -253,50 +249,12 @@ def match_luminance(style: Tensor, photo: Tensor) -> Tensor:
     Returns: (1, 1, h, w), float64 on the CPU, not clipped; a style of one luminance gets μ_C.
     Paper:   Gatys et al. 2016, arXiv 1606.05897.
     """
-    _check_images(style, photo)
+    for each in (style, photo):
+        check_image(each)
     bright, wanted = (luminance(each.detach().cpu().double()) for each in (style, photo))
     variance = bright.var(correction=0)
     factor = (wanted.var(correction=0) / variance).sqrt() if variance > _NO_SPREAD else 1.0
     return factor * (bright - bright.mean()) + wanted.mean()
-
-
-class Canvas:
-    """What can be painted where every pixel keeps the photo's color: a plane of grays.
-
-    In YIQ, I and Q are differences of red, green and blue, so the pixels with a photo's I and Q
-    are x = photo + t for any gray t; those in the gamut have t from −min(photo) to 1 − max(photo).
-    A canvas is that interval as [0, 1]:
-
-    x(u) = photo − min + u · (1 − max + min),  min and max over the pixel's three channels
-
-    Whatever u, I and Q are the photo's and x is in the gamut: at its border it is luminance that
-    gives way, never color. A fully saturated pixel has one luminance only.
-
-    Args:
-        photo: (1, 3, H, W), sRGB in [0, 1].
-
-    Paper: Gatys et al. 2016, arXiv 1606.05897, paint luminance, and join it with the
-        photo's I and Q afterwards. Differs: by what the gamut can hold, within the loop.
-    """
-
-    def __init__(self, photo: Tensor) -> None:
-        _check_images(photo)
-        low, high = photo.amin(dim=1, keepdim=True), photo.amax(dim=1, keepdim=True)
-        self.chroma = photo - low  # what is left of each color without its gray
-        self.room = 1 - (high - low)
-
-    def blank(self, image: Tensor) -> Tensor:
-        """Return the canvas whose luminance is nearest to an image's, (1, 1, H, W) in [0, 1]."""
-        wanted = luminance(image.to(self.chroma)) - luminance(self.chroma)
-        return torch.where(self.room > 0, wanted / self.room, 0).clamp(0, 1)
-
-    def paint(self, canvas: Tensor) -> Tensor:
-        """Return the picture of a canvas, in the photo's colors, (1, 3, H, W)."""
-        return self.chroma + canvas.clamp(0, 1) * self.room
-
-    def gray(self, canvas: Tensor) -> Tensor:
-        """Return a canvas's luminance as a gray picture, (1, 3, H, W), for the encoder to see."""
-        return (luminance(self.chroma) + canvas * self.room).expand(-1, 3, -1, -1)
 
 
 # ---- what a pastiche is measured by -------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a picture is, as numbers: arrays, tensors and Pictures, transparency and size.
+"""Pictures as numbers: arrays, tensors and Pictures, transparency and size.
 
 array or tensor → Picture → Image tensor → Pillow image or array of whole numbers
 
@@ -7,6 +7,8 @@ Sizes are (H, W), as everywhere. `impasto.pictures.files` reads and writes files
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,14 +20,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import ImageError, SettingsError, ShapeError
-from impasto.pictures.codecs import check_size
 
 __all__ = [
     "Image",
     "Picture",
+    "check_image",
+    "check_pixel_count",
     "fit",
     "from_array",
     "identity",
+    "naming",
     "on_white",
     "picture_of",
     "quantize",
@@ -36,12 +40,12 @@ __all__ = [
 
 Image = Tensor  # (1, 3, H, W) float32, sRGB in [0, 1]
 
-_ROUNDING = 1e-6  # how far floats may leave [0, 1] by the rounding of what computed them
+_ROUNDING = 1e-6  # how far rounding may take floats out of [0, 1]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Picture:
-    """An image with what its file says beside the colors.
+    """An image, and the facts that its file holds besides the colors.
 
     Attributes:
         image: (1, 3, H, W) float32, sRGB in [0, 1], not premultiplied.
@@ -68,7 +72,7 @@ class Picture:
 
 
 def identity(picture: Picture) -> dict[str, str | None]:
-    """Return what a picture is known by: its bare name and the SHA-256 of its file."""
+    """Return the name (without folders) and the SHA-256 of a picture's file, for metadata."""
     return {"name": picture.name, "sha256": picture.sha256}
 
 
@@ -96,8 +100,29 @@ def from_array(array: npt.NDArray[Any] | Tensor, max_pixels: int) -> Picture:
             f"{label} has the shape {tuple(array.shape)}; a picture is {allowed} with C = 1, 3 "
             "or 4 and at least one pixel"
         )
-    check_size(values.shape[:2], label, max_pixels)
-    return picture_of(values, label)
+    with naming(label):
+        check_pixel_count(values.shape[:2], max_pixels)
+        return picture_of(values)
+
+
+def check_pixel_count(size: tuple[int, int], max_pixels: int) -> None:
+    """Raise an ImageError for a picture of more pixels than allowed."""
+    if size[0] * size[1] > max_pixels:
+        raise ImageError(
+            f"has {size[0]} × {size[1]} = {size[0] * size[1]:,} pixels; "
+            f"at most {max_pixels:,} are read"
+        )
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Add a picture's name to every ImageError about it that has none yet."""
+    try:
+        yield
+    except ImageError as error:
+        if error.path is None:
+            error.path = name
+        raise
 
 
 def _channels_last(planes: Tensor) -> npt.NDArray[Any]:
@@ -110,13 +135,12 @@ def _channels_last(planes: Tensor) -> npt.NDArray[Any]:
 
 def picture_of(
     values: npt.NDArray[Any],
-    label: str,
     name: str | None = None,
     sha256: str | None = None,
     dpi: float | None = None,
 ) -> Picture:
     """Make a Picture of (H, W, 1, 3 or 4) values of any allowed kind, sharing no memory with it."""
-    planes = torch.from_numpy(_to_unit(values.transpose(2, 0, 1)[None], label))  # (1, C, H, W)
+    planes = torch.from_numpy(_to_unit(values.transpose(2, 0, 1)[None]))  # (1, C, H, W)
     if planes.shape[1] < 4:
         return Picture(planes.expand(-1, 3, -1, -1).contiguous(), None, name, sha256, dpi)
     image, alpha = planes[:, :3].clone(), planes[:, 3:].clone()
@@ -125,8 +149,8 @@ def picture_of(
     return Picture(_fill_transparent(image, alpha), alpha, name, sha256, dpi)
 
 
-def _to_unit(values: npt.NDArray[Any], label: str) -> npt.NDArray[np.float32]:
-    """Return a float32 copy, scaled to [0, 1] if of whole numbers, else checked to lie there."""
+def _to_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return a float32 copy in [0, 1]: whole numbers are scaled, floats must lie there already."""
     full = {"bool": 1, "uint8": 255, "uint16": 65535}.get(values.dtype.name)
     if full is not None:
         scaled = np.array(values, np.float32, order="C")
@@ -134,14 +158,13 @@ def _to_unit(values: npt.NDArray[Any], label: str) -> npt.NDArray[np.float32]:
         return scaled
     if values.dtype.kind != "f":
         raise ImageError(
-            f"{label} holds {values.dtype.name}; allowed are uint8, uint16, bool, and floats "
-            "in [0, 1]"
+            f"holds {values.dtype.name}; allowed are uint8, uint16, bool, and floats in [0, 1]"
         )
     if not np.isfinite(values).all():
-        raise ImageError(f"{label} holds values that are not finite (NaN or infinity)")
+        raise ImageError("holds values that are not finite (NaN or infinity)")
     low, high = float(values.min()), float(values.max())
     if low < -_ROUNDING or high > 1 + _ROUNDING:
-        raise ImageError(f"{label} holds values from {low:g} to {high:g}; floats must be in [0, 1]")
+        raise ImageError(f"holds values from {low:g} to {high:g}; floats must be in [0, 1]")
     return np.array(values, np.float32, order="C").clip(0, 1)
 
 
@@ -161,8 +184,8 @@ def _fill_transparent(image: Image, alpha: Tensor) -> Image:
 def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
     """Return colors everywhere from colors that are known only where their weight is above 0.
 
-    Halve the picture until no pixel is unknown, then double it, each time laying what is known
-    at that size over what comes from the size below.
+    Halve the picture until no pixel is unknown. Then double it again and again, each time with
+    the known colors of that size over the enlarged ones.
 
     Paper: Gortler, Grzeszczuk, Szeliski & Cohen, The Lumigraph, SIGGRAPH 1996, section 3.4.
     """
@@ -176,11 +199,11 @@ def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
 
 
 def on_white(image: Image, alpha: Tensor) -> Image:
-    """Lay a picture on white, for what knows no alpha; values clamped to [0, 1].
+    """Lay a picture on white, for formats without alpha; values clamped to [0, 1].
 
     Raises: ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
     """
-    _check_planes(image, alpha)
+    check_image(image, alpha)
     opacity = alpha.to(image).clamp(0, 1)
     return image.clamp(0, 1) * opacity + (1 - opacity)
 
@@ -237,7 +260,7 @@ def with_long_side(picture: Picture, long_side: int | None) -> Picture:
     size = fit(picture.size, long_side)
     if size == picture.size:
         return picture
-    # Hidden colors were filled in by their surroundings, so colors need no weighing by alpha.
+    # Hidden colors continue the visible ones, so colors need no weights by alpha.
     alpha = None if picture.alpha is None else resize(picture.alpha, size)
     return replace(picture, image=resize(picture.image, size), alpha=alpha)
 
@@ -262,7 +285,7 @@ def quantize(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
         ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
         ImageError: a value is not finite.
     """
-    _check_planes(image, alpha)
+    check_image(image, alpha)
     planes = image if alpha is None else torch.cat([image, alpha.to(image)], dim=1)
     planes = planes.detach().to("cpu", torch.float32)
     if not bool(torch.isfinite(planes).all()):
@@ -271,7 +294,8 @@ def quantize(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
     return np.ascontiguousarray(steps.numpy().astype(np.uint8 if bits == 8 else np.uint16))
 
 
-def _check_planes(image: Image, alpha: Tensor | None) -> None:
+def check_image(image: Image, alpha: Tensor | None = None) -> None:
+    """Raise a ShapeError unless image is (1, 3, H, W) and alpha (1, 1, H, W) or None."""
     if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
         raise ShapeError(f"an image is (1, 3, H, W), not {tuple(image.shape)}")
     if alpha is not None and alpha.shape != (1, 1, *image.shape[2:]):

@@ -1,8 +1,11 @@
-"""Color as a file states it: ICC profiles, and 16 bits a channel. Serves files only.
+"""Color as a file states it: ICC profiles, and 16 bits a channel. Only `codecs` uses it.
 
-Pillow reads 16-bit RGB as 8 bit and cannot write it, so 16-bit PNG and every TIFF pass through
-libvips (pyvips), imported when the first such file is met. Arrays here are (H, W, C), uint8 or
+Pillow reads 16-bit RGB as 8 bit and cannot write it, so libvips (pyvips) reads and writes 16-bit
+PNG and every TIFF; it is imported with the first such file. Arrays here are (H, W, C), uint8 or
 uint16, with C = 3 (sRGB) or 4 (sRGB and alpha, not premultiplied).
+
+Errors begin with a verb, and the caller adds the picture's name. Warnings take the name from
+`reading`, because they do not pass the caller.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import functools
 import io
 import warnings
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -17,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image as PillowImage, ImageCms
 
 from impasto.errors import ImageError
+from impasto.storage import one_line
 
 __all__ = [
     "PNG_SIGNATURE",
@@ -24,10 +29,12 @@ __all__ = [
     "encode_deep",
     "header_of",
     "read_with_vips",
-    "reason",
+    "reading",
     "srgb_profile",
     "transform_to_srgb",
 ]
+
+reading: ContextVar[str] = ContextVar("reading", default="a picture")  # the name, for warnings
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
@@ -43,21 +50,18 @@ def srgb_profile() -> bytes:
     return bytes(profile)
 
 
-def transform_to_srgb(
-    profile: bytes, mode: str, label: str
-) -> tuple[ImageCms.ImageCmsTransform, str] | None:
-    """Return how to follow a profile into sRGB, and the Pillow mode to do it from.
+def transform_to_srgb(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform, str] | None:
+    """Return the transform of a profile to sRGB, and the Pillow mode to apply it in.
 
-    None if there is nothing to follow: the profile is broken or speaks of another kind of
-    picture (both warned about), or it is sRGB under any name, i.e. moves no color by more than
-    1/255. Leaving those out keeps the exact values of files that say sRGB.
+    None if no transform is needed: the profile is broken or for another kind of picture (a
+    warning says so), or it is sRGB under any name, i.e. moves no color by more than 1/255.
+    So files that are sRGB keep their exact values.
 
     Args:
         profile: the ICC profile.
         mode: the picture's Pillow mode: L, RGB, CMYK or LAB.
-        label: what to call the picture in a warning.
     """
-    # Relative colorimetric with black point compensation is what photo editors do by default.
+    # Photo editors use relative colorimetric with black point compensation by default.
     intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -72,7 +76,8 @@ def transform_to_srgb(
                 return None
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
         warnings.warn(
-            f"{label}: its color profile cannot be used ({error}), so its colors are taken as sRGB",
+            f"{reading.get()}: its color profile cannot be used ({error}), so its colors are "
+            "taken as sRGB",
             stacklevel=2,
         )
         return None
@@ -89,10 +94,10 @@ def _probe(mode: str) -> PillowImage.Image:
     return PillowImage.fromarray(np.concatenate([lattice, grays])[None])
 
 
-def header_of(data: bytes, label: str) -> Any | None:
+def header_of(data: bytes) -> Any | None:
     """Return the undecoded pyvips.Image of a 16-bit PNG or an 8- or 16-bit TIFF, else None.
 
-    Raises: ImageError: it should be such a file, but is damaged.
+    Raises: ImageError: it is such a file, but damaged.
     """
     deep_png = data.startswith(PNG_SIGNATURE) and data[24:25] == b"\x10"  # IHDR: bit depth
     if not deep_png and not data.startswith(TIFF_SIGNATURES):
@@ -104,35 +109,35 @@ def header_of(data: bytes, label: str) -> Any | None:
             return pyvips.Image.pngload_buffer(data, fail_on="error")
         image = pyvips.Image.tiffload_buffer(data, fail_on="error")
     except pyvips.Error as error:
-        raise ImageError(f"{label} is damaged or cut short: {reason(error)}") from error
+        raise ImageError(f"is damaged or cut short: {one_line(error)}") from error
     return image if image.format in ("uchar", "ushort") else None
 
 
 def read_with_vips(
-    image: Any, label: str
+    image: Any,
 ) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.uint16], float | None]:
-    """Decode what header_of opened: upright, in sRGB.
+    """Decode a header of header_of: upright, in sRGB.
 
     Returns: (H, W, 3) or (H, W, 4) at the file's own depth, and its dots per inch if it has any.
     Raises:  ImageError: the file is damaged.
     """
     import pyvips
 
-    # 1 px/mm is what libvips says, and writes, where nothing is known.
+    # libvips reads and writes 1 px/mm if a file does not say.
     dpi = None if image.xres == 1 else round(image.xres * MM_PER_INCH, 1)
     depth = 16 if image.format == "ushort" else 8
     try:
         image = image.autorot().copy_memory()
         alpha = image[image.bands - 1].numpy() if image.hasalpha() else None
-        colors = _vips_colors(image if alpha is None else image[: image.bands - 1], depth, label)
+        colors = _vips_colors(image if alpha is None else image[: image.bands - 1], depth)
     except pyvips.Error as error:
-        raise ImageError(f"{label} is damaged or cut short: {reason(error)}") from error
+        raise ImageError(f"is damaged or cut short: {one_line(error)}") from error
     if alpha is None:
         return colors, dpi
     return np.concatenate([colors, alpha[..., None].astype(colors.dtype)], axis=-1), dpi
 
 
-def _vips_colors(image: Any, depth: int, label: str) -> npt.NDArray[Any]:
+def _vips_colors(image: Any, depth: int) -> npt.NDArray[Any]:
     """Return a pyvips.Image without alpha as (H, W, 3) in sRGB."""
     mode = {"cmyk": "CMYK", "lab": "LAB", "labs": "LAB"}.get(image.interpretation)
     if mode is None:
@@ -140,7 +145,7 @@ def _vips_colors(image: Any, depth: int, label: str) -> npt.NDArray[Any]:
     if mode != "CMYK":
         image = image[0] if mode == "L" else image[:3]
     profile = image.get("icc-profile-data") if "icc-profile-data" in image.get_fields() else None
-    follow = transform_to_srgb(bytes(profile), mode, label) if profile else None
+    follow = transform_to_srgb(bytes(profile), mode) if profile else None
     if follow is not None:
         if mode == "L" and follow[1] == "RGB":
             image = image.bandjoin([image, image])
@@ -162,7 +167,7 @@ def _vips_colors(image: Any, depth: int, label: str) -> npt.NDArray[Any]:
 
 
 def encode_deep(
-    pixels: npt.NDArray[np.uint16], kind: str, text: str | None, dpi: float | None, label: str
+    pixels: npt.NDArray[np.uint16], kind: str, text: str | None, dpi: float | None
 ) -> bytes:
     """Encode (H, W, 3 or 4) as a 16-bit "png" or "tiff", lossless, tagged sRGB.
 
@@ -171,10 +176,9 @@ def encode_deep(
         kind: "png" or "tiff".
         text: ASCII to store as the comment "impasto" (PNG) or the ImageDescription (TIFF).
         dpi: dots per inch.
-        label: what to call the picture in an error.
 
     Raises:
-        ImageError: libvips could not.
+        ImageError: libvips failed.
     """
     import pyvips
 
@@ -185,24 +189,18 @@ def encode_deep(
         if text is not None:
             image.set_type(pyvips.GValue.gstr_type, DESCRIPTION[kind], text)
         if kind == "png":
-            # Told to keep everything, libvips adds EXIF of its own making.
+            # With keep="all" libvips would add EXIF of its own.
             data: bytes = image.pngsave_buffer(bitdepth=16, keep="icc:other")
         else:
             data = image.tiffsave_buffer(
                 compression="deflate", predictor="horizontal", resunit="inch"
             )
     except pyvips.Error as error:
-        raise ImageError(f"{label} cannot be written: {reason(error)}") from error
+        raise ImageError(f"cannot be written: {one_line(error)}") from error
     return data
 
 
 def description_of(header: Any) -> str | None:
-    """Return the ImageDescription of what header_of opened."""
+    """Return the ImageDescription of a header of header_of."""
     name = DESCRIPTION["tiff"]
     return str(header.get(name)) if name in header.get_fields() else None
-
-
-def reason(error: BaseException) -> str:
-    """Return what an error of the system or of a decoder says, on one line."""
-    text = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return text or type(error).__name__

@@ -77,7 +77,7 @@ class Reel:
     done: int = 0
     stage: int = 1
     count: int | None = None
-    truncated: str | None = None
+    truncated: TruncatedClip | None = None
     _begun: float = field(default_factory=time.perf_counter, repr=False)
 
     @property
@@ -107,7 +107,7 @@ class Reel:
         except TruncatedClip as error:
             if not read:
                 raise
-            self.truncated = str(error)
+            self.truncated = error.with_traceback(None)
         self.count = read
 
     def painted(

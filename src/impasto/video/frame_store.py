@@ -12,9 +12,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import ImageError, VideoError
-from impasto.pictures.files import load_image, read_metadata, save_image, write_file
+from impasto.errors import VideoError
+from impasto.pictures.files import load_image, read_metadata, save_image
 from impasto.pictures.picture import Image
+from impasto.storage import one_line, write_file
 from impasto.video.io.frames import Clip
 
 __all__ = ["Painted", "Run", "clip_identity"]
@@ -99,10 +100,10 @@ class Run:
         try:
             self._clear()
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_file(self.folder / _RECORD, json.dumps(self.record, indent=1).encode())
-        except (OSError, ImageError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise VideoError(f"{self.folder} cannot be written: {reason}") from error
+        except OSError as error:
+            raise VideoError(f"cannot be written: {one_line(error)}", path=self.folder) from error
+        record = json.dumps(self.record, indent=1).encode()
+        write_file(self.folder / _RECORD, record, error=VideoError)
 
     def path(self, index: int, stage: str = "") -> Path:
         """Return the file of a frame. Args: stage: a folder within, for what is not final."""

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from impasto.cli.run_options import Force
+from impasto.cli.setting_flags import with_flags
 from impasto.errors import ImageError
+from impasto.settings.run import ForceOptions
 
 __all__ = ["EXAMPLES", "example_files", "examples_command"]
 
@@ -21,16 +22,18 @@ def example_files() -> list[Path]:
     return sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
 
 
+@with_flags
 def examples_command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put them.")],
-    force: Force = False,
+    *,
+    options: ForceOptions,
 ) -> None:
-    """Copy the bundled pictures to a folder, to try things on."""
+    """Copy the bundled pictures to FOLDER."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for picture in example_files():
             target = folder / picture.name
-            if target.exists() and not force:
+            if target.exists() and not options.force:
                 raise ImageError(f"{target} exists already; --force replaces it")
             shutil.copyfile(picture, target)
             typer.echo(target)

@@ -1,0 +1,153 @@
+"""Whole files: read at once, and replaced only once the new file is complete on disk.
+
+Every function takes the class of the error that it raises, an `ImpastoError` or a child of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import IO
+
+from impasto.errors import ImpastoError
+
+__all__ = ["check_target", "one_line", "read_file", "sha256_of", "write_all", "write_file"]
+
+
+def read_file(
+    path: str | os.PathLike[str], kind: str, *, error: type[ImpastoError] = ImpastoError
+) -> bytes:
+    """Return all bytes of a file.
+
+    Args: kind: what the file should be, in words: "a picture".
+
+    Raises: error: there is no such file, it cannot be read, or it is empty.
+    """
+    source = Path(path)
+    if source.is_dir():
+        raise error(f"is a folder, not {kind}", path=path)
+    try:
+        data = source.read_bytes()
+    except FileNotFoundError:
+        raise error("cannot be read: there is no such file", path=path) from None
+    except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
+        raise error(f"cannot be read: {one_line(fault)}", path=path) from fault
+    if not data:
+        raise error("is empty", path=path)
+    return data
+
+
+def sha256_of(path: str | os.PathLike[str], *, error: type[ImpastoError] = ImpastoError) -> str:
+    """Return the SHA-256 of a file's bytes, in hex. Raises: error: it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as fault:
+        raise error(f"cannot be read: {one_line(fault)}", path=path) from fault
+
+
+def check_target(
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = True,
+    error: type[ImpastoError] = ImpastoError,
+) -> None:
+    """Check before a long run that write_file can write there; makes missing folders.
+
+    Raises: error: path is a folder, a file that may not be replaced, or may not be written.
+    """
+    target = _target(path, overwrite, error)
+    if target.exists() and not target.is_file():
+        return
+    try:
+        with _temporary(target).open("xb") as trial:
+            pass
+        Path(trial.name).unlink()
+    except OSError as fault:
+        raise error(
+            f"cannot be written: {one_line(fault)} in {target.parent}", path=path
+        ) from fault
+
+
+def write_file(
+    path: str | os.PathLike[str],
+    data: bytes,
+    *,
+    overwrite: bool = True,
+    error: type[ImpastoError] = ImpastoError,
+) -> None:
+    """Write a whole file; an old one is replaced only once the new one is complete on disk.
+
+    Devices and pipes cannot be replaced and are written into.
+
+    Raises: error: as check_target, or the disk is full.
+    """
+    target = _target(path, overwrite, error)
+    try:
+        if target.exists() and not target.is_file():
+            with target.open("wb", buffering=0) as device:
+                write_all(device, data)
+        else:
+            _replace(target, data)
+    except OSError as fault:
+        raise error(f"cannot be written: {one_line(fault)}", path=path) from fault
+
+
+def write_all(file: IO[bytes], data: bytes) -> None:
+    """Write all bytes into an open file, even if it takes only a part at a time."""
+    rest = memoryview(data)
+    while rest:
+        count = file.write(rest)
+        rest = rest[len(rest) if count is None else count :]
+    if hasattr(file, "flush"):
+        file.flush()
+
+
+def one_line(fault: BaseException) -> str:
+    """Return the message of an error of the system or of a decoder, on one line."""
+    text = getattr(fault, "strerror", None) or " ".join(str(fault).split())
+    return text or type(fault).__name__
+
+
+def _target(path: str | os.PathLike[str], overwrite: bool, error: type[ImpastoError]) -> Path:
+    """Follow links, make missing folders, and check what is there already."""
+    try:
+        target = Path(os.path.realpath(path))  # so that a link stays a link
+        target.parent.mkdir(parents=True, exist_ok=True)
+        exists, is_folder, is_file = target.exists(), target.is_dir(), target.is_file()
+    except (FileExistsError, NotADirectoryError) as fault:
+        raise error("cannot be written: a part of its folder is a file", path=path) from fault
+    except (OSError, ValueError) as fault:
+        raise error(f"cannot be written: {one_line(fault)}", path=path) from fault
+    if is_folder:
+        raise error("cannot be written: it is a folder", path=path)
+    if is_file and not overwrite:
+        raise error(
+            "exists already; to replace it, use overwrite=True (--force on the command line)",
+            path=path,
+        )
+    if exists and not os.access(target, os.W_OK):
+        raise error("cannot be written: it is read-only for this user", path=path)
+    return target
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".impasto-{secrets.token_hex(8)}.tmp")
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Write a temporary file beside the target, and rename it once it is complete on disk."""
+    temporary = _temporary(target)
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)  # it is still there only after an error
