@@ -502,14 +502,14 @@ def test_ctrl_c_before_the_first_step(photo_file, painting_file, tmp_path):
 
 
 def test_losses_are_those_of_the_image_that_is_written(stylize, monkeypatch):
-    from impasto.painting.stylizer import Stylizer
+    from impasto.painting.picture_plan import PicturePlan
 
     def wander(self, *words, **names):
         for index, loss in enumerate((4.0, 1.0, 2.0), 1):
             yield Step(torch.full((1, 3, 26, 32), loss / 8), {"style": loss}, index, 9)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Stylizer, "paint", wander)
+    monkeypatch.setattr(PicturePlan, "steps", wander)
     outcome = stylize("--json")
     assert outcome.code == 130
     summary = json.loads(outcome.out)
@@ -533,16 +533,16 @@ def test_the_best_step_so_far_is_of_the_finest_level_and_the_latest_terms():
 
 
 def test_after_divergence_the_last_good_image_is_kept(stylize, tmp_path, monkeypatch):
-    from impasto.painting.stylizer import Stylizer
+    from impasto.painting.picture_plan import PicturePlan
 
-    steps = Stylizer.paint
+    steps = PicturePlan.steps
 
     def diverge(self, *words, **names):
         step = next(steps(self, *words, **names))
         yield step
         raise DivergenceError("the loss became nan", step.image)
 
-    monkeypatch.setattr(Stylizer, "paint", diverge)
+    monkeypatch.setattr(PicturePlan, "steps", diverge)
     outcome = stylize("--json")
     assert outcome.code == 1
     assert "Error: the loss became nan\n" in outcome.err

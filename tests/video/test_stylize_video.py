@@ -26,6 +26,7 @@ from impasto.errors import ImpastoError, SettingsError, TruncatedClip, VideoErro
 from impasto.network.encoder import Encoder
 from impasto.optimize.loop import Step
 from impasto.painting.guidance import Guidance
+from impasto.painting.level_targets import StyleTargets
 from impasto.pictures.files import load_image, read_metadata, save_image
 from impasto.settings.clips import VideoSettings
 from impasto.settings.pictures import Settings
@@ -419,9 +420,10 @@ def test_styles_that_change_over_time(clip, painting_file, photo_file, tmp_path)
     )
     painter = plan.reel.painter
     inputs = painter.styling.inputs(pan(1)[0], 0)
-    palette = painter.stylizer.palette(inputs, painter.work.level)
+    stylizer = painter.stylizer
+    styles = StyleTargets(stylizer.encoder, inputs, stylizer.settings, painter.work)
     apart = [
-        painter.stylizer.targets(inputs, painter.work.level, palette, blend=blend).style[0]
+        styles.for_layout(inputs.layout, painter.work.level, blend)[0]
         for blend in ((1.0, 0.0), (0.0, 1.0), (0.5, 0.5))
     ]
     for name in apart[0].layers:
