@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from impasto.settings import options
 from impasto.settings.clips import VideoSettings
-from impasto.settings.options import option, show_value
+from impasto.settings.options import show_value
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import RECIPES
 from impasto.settings.run import RecolorOptions, RunOptions, TimeOptions
@@ -107,8 +108,10 @@ def test_the_page_has_every_setting_with_its_default():
 class Framing(RunOptions):
     """How a picture is framed."""
 
-    wood: str = option("oak", "Wood of the frame.", short="-w", metavar="NAME")
-    width: int | None = option(None, "Its width.", low=1, high=9, unit="cm", shown_default="none")
+    wood: str = options.option("oak", "Wood of the frame.", short="-w", metavar="NAME")
+    width: int | None = options.option(
+        None, "Its width.", low=1, high=9, unit="cm", shown_default="none"
+    )
 
 
 def test_an_option_added_to_a_set_has_its_row(options_page):
