@@ -258,8 +258,8 @@ def _preview(
 
 def _announce(job: Job, plan: VideoPlan) -> None:
     """Say what is going to be done."""
-    reel = plan.reel
-    (height, width), video, run = reel.painter.work.level.size, reel.video, reel.run
+    reel = plan.run
+    (height, width), video, run = reel.painter.work.level.size, reel.video, reel.store
     count = f"{reel.expected} frames" if reel.expected else "Frames"
     steps = (
         f"{video.frame_steps} steps each, a scene's first {reel.painter.stylizer.settings.steps}"
@@ -292,7 +292,7 @@ def _paint(job: Job, plan: VideoPlan) -> Film:
             job.note("Encoding …")
         return plan.finish()
     except KeyboardInterrupt:
-        of = f" of {plan.reel.expected}" if plan.reel.expected else ""
+        of = f" of {plan.run.expected}" if plan.run.expected else ""
         where = f"at frame {frame}{of}" if frame else "before the first frame"
         again = shlex.join(["impasto", *sys.argv[1:]])
         job.note(
@@ -308,13 +308,16 @@ def _conclude(job: Job, film: Film, seconds: float) -> None:
     job.note(
         f"Wrote {film.path}: {film.frames} frames of {width} x {height} px{scenes}, {seconds:.0f} s"
     )
+    for text in film.notes:
+        job.note(text)
     if film.truncated is not None:
         typer.echo(f"Warning: {film.truncated}; what could be read is painted", err=True)
     if job.json:
         summary = {
             "output": str(film.path), "width": width, "height": height, "frames": film.frames,
             "resumed": film.resumed, "scenes": list(film.scenes), "seconds": round(seconds, 2),
-            "finished": film.truncated is None, "losses": dict(film.losses), **film.about,
+            "finished": film.truncated is None, "losses": dict(film.losses),
+            "notes": list(film.notes), **film.about,
         }  # fmt: skip
         typer.echo(json.dumps(summary))
     if film.truncated is not None:

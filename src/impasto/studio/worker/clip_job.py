@@ -140,7 +140,7 @@ def _planned(footage: Footage, folder: Path) -> VideoPlan:
 
 
 def _check_size(plan: VideoPlan, limits: Limits) -> None:
-    height, width = plan.reel.painter.work.level.size
+    height, width = plan.run.painter.work.level.size
     if height * width > limits.max_pixels:
         raise StudioError(
             f"{width} x {height} px are more than the {limits.max_pixels} px that the studio allows"
@@ -194,14 +194,14 @@ class _Watch:
 
     def __init__(self, logbook: Logbook, plan: VideoPlan) -> None:
         self.logbook = logbook
-        self.run, self.draft = plan.reel.run, plan.reel.video.draft
+        self.store, self.draft = plan.run.store, plan.run.video.draft
         self.last: VideoStep | None = None
         self.pace = Pace()
         self.begun = 0.0  # when the first frame was finished, and looking for motion began
-        expected = plan.reel.expected
-        if self.run.resumed:
-            logbook.note("an interruption", step=0, frame=self.run.resumed + 1)
-        stages = plan.reel.video.passes
+        expected = plan.run.expected
+        if self.store.resumed:
+            logbook.note("an interruption", step=0, frame=self.store.resumed + 1)
+        stages = plan.run.video.passes
         self._tell(frame=0, frames=expected, done=0, stage=1, stages=stages, encoding=False)
 
     def see(self, step: VideoStep) -> None:
