@@ -46,8 +46,8 @@ from studio_harness import (
     small_request,
     upload_clip,
     upload_picture,
+    wait_for_change,
     wait_for_state,
-    wait_until,
     working,
 )
 
@@ -76,7 +76,7 @@ def wait_for_frame(jobs, job: str, frame: int):
         found = jobs.job(job)
         return found if found.clip is not None and found.clip.frame >= frame else None
 
-    return wait_until(reached, f"frame {frame}")
+    return wait_for_change(reached, f"frame {frame}")
 
 
 # ---- uploads ------------------------------------------------------------------------------------
@@ -306,7 +306,7 @@ def test_frames_are_told_of_one_by_one_and_the_clip_is_whole(jobs):
                 assert now.clip.frames == 5
             return now.state != "running" and now.state != "queued"
 
-        wait_until(watched, "the end")
+        wait_for_change(watched, "the end")
     done = jobs.job(job)
     assert (done.state, done.error) == ("done", "")
     assert len(seen - {0}) >= 2
@@ -409,7 +409,7 @@ def test_a_paused_clip_makes_way_and_is_taken_up_again(jobs):
         wait_for_state(jobs, other, "done")
         assert jobs.job(job).state == "paused"
         jobs.resume(job)
-        wait_until(lambda: jobs.job(job).continued, "a note of the interruption")
+        wait_for_change(lambda: jobs.job(job).continued, "a note of the interruption")
         assert wait_for_frame(jobs, job, 2).continued[0]["frame"] == 2
         jobs.cancel(job)
         assert not wait_for_state(jobs, job, "cancelled").has_result
@@ -605,7 +605,7 @@ def test_what_a_clip_took_replaces_what_was_measured_on_a_busy_machine(jobs, mon
         before = make_jobs(jobs.store.folder).estimate(request)
         job = jobs.create(request, "me").id
         wait_for_state(jobs, job, "done")
-        wait_until(lambda: jobs.store.facts.get(PACES_LEARNED), "a lesson")
+        wait_for_change(lambda: jobs.store.facts.get(PACES_LEARNED), "a lesson")
         after = jobs.estimate(request)
     assert after.seconds < before.seconds / 5
     assert after.measured
