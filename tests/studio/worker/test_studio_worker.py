@@ -24,7 +24,7 @@ from impasto.studio.jobs.results import (
     result_file,
     timelapse_file,
 )
-from impasto.studio.jobs.tables.rows import PACES_LEARNED
+from impasto.studio.jobs.tables.rows import PACES_LEARNED, State
 from impasto.studio.jobs.uploads import picture_file
 from impasto.studio.worker import paces
 from impasto.studio.worker.checkpoints import (
@@ -34,6 +34,7 @@ from impasto.studio.worker.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from impasto.studio.worker.interrupts import Cause, Interrupted, Outcome
 from studio_harness import (
     SMALL,
     make_jobs,
@@ -424,6 +425,19 @@ def test_steps_of_a_run_that_is_gone_on_with_are_numbered_on(jobs, kind):
     assert [each.index for each in rest] == [6, 7, 8, 9]
     assert [each.level for each in rest] == [each.level for each in whole[5:]]
     assert {(each.count, each.levels) for each in rest} == {(9, len(run.levels))}
+
+
+@pytest.mark.parametrize(
+    ("cause", "outcome"),
+    [
+        (Cause.SHUTDOWN, Outcome(None)),
+        (Cause.PREEMPTED, Outcome(None)),
+        (Cause.CANCEL, Outcome(State.CANCELLED)),
+        (Cause.STOP, Outcome(State.STOPPED, "its page was closed")),
+    ],
+)
+def test_how_an_interruption_ends_a_job(cause, outcome):
+    assert Interrupted(cause, reason="its page was closed").outcome == outcome
 
 
 def test_a_damaged_checkpoint_is_none(tmp_path):
