@@ -26,6 +26,7 @@ from impasto.errors import (
     MemoryLimitError,
     SettingsError,
 )
+from impasto.machine import keep_freed_memory, out_of_memory
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import settings_file
 
@@ -247,8 +248,6 @@ def set_threads(job: Job) -> None:
 
 def set_up_machine(job: Job) -> None:
     """Set what concerns the whole process: threads, and what becomes of freed memory."""
-    from impasto.machine import keep_freed_memory
-
     set_threads(job)
     keep_freed_memory()
 
@@ -429,8 +428,6 @@ def memory_errors(long_side: int) -> AbstractContextManager[None]:
 @contextmanager
 def failed_allocations(advice: str) -> Iterator[None]:
     """Turn a failed allocation into a MemoryLimitError with this advice."""
-    from impasto.machine import out_of_memory
-
     try:
         yield
     except (MemoryError, RuntimeError) as error:

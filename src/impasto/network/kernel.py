@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.network.weights import default_cache_dir
+from impasto.machine import cache_folder
 
 __all__ = ["Kernel", "compiled_kernel", "is_switched_off"]
 
@@ -196,7 +196,7 @@ def is_switched_off() -> bool:
 def _folders() -> Iterator[Path]:
     """List where the compiled kernel may be kept: the user's cache, or else for this process."""
     try:
-        folder = default_cache_dir()
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK | os.X_OK):
             yield folder

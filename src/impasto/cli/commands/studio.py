@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from impasto.cli.setting_flags import parse_duration
-from impasto.studio.jobs.limits import Limits, data_folder
+from impasto.machine import data_folder
+from impasto.studio.jobs.limits import Limits
 
 __all__ = ["studio_command"]
 

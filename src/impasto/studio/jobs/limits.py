@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from impasto.errors import ImpastoError
 
-__all__ = ["Busy", "Limits", "NoSuchThing", "QueueFull", "StudioError", "TooLarge", "data_folder"]
+__all__ = ["Busy", "Limits", "NoSuchThing", "QueueFull", "StudioError", "TooLarge"]
 
 
 class StudioError(ImpastoError):
@@ -65,17 +62,3 @@ class Limits:
     grace: float = 120.0
     keep: int = 5_000_000_000
     keep_days: float = 30.0
-
-
-def data_folder() -> Path:
-    """Return where this platform keeps a program's data: the folder impasto in there."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Application Support"
-    else:
-        # The XDG specification: a path that is not absolute is to be ignored.
-        given = Path(os.environ.get("XDG_DATA_HOME") or "")
-        base = given if given.is_absolute() else home / ".local" / "share"
-    return base / "impasto"
