@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/options.md: every setting and every recipe, from the code.
+"""Write docs/options.md: every setting, every option of a run and every recipe, from the code.
 
 scripts/options_page.py            writes the page
 scripts/options_page.py --check    exits 1 if the page is not what would be written
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import sys
 import typing
 from pathlib import Path
@@ -17,16 +18,25 @@ from typing import Any, Literal
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
-from impasto.cli.setting_flags import show_value  # noqa: E402  (found by the line above)
+from impasto.cli.main import app, command_name  # noqa: E402  (found by the line above)
+from impasto.cli.setting_flags import option_sets  # noqa: E402
 from impasto.settings.clips import VideoSettings  # noqa: E402
-from impasto.settings.options import Options, PerStyle, option_types  # noqa: E402
+from impasto.settings.options import (  # noqa: E402
+    Options,
+    PerStyle,
+    flag_name,
+    option_types,
+    show_default,
+    show_value,
+    without_none,
+)
 from impasto.settings.pictures import Settings  # noqa: E402
 from impasto.settings.recipes import RECIPES, recipe_settings  # noqa: E402
 from impasto.settings.sounds import AudioSettings  # noqa: E402
 
 PAGE = ROOT / "docs" / "options.md"
 INTRODUCTION = """\
-<!-- Written by scripts/options_page.py from src/impasto/settings/pictures.py: change it there. -->
+<!-- Written by scripts/options_page.py from src/impasto/settings: change it there. -->
 
 # Options
 
@@ -35,33 +45,41 @@ Every setting is a field of `impasto.Settings`, a flag of `impasto stylize` (`st
 file, and part of the metadata in every picture. Lists are typed with commas:
 `--style-layers relu1_1,relu2_1`. Defaults are those of the recipe `default`.
 
-Those that tie the frames of a clip together are fields of `impasto.VideoSettings` and flags of
-`impasto video`, which has all the others, too. Those of sounds are fields of
+The settings that tie the frames of a clip together are fields of `impasto.VideoSettings` and flags
+of `impasto video`, which has all the others, too. Those of sounds are fields of
 `impasto.AudioSettings` and flags of `impasto audio`.
 
-Which wins: flags, then `--settings FILE.toml`, then `--recipe`.
+The options of a run change no pixel: they are flags only.
+
+If a setting is given several times, flags win over `--settings FILE.toml`, and that wins over
+`--recipe`.
 """
 # Title, set of options, half.
-SECTIONS: tuple[tuple[str, type[Options], str], ...] = (
-    ("Objective: what is aimed at", Settings, "objective"),
-    ("Schedule: from which picture, at which sizes, by which steps", Settings, "schedule"),
+SETTINGS: tuple[tuple[str, type[Options], str], ...] = (
+    ("Objective: what is minimized", Settings, "objective"),
+    ("Schedule: start, sizes and steps", Settings, "schedule"),
     ("Video: what ties the frames of a clip together", VideoSettings, "video"),
-    ("Sound: what is aimed at", AudioSettings, "objective"),
-    ("Sound: how it is reached", AudioSettings, "schedule"),
+    ("Sound: objective", AudioSettings, "objective"),
+    ("Sound: schedule", AudioSettings, "schedule"),
 )
 
 
 def page() -> str:
     """Return the whole page."""
     parts = [INTRODUCTION]
-    for title, kind, half in SECTIONS:
+    for title, kind, half in SETTINGS:
         rows = [
-            row(option, option_types(kind)[option.name])
+            row(f"`{option.name}`", option, option_types(kind)[option.name])
             for option in dataclasses.fields(kind)
             if option.metadata["half"] == half
         ]
         head = ("setting", "default", "allowed", "what it does")
         parts.append(f"## {title}\n\n" + table(head, rows))
+    for kind, commands in flag_sets().items():
+        title = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).capitalize()
+        names = ", ".join(f"`{name}`" for name in commands)
+        purpose = (kind.__doc__ or "").partition("\n")[0]
+        parts.append(f"## {title}\n\n{purpose} Flags of {names}.\n\n" + flags_table(kind))
     parts.append("## Recipes\n\nOnly what differs from `default` is listed.\n")
     for name, recipe in RECIPES.items():
         ours = Settings().to_dict()
@@ -79,16 +97,53 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def row(option: dataclasses.Field[Any], kind: Any) -> tuple[str, ...]:
-    """Return what the page says of a setting of this type."""
+def flag_sets() -> dict[type[Options], list[str]]:
+    """Return the sets whose options are flags only, and the commands that take each."""
+    sets: dict[type[Options], list[str]] = {}
+    shown = {kind for _, kind, _ in SETTINGS}
+    for command in app.registered_commands:
+        for taken in option_sets(command.callback):
+            # A set's own fields have a table; those of its bases have theirs.
+            mro = [each for each in taken.__mro__ if issubclass(each, Options)]
+            kinds = [each for each in mro if each is not Options]
+            for kind in kinds:
+                if kind not in shown and vars(kind).get("__annotations__"):
+                    sets.setdefault(kind, []).append(command_name(command.callback))
+    return sets
+
+
+def flags_table(kind: type[Options]) -> str:
+    """Return the table of a set's own options, which are flags only."""
+    types, own = option_types(kind), vars(kind)["__annotations__"]
+    rows = [
+        row(flag_text(option), option, types[option.name])
+        for option in dataclasses.fields(kind)
+        if option.name in own
+    ]
+    return table(("flag", "default", "allowed", "what it does"), rows)
+
+
+def flag_text(option: dataclasses.Field[Any]) -> str:
+    """Return the forms of a flag."""
+    names = (flag_name(option), option.metadata["short"])
+    return ", ".join(f"`{name}`" for name in names if name)
+
+
+def row(name: str, option: dataclasses.Field[Any], kind: Any) -> tuple[str, ...]:
+    """Return the line of an option of this type."""
     facts = option.metadata
     text = facts["help"] + (f" After: {facts['source']}." if facts["source"] else "")
-    default = show_value(option.default, facts["unit"])
-    return f"`{option.name}`", f"`{default}`", allowed(kind, facts), text
+    default = show_default(option)
+    if default and not facts["shown_default"]:
+        default = f"`{default}`"
+    return name, default, allowed(kind, facts), text
 
 
 def allowed(kind: Any, facts: Any) -> str:
-    """Return the values that a setting of this type may have, in words."""
+    """Return the values that an option of this type may have, in words."""
+    kind = without_none(kind)
+    if facts["metavar"]:
+        return " or ".join(f"`{each}`" for each in facts["metavar"].split("|"))
     if typing.get_origin(kind) is Literal:
         return ", ".join(f"`{choice}`" for choice in typing.get_args(kind))
     if kind == PerStyle:
@@ -96,6 +151,8 @@ def allowed(kind: Any, facts: Any) -> str:
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
         return "layers" if item is str else f"numbers{limits(facts)}"
+    if facts["switch"]:
+        return ""
     words = {bool: "on or off", str: "text", int: "whole number", float: "number"}
     return words[kind] + limits(facts)
 

@@ -23,10 +23,12 @@ import numpy as np
 from PIL import Image
 
 import impasto
+from impasto.studio.jobs import clip_uploads, uploads
 from impasto.studio.jobs.jobs import Jobs
 from impasto.studio.jobs.limits import Limits
 from impasto.studio.jobs.requests import Request
 from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.views import Upload, UploadedClip
 
 PLACE = "+48.8566+002.3522/"  # where a clip was taken
 SMALL = {"long_side": 32, "steps": 4, "coarsest": 0}
@@ -79,10 +81,18 @@ def make_jobs(folder: Path, **limits: Any) -> Jobs:
     return Jobs(Store(folder), Limits(**limits))
 
 
+def upload_picture(jobs: Jobs, data: bytes, name: str = "picture.png", owner: str = "me") -> Upload:
+    return uploads.add_picture(jobs.store, data, name, owner, jobs.limits)
+
+
+def upload_clip(jobs: Jobs, data: bytes, name: str = "clip.mp4", owner: str = "me") -> UploadedClip:
+    return clip_uploads.add_clip(jobs.store, io.BytesIO(data), name, owner, jobs.limits)
+
+
 def small_request(jobs: Jobs, owner: str = "me", **settings: Any) -> Request:
     """A request for a tiny picture, its pictures uploaded."""
-    photo = jobs.upload(picture_bytes(1), "photo.png", owner).id
-    painting = jobs.upload(picture_bytes(2, (36, 34)), "painting.png", owner).id
+    photo = upload_picture(jobs, picture_bytes(1), "photo.png", owner).id
+    painting = upload_picture(jobs, picture_bytes(2, (36, 34)), "painting.png", owner).id
     return Request(
         pictures={"content": photo, "styles": [painting]}, settings={**SMALL, **settings}
     )
@@ -90,8 +100,8 @@ def small_request(jobs: Jobs, owner: str = "me", **settings: Any) -> Request:
 
 def clip_request(jobs: Jobs, count: int = 4, kind: str = "video", **options: Any) -> Request:
     """A request for a tiny clip, it and its painting uploaded."""
-    clip = jobs.upload_clip(io.BytesIO(clip_bytes(count)), "clip.mp4", "me").id
-    painting = jobs.upload(picture_bytes(2, (36, 34)), "painting.png", "me").id
+    clip = upload_clip(jobs, clip_bytes(count), "clip.mp4", "me").id
+    painting = upload_picture(jobs, picture_bytes(2, (36, 34)), "painting.png", "me").id
     given = {"frame_steps": 2, **options} if kind == "video" else options
     return Request(
         kind=kind, pictures={"clip": clip, "styles": [painting]},

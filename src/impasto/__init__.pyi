@@ -44,5 +44,6 @@ from .settings.recipes import (
 from .settings.sounds import AudioSettings as AudioSettings
 from .style import STATISTICS as STATISTICS, Statistic as Statistic, gram_matrix as gram_matrix
 from .variations.dream import dream as dream
-from .variations.variation import reconstruct as reconstruct, texture as texture
+from .variations.reconstruction import reconstruct as reconstruct
+from .variations.texture import texture as texture
 from .video.stylize_video import plan_video as plan_video, stylize_video as stylize_video

@@ -17,9 +17,9 @@ import impasto
 from helpers import assert_clear_error, assert_close, tree
 from impasto.audio.files import Sound, load_sound, save_sound, true_peak
 from impasto.audio.transfer import loudness, plan_sound, stylize_sound
-from impasto.cli.setting_flags import show_value
 from impasto.errors import DivergenceError, MemoryLimitError, SettingsError, SoundError
 from impasto.optimize.loop import Step
+from impasto.settings.options import show_value
 from impasto.settings.sounds import AudioSettings
 from sound_samples import RATE, SMALL, melody, metadata_of, rattle
 

@@ -334,7 +334,7 @@ def test_too_little_memory_for_a_whole_picture_is_enough_for_tiles(
     ],
 )  # fmt: skip
 def test_what_torch_says_without_memory_is_recognized(error):
-    from impasto.cli.run import memory_errors
+    from impasto.cli.failures import memory_errors
 
     with (
         pytest.raises(MemoryLimitError, match=r"512 px do not fit.*--long-side 256"),

@@ -27,12 +27,13 @@ from rich.console import Console  # noqa: TID251  (the bar is tried on one)
 import impasto
 from helpers import assert_clear_error, tree
 from impasto.cli.progress import reporting
-from impasto.cli.setting_flags import parse_duration, show_value
 from impasto.errors import DivergenceError, SettingsError
 from impasto.optimize.loop import Step
 from impasto.painting.pyramid import Level
 from impasto.pictures.files import load_picture, read_metadata
+from impasto.settings.options import show_value
 from impasto.settings.recipes import read_settings_file, recipe_settings
+from impasto.settings.units import parse_duration
 
 SMALL = ("--long-side", 32, "--steps", 3, "--threads", 1)
 SOURCE = Path(impasto.__file__).parent.parent
@@ -295,7 +296,7 @@ def test_examples(command, tmp_path):
     assert_clear_error(command("examples", folder), "exists already; --force replaces it")
     assert tree(tmp_path) == before
     assert command("examples", folder, "--force").code == 0
-    assert_clear_error(command("examples", copied[0] / "below"), "cannot write there")
+    assert_clear_error(command("examples", copied[0] / "below"), "cannot be written")
 
 
 @pytest.mark.parametrize(
@@ -517,7 +518,7 @@ def test_losses_are_those_of_the_image_that_is_written(stylize, monkeypatch):
 
 
 def test_the_best_step_so_far_is_of_the_finest_level_and_the_latest_terms():
-    from impasto.cli.run import _better
+    from impasto.cli.follow import _better
 
     def step(level, loss, **layers):
         return Step(None, {"style": loss}, 1, 9, level=level, levels=2, layers=layers)

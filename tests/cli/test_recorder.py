@@ -11,10 +11,11 @@ import torch
 from PIL import Image as PillowImage
 
 from helpers import assert_clear_error, tree
-from impasto.cli.recorder import MakingOf, plot_losses
+from impasto.cli.recorder import Recorder, plot_losses
 from impasto.errors import DivergenceError, ImageError, SettingsError, ShapeError
 from impasto.pictures.files import load_picture
 from impasto.pictures.films import as_frame, check_film, film, sheet
+from impasto.settings.run import RecordOptions
 
 SMALL = ("--long-side", 48, "--coarsest", 32, "--steps", 5, "--threads", 1, "--quiet")
 FRAMES = [np.full((25, 31, 3), value, np.uint8) for value in (0, 90, 255)]
@@ -86,7 +87,9 @@ def test_an_mp4_has_even_sides_and_all_frames():
 
 
 def test_bad_films():
-    with pytest.raises(ImageError, match=r"the film: films are written as \.gif, \.webp, \.mp4"):
+    with pytest.raises(
+        ImageError, match=r"the film cannot be written: films are written as \.gif, \.webp, \.mp4"
+    ):
         film(FRAMES, ".avi")
     with pytest.raises(ShapeError, match="one size"):
         film([], ".gif")
@@ -96,7 +99,7 @@ def test_bad_films():
 
 def test_large_pictures_are_filmed_smaller(monkeypatch, tmp_path):
     monkeypatch.setattr("impasto.cli.recorder._FILM_SIDE", 20)
-    recorder = MakingOf(timelapse=tmp_path / "film.gif").begin((24, 40))
+    recorder = Recorder(RecordOptions(timelapse=tmp_path / "film.gif"), (24, 40))
 
     class Step:
         index, count, image = 1, 9, torch.rand(1, 3, 12, 20)

@@ -12,11 +12,12 @@ import torch
 from PIL import Image as PillowImage
 
 from helpers import assert_clear_error, psnr, tree
-from impasto.cli.printing import for_print, long_side_for_print, parse_print
 from impasto.errors import SettingsError
 from impasto.painting.stylizer import stylize
 from impasto.pictures.files import load_image, load_picture, read_metadata, save_image
 from impasto.settings.pictures import Settings
+from impasto.settings.run import PrintOptions
+from impasto.settings.units import long_side_for_print, parse_print
 
 SMALL = ("--long-side", 40, "--coarsest", 32, "--steps", 4, "--threads", 1, "--quiet")
 CALM = ("--threads", 1, "--quiet")
@@ -235,10 +236,13 @@ def test_bad_prints():
             parse_print(text)
     for dpi in (0, -3, 1e9, float("nan")):
         with pytest.raises(SettingsError, match="dpi"):
-            for_print(None, dpi, {})
+            PrintOptions(dpi=dpi)
+    paper = PrintOptions(paper=parse_print("1x1in"))
     with pytest.raises(SettingsError, match="both give the size"):
-        for_print("40x30cm", None, {"long_side": 3})
-    assert for_print("1x1in", None, {}) == {"print_size": (1.0, 1.0), "dpi": 300.0}
+        paper.check({"long_side": 3})
+    paper.check({"steps": 3})
+    assert (paper.paper, paper.resolution) == ((1.0, 1.0), 300.0)
+    assert PrintOptions().resolution is None
 
 
 @pytest.mark.parametrize(

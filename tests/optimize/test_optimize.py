@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from impasto.errors import DivergenceError
+from impasto.optimize.lbfgs import favor_coarse
 from impasto.optimize.loop import optimize
-from impasto.optimize.method import favor_coarse
 
 SHAPE = (1, 3, 6, 5)
 

@@ -12,11 +12,10 @@ import torch
 
 from helpers import assert_close
 from impasto import machine
-from impasto.cli.setting_flags import memory_limit
 from impasto.errors import MemoryLimitError, SettingsError
 from impasto.machine import free_memory
 from impasto.network.encoder import Encoder
-from impasto.optimize.method import LBFGS, seconds_per_pair
+from impasto.optimize.lbfgs import LBFGS, seconds_per_pair
 from impasto.painting.inputs import load_inputs
 from impasto.painting.memory_plan import show_bytes, workloads
 from impasto.painting.pyramid import Level, pyramid
@@ -24,6 +23,7 @@ from impasto.painting.stylizer import Stylizer
 from impasto.painting.timing import Pace, measure_pace
 from impasto.pictures.files import load_image, load_picture, read_metadata
 from impasto.settings.pictures import Settings
+from impasto.settings.units import parse_memory
 
 GB = 1e9
 SHAPE = (300, 400)
@@ -243,13 +243,13 @@ def test_the_kernel_is_known_not_to_serve_exact_encoders(toy):
     ],
 )  # fmt: skip
 def test_memory_is_read_as_people_write_it(text, expected):
-    assert memory_limit(text) == pytest.approx(expected)
+    assert parse_memory(text) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("text", ["", "GB", "4 gigs", "-4GB", "4", "40MB", "4GBit", "nan"])
 def test_what_is_no_memory_says_what_would_be(text):
     with pytest.raises(SettingsError, match="is not a size of at least 50 MB, like 4GB or 800MB"):
-        memory_limit(text)
+        parse_memory(text)
 
 
 def test_sizes_are_shown_in_gigabytes():

@@ -11,7 +11,8 @@ import PIL.Image
 import pytest
 
 from impasto.cli import main as cli, sheets
-from impasto.cli.commands import variations
+from impasto.cli.commands import stylize, variations
+from impasto.pictures.examples import EXAMPLES
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "gallery"
@@ -43,7 +44,11 @@ def unpainted(monkeypatch, tmp_path, command):
     """Stop every command where it would begin to paint, with all its settings checked."""
     monkeypatch.chdir(tmp_path)
     assert command("examples", "pictures").code == 0
-    for module, name in ((cli, "paint"), (variations, "run"), (sheets, "_paint_sheet")):
+    for module, name in (
+        (stylize, "paint"),
+        (variations, "paint_variation"),
+        (sheets, "_paint_sheet"),
+    ):
         monkeypatch.setattr(module, name, lambda *_: None)
 
 
@@ -61,7 +66,7 @@ def test_commands_have_settings_that_exist(unpainted, command):
 
 
 def test_commands_name_pictures_that_are_there_by_then():
-    made = {f"pictures/{path.name}" for path in cli.EXAMPLES.iterdir()}
+    made = {f"pictures/{path.name}" for path in EXAMPLES.iterdir()}
     for line in COMMANDS:
         words = shlex.split(line)[2:]
         if "-o" not in words:
@@ -108,7 +113,7 @@ def test_pictures_together_are_small_and_all_shown():
 
 def test_every_picture_is_written_by_a_command():
     outputs = {Path(word).stem for line in COMMANDS for word in shlex.split(line)}
-    examples = {path.stem for path in cli.EXAMPLES.iterdir()}
+    examples = {path.stem for path in EXAMPLES.iterdir()}
     for name in PICTURES:
         assert Path(name).stem.removesuffix(GALLERY["TILED"]) in outputs | examples, name
 

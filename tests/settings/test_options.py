@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from impasto.cli.setting_flags import show_value
 from impasto.settings.clips import VideoSettings
+from impasto.settings.options import show_value
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import RECIPES
 from impasto.settings.sounds import AudioSettings

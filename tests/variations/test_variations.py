@@ -7,16 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-
-from helpers import assert_clear_error, psnr, tree
-from impasto.cli.commands import variations as commands
-from impasto.errors import ImageError, SettingsError
-from impasto.pictures.files import load_image, load_picture, read_metadata
-from impasto.settings.pictures import Settings
-from impasto.variations.dream import DREAM, dream, plan_dream
 from impasto.variations.variation import (
-    RECONSTRUCTION,
-    TEXTURE,
     Variation,
     plan_reconstruction,
     plan_texture,
@@ -25,6 +16,13 @@ from impasto.variations.variation import (
     style_layers_up_to,
     texture,
 )
+
+from helpers import assert_clear_error, psnr, tree
+from impasto.errors import ImageError, SettingsError
+from impasto.pictures.files import load_image, load_picture, read_metadata
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import DREAM
+from impasto.variations.dream import dream, plan_dream
 
 QUICK = Settings(steps=8, coarsest=0, long_side=48)
 SMALL = ("--steps", 3, "--threads", 1, "--quiet")
@@ -305,12 +303,6 @@ def test_old_files_are_kept(name, command, photo_file, tmp_path):
     assert_clear_error(command(name, photo_file, "-o", out), "exists already; --force replaces it")
     assert_clear_error(command(name, photo_file, "-o", tmp_path / "out.xyz"), "the suffix .xyz")
     assert out.read_bytes() == b"precious"
-
-
-def test_defaults_are_those_of_the_functions():
-    assert commands.TEXTURE == TEXTURE
-    assert commands.RECONSTRUCTION == RECONSTRUCTION
-    assert commands.DREAM == DREAM
 
 
 @pytest.mark.parametrize("name", ["texture", "reconstruct", "dream", "redo"])

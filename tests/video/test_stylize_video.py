@@ -21,7 +21,7 @@ from torch import Tensor
 
 import impasto
 from helpers import assert_clear_error, assert_close, psnr
-from impasto.cli.clip_progress import Pace, reporting_clip
+from impasto.cli.clip_progress import reporting_clip
 from impasto.errors import ImpastoError, SettingsError, TruncatedClip, VideoError
 from impasto.network.encoder import Encoder
 from impasto.optimize.loop import Step
@@ -35,6 +35,7 @@ from impasto.video.io.frames import open_clip, read_frames, write_clip
 from impasto.video.keyframes import between
 from impasto.video.motion.scene_cuts import is_cut
 from impasto.video.preview import contact_sheet, preview_frames
+from impasto.video.remaining import RemainingTime
 from impasto.video.styling import blend_at
 from impasto.video.stylize_video import plan_video, stylize_video
 from impasto.video.temporal import Motion, Past, carry, chained, temporal_loss, with_temporal
@@ -531,13 +532,13 @@ def test_the_time_that_is_left():
     def at(done: int, seconds: float, frames: int | None = 10) -> VideoStep:
         return VideoStep(step, frame=done + 1, frames=frames, done=done, seconds=seconds)
 
-    pace = Pace()
-    assert pace.remaining(at(0, 5.0)) is None
-    assert pace.remaining(at(1, 30.0)) == 9 * 30  # all that is known by then
-    assert pace.remaining(at(2, 32.0)) == 8 * 2
-    assert pace.remaining(at(2, 33.0)) == 8 * 2 - 1
-    assert pace.remaining(at(4, 40.0)) == 6 * 3  # two frames in 8 s
-    assert Pace().remaining(at(3, 1.0, frames=None)) is None
+    time_left = RemainingTime()
+    assert time_left.remaining(at(0, 5.0)) is None
+    assert time_left.remaining(at(1, 30.0)) == 9 * 30  # all that is known by then
+    assert time_left.remaining(at(2, 32.0)) == 8 * 2
+    assert time_left.remaining(at(2, 33.0)) == 8 * 2 - 1
+    assert time_left.remaining(at(4, 40.0)) == 6 * 3  # two frames in 8 s
+    assert RemainingTime().remaining(at(3, 1.0, frames=None)) is None
 
 
 def test_bars_on_a_terminal(monkeypatch):
@@ -625,7 +626,7 @@ def test_a_truncated_clip_is_finished_as_far_as_it_goes(video, tmp_path):
     outcome = video(source=torn)
     assert outcome.code == 1, outcome.err
     assert "Warning:" in outcome.err
-    assert "what could be read is painted" in outcome.err
+    assert "the frames that could be read are painted" in outcome.err
     made = list(read_frames(open_clip(tmp_path / "out.mp4")))
     assert 2 <= len(made) < 30
 

@@ -24,7 +24,6 @@ from impasto.audio.spectrogram import Transform, griffin_lim
 from impasto.errors import MemoryLimitError, SoundError
 from impasto.machine import free_memory
 from impasto.optimize.loop import Step, optimize
-from impasto.painting.pastiche import record
 from impasto.settings.sounds import AudioSettings
 
 __all__ = ["SoundObjective", "SoundPastiche", "SoundTransfer", "plan_sound", "stylize_sound"]
@@ -221,9 +220,15 @@ class SoundTransfer:
 
 
 def plan_sound(
-    content: SoundSource, style: SoundSource, settings: AudioSettings | None = None
+    content: SoundSource,
+    style: SoundSource,
+    settings: AudioSettings | None = None,
+    *,
+    memory: float | None = None,
 ) -> SoundTransfer:
     """Read, check and measure both sounds.
+
+    Args: memory: bytes that both may take; None: what is free.
 
     Raises:
         SoundError: one cannot be read, is silent, or too short for the filters.
@@ -238,7 +243,7 @@ def plan_sound(
     for sound in sounds:
         _check(sound, transform, rate, settings)
     working, styled = (_levelled(resample(sound, rate)) for sound in sounds)
-    _check_memory(working, styled, transform, settings)
+    _check_memory(working, styled, transform, settings, memory)
     maps = [log_magnitude(sound, transform) for sound in (working, styled)]
     top = max(float(each.max()) for each in maps)
     filters = choose_filters(
@@ -271,7 +276,7 @@ def stylize_sound(
     transfer = plan_sound(content, style, settings)
     history = []
     for step in transfer.steps():
-        history.append(record(step))
+        history.append(step.to_dict())
         if on_step is not None:
             on_step(step)
     return transfer.finish(step.image, history)
@@ -322,10 +327,14 @@ def _check(sound: Sound, transform: Transform, rate: int, settings: AudioSetting
 
 
 def _check_memory(
-    content: Sound, style: Sound, transform: Transform, settings: AudioSettings
+    content: Sound,
+    style: Sound,
+    transform: Transform,
+    settings: AudioSettings,
+    memory: float | None,
 ) -> None:
     """Raise a MemoryLimitError for what would not fit; the factors are estimates."""
-    budget = free_memory(torch.device("cpu"))
+    budget = free_memory(torch.device("cpu")) if memory is None else memory
     pieces, others = (
         sound.samples.shape[0] * transform.frames(sound.samples.shape[1])
         for sound in (content, style)
@@ -341,8 +350,8 @@ def _check_memory(
     share = budget / needed if settings.filters else (budget / needed) ** 0.5
     raise MemoryLimitError(
         f"{content.label} lasts {content.seconds:.0f} s, {style.label} {style.seconds:.0f} s: "
-        f"together they take {needed / 1e9:.1f} GB of memory, and {budget / 1e9:.1f} GB are free; "
-        f"cut both to about {int(share * 100)} % of that, or work at a lower rate"
+        f"together they take {needed / 1e9:.2g} GB of memory, and {budget / 1e9:.2g} GB are free "
+        f"or allowed; cut both to about {int(share * 100)} % of that, or work at a lower rate"
     )
 
 

@@ -1,9 +1,8 @@
-"""How a clip's run is shown: two bars on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Show the run of a clip: two bars on a terminal, plain lines elsewhere, nothing if quiet."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,50 +13,22 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from impasto.cli.progress import clock, losses_text
+from impasto.video.remaining import RemainingTime
 
 if TYPE_CHECKING:
     from impasto.video.clip_run import VideoStep
 
-__all__ = ["ClipReporter", "Pace", "reporting_clip"]
+__all__ = ["ClipReporter", "reporting_clip"]
 
 ClipReporter = Callable[["VideoStep"], None]
 
-_LINE_EVERY = 5.0  # seconds, besides the last step of a frame
-_RECENT = 8  # frames by which the rest is estimated
-
-
-class Pace:
-    """How fast frames are painted, and how long the rest will take.
-
-    A scene's first frame takes longer than the others, so only others tell, once there are some.
-    """
-
-    def __init__(self) -> None:
-        self.seen: VideoStep | None = None
-        self.since = 0.0  # when the frame now painted was begun
-        self.times: deque[float] = deque(maxlen=_RECENT)
-        self.frames = 0
-
-    def remaining(self, step: VideoStep) -> float | None:
-        """Return the seconds that are left; None: not known yet."""
-        if self.seen is not None and step.done > self.seen.done:
-            self.frames += 1
-            if self.frames == 2:
-                self.times.clear()
-            # Frames of a draft that only are carried along have no steps of their own.
-            self.times.append((step.seconds - self.since) / (step.done - self.seen.done))
-            self.since = step.seconds
-        self.seen = step
-        if step.frames is None or not self.times:
-            return None
-        left = step.frames * step.stages - step.done
-        mean = sum(self.times) / len(self.times)
-        return max(left * mean - (step.seconds - self.since), 0.0)
+# Seconds from one plain line to the next. The last step of a frame always has one.
+_LINE_EVERY = 5.0
 
 
 @contextmanager
 def reporting_clip(console: Console, *, quiet: bool) -> Iterator[ClipReporter]:
-    """Give a function that shows a step of a clip."""
+    """Yield a function that shows a step of a clip."""
     if quiet:
         yield lambda step: None
     elif console.file.isatty() and not console.is_dumb_terminal:
@@ -79,11 +50,11 @@ def _bars(console: Console) -> Iterator[ClipReporter]:
     )
     clip = progress.add_task("clip", total=None, count="", times="")
     frame = progress.add_task("frame", total=None, count="", times="")
-    pace = Pace()
+    time_left = RemainingTime()
     with Live(progress, console=console, transient=True) as live:
 
         def report(step: VideoStep) -> None:
-            left = pace.remaining(step)
+            left = time_left.remaining(step)
             total = None if step.frames is None else step.frames * step.stages
             progress.update(
                 clip, total=total, completed=step.done, description=_pass_text(step) or "clip",
@@ -101,11 +72,11 @@ def _bars(console: Console) -> Iterator[ClipReporter]:
 
 
 def _line_reporter(console: Console) -> ClipReporter:
-    pace = Pace()
+    time_left = RemainingTime()
     last = [-_LINE_EVERY]
 
     def report(step: VideoStep) -> None:
-        left = pace.remaining(step)
+        left = time_left.remaining(step)
         now = time.monotonic()
         if step.step.index != step.step.count and now - last[0] < _LINE_EVERY:
             return

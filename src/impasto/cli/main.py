@@ -1,10 +1,10 @@
-"""The command line: `impasto stylize PHOTO PAINTING -o PASTICHE`, and what goes with it."""
+"""The command line: `impasto stylize PHOTO PAINTING -o PASTICHE`, and the other commands."""
 
 from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
@@ -12,191 +12,72 @@ import typer
 
 from impasto.cli.commands.audio import audio_command
 from impasto.cli.commands.blend import blend_command
-from impasto.cli.commands.examples import EXAMPLES, examples_command
+from impasto.cli.commands.demo import demo_command
+from impasto.cli.commands.examples import examples_command
+from impasto.cli.commands.layers import layers_command
 from impasto.cli.commands.plan import plan_command
-from impasto.cli.commands.recipes import add_recipes_command
+from impasto.cli.commands.recipes import recipes_command
 from impasto.cli.commands.recolor import recolor_command
 from impasto.cli.commands.redo import redo_command
 from impasto.cli.commands.studio import studio_command
+from impasto.cli.commands.stylize import stylize_command
 from impasto.cli.commands.variations import dream_command, reconstruct_command, texture_command
 from impasto.cli.commands.video import VideoCommand, video_command
-from impasto.cli.printing import for_print
-from impasto.cli.recorder import MakingOf
-from impasto.cli.run import INTERRUPTED, Job, paint
-from impasto.cli.run_options import (
-    Bits,
-    ContentMask,
-    Device,
-    Dpi,
-    Every,
-    Force,
-    Frames,
-    Json,
-    Mask,
-    Memory,
-    Output,
-    Plot,
-    Print,
-    Quiet,
-    Recipe,
-    Regions,
-    SaveSettings,
-    Schedule,
-    SettingsFile,
-    StyleMask,
-    StyleRegions,
-    Styles,
-    Threads,
-    Time,
-    Timelapse,
-    files,
-)
-from impasto.cli.setting_flags import (
-    GroupedCommand,
-    check_budget,
-    gather_settings,
-    memory_limit,
-    with_settings,
-)
+from impasto.cli.failures import INTERRUPTED
+from impasto.cli.help import GroupedCommand, GroupedCommands
 from impasto.errors import ImpastoError
-from impasto.settings.layers import CONVOLUTIONS, layer_names, minimum_side
-from impasto.settings.pictures import Settings
 
-__all__ = ["app", "run"]
+__all__ = ["add_command", "app", "command_name", "run"]
 
 app = typer.Typer(
+    cls=GroupedCommands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-DEMO_PHOTO = EXAMPLES / "neuschwanstein.jpg"
-DEMO_PAINTING = EXAMPLES / "church_at_auvers_van_gogh.jpg"
 
-
-@app.command("stylize", cls=GroupedCommand, options_metavar="CONTENT STYLE... -o OUT [OPTIONS]")
-@with_settings
-def stylize_command(
-    content: Annotated[
-        str, typer.Argument(metavar="CONTENT", help="The photo; - reads it from stdin.")
-    ],
-    styles: Styles,
-    output: Output,
-    mask: Mask = None,
-    style_mask: StyleMask = None,
-    regions: Regions = None,
-    style_regions: StyleRegions = None,
-    content_mask: ContentMask = None,
-    recipe: Recipe = "default",
-    schedule: Schedule = None,
-    settings_file: SettingsFile = None,
-    save_settings: SaveSettings = None,
-    budget: Time = None,
-    paper: Print = None,
-    dpi: Dpi = None,
-    every: Every = None,
-    frames: Frames = None,
-    timelapse: Timelapse = None,
-    plot: Plot = None,
-    force: Force = False,
-    bits: Bits = 8,
-    threads: Threads = None,
-    device: Device = "auto",
-    memory: Memory = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
-    options: Mapping[str, Any] | None = None,
+def add_command(
+    group: str,
+    command: Callable[..., Any],
+    usage: str,
+    kind: type[GroupedCommand] = GroupedCommand,
 ) -> None:
-    """Paint the photo CONTENT in the style of the painting STYLE."""  # fmt: skip
-    check_budget(budget, options or {})
-    settings = gather_settings(recipe, schedule, settings_file, options or {}, styles)
-    job = Job(
-        content=content, styles=styles, output=output, save_settings=save_settings, budget=budget,
-        force=force, bits=bits, threads=threads, device=device, quiet=quiet, json=as_json,
-        memory=memory_limit(memory),
-        making=MakingOf(every=every, frames=frames, timelapse=timelapse, plot=plot),
-        guidance={
-            "masks": files(mask), "style_masks": files(style_mask), "regions": regions,
-            "style_regions": style_regions or (), "content_mask": content_mask,
-        },
-        **for_print(paper, dpi, options or {}),
-    )  # fmt: skip
-    paint(job, settings)
+    """Add a command to the command line.
+
+    Args:
+        group: the title that lists it in `impasto --help`.
+        command: the function `NAME_command`.
+        usage: its arguments and required options.
+    """
+    metavar = f"{usage} [OPTIONS]".strip()
+    register = app.command(
+        command_name(command), cls=kind, options_metavar=metavar, rich_help_panel=group
+    )
+    register(command)
 
 
-app.command("blend", cls=GroupedCommand, options_metavar="CONTENT STYLE... -o OUT [OPTIONS]")(
-    blend_command
-)
-app.command("recolor", cls=GroupedCommand, options_metavar="PHOTO STYLE -o OUT [OPTIONS]")(
-    recolor_command
-)
+def command_name(command: Any) -> str:
+    """Return the name of a command: that of its function without `_command`."""
+    return str(command.__name__.removesuffix("_command"))
 
 
-@app.command("demo", cls=GroupedCommand, options_metavar="[OPTIONS]")
-@with_settings
-def demo_command(
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUT", help="The result.")
-    ] = "impasto-demo.png",
-    recipe: Recipe = "default",
-    budget: Time = None,
-    force: Force = False,
-    threads: Threads = None,
-    device: Device = "auto",
-    quiet: Quiet = False,
-    as_json: Json = False,
-    options: Mapping[str, Any] | None = None,
-) -> None:
-    """Paint a bundled photo in the style of a bundled painting."""
-    check_budget(budget, options or {})
-    settings = gather_settings(recipe, None, None, options or {}, [DEMO_PAINTING])
-    job = Job(
-        content=str(DEMO_PHOTO), styles=[DEMO_PAINTING], output=output, budget=budget,
-        force=force, threads=threads, device=device, quiet=quiet, json=as_json,
-    )  # fmt: skip
-    paint(job, settings)
-
-
-app.command("examples", cls=GroupedCommand, options_metavar="FOLDER [OPTIONS]")(examples_command)
-
-
-@app.command("layers", cls=GroupedCommand, options_metavar="[NETWORK]")
-def layers_command(
-    network: Annotated[
-        str,
-        typer.Argument(
-            metavar="NETWORK",
-            help=f"{' or '.join(CONVOLUTIONS)}; if not given, {Settings().network}.",
-            autocompletion=lambda: list(CONVOLUTIONS),
-        ),
-    ] = Settings().network,
-) -> None:
-    """List a network's layers and the smallest picture each can see."""
-    for name in layer_names(network):
-        typer.echo(f"{name:8}  from {minimum_side(name)} px")
-
-
-app.command("plan", cls=GroupedCommand, options_metavar="CONTENT [STYLE...] [OPTIONS]")(
-    plan_command
-)
-add_recipes_command(app)
-app.command("texture", cls=GroupedCommand, options_metavar="STYLE... -o OUT [OPTIONS]")(
-    texture_command
-)
-app.command("reconstruct", cls=GroupedCommand, options_metavar="IMAGE -o OUT [OPTIONS]")(
-    reconstruct_command
-)
-app.command("dream", cls=GroupedCommand, options_metavar="IMAGE -o OUT [OPTIONS]")(dream_command)
-app.command("video", cls=VideoCommand, options_metavar="CLIP STYLE... -o OUT [OPTIONS]")(
-    video_command
-)
-app.command("audio", cls=GroupedCommand, options_metavar="CONTENT STYLE -o OUT.wav [OPTIONS]")(
-    audio_command
-)
-app.command("redo", cls=GroupedCommand, options_metavar="PICTURE [-o NEW] [OPTIONS]")(redo_command)
-
-app.command("studio", cls=GroupedCommand, options_metavar="[OPTIONS]")(studio_command)
+add_command("Paint", stylize_command, "CONTENT STYLE... -o OUT")
+add_command("Paint", blend_command, "CONTENT STYLE... -o OUT")
+add_command("Paint", recolor_command, "PHOTO STYLE -o OUT")
+add_command("Paint", demo_command, "")
+add_command("Paint", redo_command, "PICTURE [-o NEW]")
+add_command("Variations", texture_command, "STYLE... -o OUT")
+add_command("Variations", reconstruct_command, "IMAGE -o OUT")
+add_command("Variations", dream_command, "IMAGE -o OUT")
+add_command("Moving pictures and sound", video_command, "CLIP STYLE... -o OUT", VideoCommand)
+add_command("Moving pictures and sound", audio_command, "CONTENT STYLE -o OUT.wav")
+add_command("Look and learn", plan_command, "CONTENT [STYLE...]")
+add_command("Look and learn", recipes_command, "[NAME]")
+add_command("Look and learn", layers_command, "[NETWORK]")
+add_command("Look and learn", examples_command, "FOLDER")
+add_command("Serve", studio_command, "")
 
 
 def _print_version(value: bool) -> None:
@@ -230,14 +111,14 @@ def run() -> NoReturn:
     try:
         app(prog_name="impasto")
     except ImpastoError as error:
-        typer.echo(f"Error: {' '.join(str(error).split())}", err=True)  # one line, come what may
+        typer.echo(f"Error: {' '.join(str(error).split())}", err=True)  # always one line
         sys.exit(1)
     except OSError as error:
-        if error.errno != errno.ENOSPC:  # a closed pipe ends quietly, by Typer
+        if error.errno != errno.ENOSPC:  # Typer handles a closed pipe
             raise
         typer.echo(f"Error: cannot write to stdout: {error.strerror}", err=True)
         with suppress(OSError):
-            sys.stdout.close()  # or Python would try, and complain, again
+            sys.stdout.close()  # or Python would try again and complain
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""How a run is shown: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Show a run: a bar on a terminal, plain lines elsewhere, nothing if quiet."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from impasto.optimize.loop import Step
+from impasto.painting.progress import RunProgress
 from impasto.painting.pyramid import Level
 
-__all__ = ["Reporter", "Work", "clock", "losses_text", "reporting"]
+__all__ = ["Reporter", "clock", "losses_text", "reporting"]
 
 Reporter = Callable[[Step], None]
 
-# A plain line this often, in seconds, besides the first and last step of a level.
+# Seconds from one plain line to the next. The first and last step of a level always have one.
 _LINE_EVERY = 5.0
 
 
@@ -26,9 +27,9 @@ _LINE_EVERY = 5.0
 def reporting(
     levels: Sequence[Level], console: Console, *, quiet: bool, label: str | None = None
 ) -> Iterator[Reporter]:
-    """Give a function that shows a step.
+    """Yield a function that shows a step.
 
-    Args: label: what the work is called; None: by its level and size.
+    Args: label: the name of the work; None: its level and size.
     """
     titles = [label or _level_text(levels, number) for number in range(1, len(levels) + 1)]
     if quiet:
@@ -42,8 +43,8 @@ def reporting(
 
 @contextmanager
 def _bar(levels: Sequence[Level], titles: Sequence[str], console: Console) -> Iterator[Reporter]:
-    """Show two lines, which together fit 80 columns: how far, and the losses."""
-    work = Work(levels)
+    """Show two lines that fit 80 columns: the progress and the losses."""
+    run = RunProgress(levels)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -64,11 +65,11 @@ def _bar(levels: Sequence[Level], titles: Sequence[str], console: Console) -> It
         def report(step: Step) -> None:
             progress.update(
                 task,
-                completed=work.done(step),
+                completed=run.done(step),
                 description=titles[step.level - 1],
                 step=f"{step.index}/{step.count}",
                 elapsed=clock(step.seconds),
-                left=clock(work.remaining(step)),
+                left=clock(run.remaining(step)),
             )
             live.update(show(losses_text(step)))
 
@@ -76,8 +77,8 @@ def _bar(levels: Sequence[Level], titles: Sequence[str], console: Console) -> It
 
 
 def _line_reporter(levels: Sequence[Level], titles: Sequence[str], console: Console) -> Reporter:
-    work = Work(levels)
-    last = [-1.0, 0]  # when the last line was printed, and of which level
+    run = RunProgress(levels)
+    last = [-1.0, 0]  # time and level of the last line
 
     def report(step: Step) -> None:
         now = time.monotonic()
@@ -87,35 +88,11 @@ def _line_reporter(levels: Sequence[Level], titles: Sequence[str], console: Cons
         last[:] = [now, step.level]
         line = (
             f"{titles[step.level - 1]}  step {step.index}/{step.count}  {losses_text(step)}"
-            f"  {clock(step.seconds)} elapsed  {clock(work.remaining(step))} left"
+            f"  {clock(step.seconds)} elapsed  {clock(run.remaining(step))} left"
         )
         console.print(Text(line), soft_wrap=True)
 
     return report
-
-
-class Work:
-    """How much of a run is done, counting a step by its pixels."""
-
-    def __init__(self, levels: Sequence[Level]) -> None:
-        self.levels = levels
-        self.costs = [level.size[0] * level.size[1] for level in levels]
-        self.total = self._before(len(levels))
-
-    def _before(self, count: int) -> int:
-        pairs = zip(self.levels[:count], self.costs[:count], strict=True)
-        return sum(level.steps * cost for level, cost in pairs)
-
-    def done(self, step: Step) -> float:
-        """Return the finished part, in [0, 1]."""
-        earlier = sum(level.steps for level in self.levels[: step.level - 1])
-        here = (step.index - earlier) * self.costs[step.level - 1]
-        return (self._before(step.level - 1) + here) / self.total
-
-    def remaining(self, step: Step) -> float:
-        """Return the seconds that are left if pixels go on to cost what they did."""
-        done = self.done(step)
-        return step.seconds * (1 - done) / done
 
 
 def _level_text(levels: Sequence[Level], number: int) -> str:

@@ -1,6 +1,6 @@
-"""The making of a picture: intermediate pictures, a film of the run, and its losses as curves.
+"""Record a run: intermediate pictures, a film, and a plot of the losses.
 
-It looks at steps from outside; the core knows nothing of it.
+It watches the steps from outside; the core does not know it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.errors import ImageError, SettingsError
+from impasto.settings.run import RecordOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from impasto.optimize.loop import Step
 
-__all__ = ["MakingOf", "plot_library", "plot_losses"]
+__all__ = ["Recorder", "check_record", "plot_library", "plot_losses"]
 
 _EVERY = 10
 _PLOTS = (".png", ".svg", ".pdf")
@@ -34,111 +34,86 @@ _LINES = {"content": ("--", "Oranges"), "style": ("-", "viridis"), "tv": (":", "
 _FILM_SIDE = 1080
 
 
-@dataclass(frozen=True, kw_only=True)
-class MakingOf:
-    """What of a run is to be kept beside its result.
+def check_record(record: RecordOptions, *, overwrite: bool) -> None:
+    """Find errors before the run.
 
-    Attributes:
-        every: how many steps from one kept picture to the next; None: 10.
-        frames: a folder for them.
-        timelapse: a film of them: .gif, .webp or .mp4.
-        plot: the losses as curves: .png, .svg or .pdf.
+    Raises:
+        SettingsError: options that contradict each other, or an extra that is not installed.
+        ImageError: something cannot be written.
     """
+    from impasto.pictures.files import check_writable
+    from impasto.pictures.films import check_film
+    from impasto.storage import check_target
 
-    every: int | None = None
-    frames: Path | None = None
-    timelapse: Path | None = None
-    plot: Path | None = None
-
-    @property
-    def files(self) -> list[Path]:
-        """The files that are written once."""
-        return [path for path in (self.timelapse, self.plot) if path is not None]
-
-    def check(self, *, overwrite: bool) -> None:
-        """Find what is wrong before the run.
-
-        Raises:
-            SettingsError: options that contradict each other, or an extra that is not installed.
-            ImageError: something cannot be written.
-        """
-        from impasto.pictures.files import check_writable
-        from impasto.pictures.films import check_film
-        from impasto.storage import check_target
-
-        if self.every is not None and self.frames is None and self.timelapse is None:
-            raise SettingsError("--every says how often; add --frames FOLDER or --timelapse FILE")
-        if self.timelapse is not None:
-            check_film(self.timelapse.suffix, str(self.timelapse))
-        if self.plot is not None:
-            if self.plot.suffix.lower() not in _PLOTS:
-                raise ImageError(f"{self.plot}: curves are drawn as {', '.join(_PLOTS)}")
-            plot_library()
-        for path in self.files:
-            check_target(path, overwrite=overwrite)
-        if self.frames is not None:
-            if not overwrite and frames_in(self.frames):
-                raise ImageError(f"{self.frames} has frames already; --force replaces them")
-            check_writable(self.frames / "step-0.png")
-
-    def begin(self, size: tuple[int, int]) -> Recorder:
-        """Return what watches a run whose result has this size, (H, W)."""
-        return Recorder(self, size)
+    if record.every is not None and record.frames is None and record.timelapse is None:
+        raise SettingsError("--every says how often; add --frames FOLDER or --timelapse FILE")
+    if record.timelapse is not None:
+        check_film(record.timelapse.suffix, str(record.timelapse))
+    if record.plot is not None:
+        if record.plot.suffix.lower() not in _PLOTS:
+            raise ImageError(f"{record.plot}: plots are written as {', '.join(_PLOTS)}")
+        plot_library()
+    for path in record.files:
+        check_target(path, overwrite=overwrite)
+    if record.frames is not None:
+        if not overwrite and frames_in(record.frames):
+            raise ImageError(f"{record.frames} has frames already; --force replaces them")
+        check_writable(record.frames / "step-0.png")
 
 
 def frames_in(folder: Path) -> list[Path]:
-    """List the frames that a run has left in a folder; files of other names are not ours."""
+    """List the frames that an earlier run has left in a folder; other files are not ours."""
     return [path for path in folder.glob("step-*.png") if _FRAME.fullmatch(path.name)]
 
 
 class Recorder:
-    """Watches a run, step by step, and writes down what it was told to.
+    """Watches a run, step by step, and keeps what the options name.
 
     Args:
-        making: what to keep.
+        record: what to keep.
         size: (H, W) of the result; pictures of coarser levels are enlarged to it.
     """
 
-    def __init__(self, making: MakingOf, size: tuple[int, int]) -> None:
-        self.making = making
+    def __init__(self, record: RecordOptions, size: tuple[int, int]) -> None:
+        self.record = record
         self.size = size
         self.frames: list[npt.NDArray[np.uint8]] = []
 
     def watch(self, step: Step) -> None:
-        """Keep this step's picture if it is its turn: every n-th, the first and the last."""
-        every = self.making.every or _EVERY
+        """Keep the picture of every n-th step, of the first and of the last."""
+        every = self.record.every or _EVERY
         if step.index % every and step.index not in (1, step.count):
             return
-        if self.making.frames is None and self.making.timelapse is None:
+        if self.record.frames is None and self.record.timelapse is None:
             return
         from impasto.pictures.files import save_image
         from impasto.pictures.films import as_frame
         from impasto.pictures.picture import fit, resize
 
         image = resize(step.image.detach().cpu().clamp(0, 1), self.size)
-        if self.making.frames is not None:
-            if step.index == 1:  # not sooner: a run that fails at once replaces nothing
-                remove_frames(self.making.frames)
+        if self.record.frames is not None:
+            if step.index == 1:  # a run that fails at once replaces nothing
+                remove_frames(self.record.frames)
             number = str(step.index).zfill(len(str(step.count)))
-            save_image(image, self.making.frames / f"step-{number}.png")
-        if self.making.timelapse is not None:
+            save_image(image, self.record.frames / f"step-{number}.png")
+        if self.record.timelapse is not None:
             size = fit(self.size, min(max(self.size), _FILM_SIDE))
             self.frames.append(as_frame(resize(image, size)))
 
     def finish(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Write the film and the curves, also of a run that was interrupted."""
+        """Write the film and the plot, also of an interrupted run."""
         from impasto.pictures.films import film
         from impasto.storage import write_file
 
-        making = self.making
-        if making.timelapse is not None:
-            write_file(making.timelapse, film(self.frames, making.timelapse.suffix))
-        if making.plot is not None:
-            write_file(making.plot, plot_losses(history, making.plot.suffix))
+        record = self.record
+        if record.timelapse is not None:
+            write_file(record.timelapse, film(self.frames, record.timelapse.suffix))
+        if record.plot is not None:
+            write_file(record.plot, plot_losses(history, record.plot.suffix))
 
 
 def remove_frames(folder: Path) -> None:
-    """Delete an older run's frames: of another length, they would play among the new ones.
+    """Delete an older run's frames, which would mix with the new ones.
 
     Raises: ImageError: one cannot be deleted.
     """
@@ -150,7 +125,7 @@ def remove_frames(folder: Path) -> None:
 
 
 def plot_library() -> Any:
-    """Return matplotlib's figures, or raise a SettingsError that says how to get them."""
+    """Return matplotlib's figures, or raise a SettingsError that says how to install them."""
     try:
         from matplotlib import figure
     except ModuleNotFoundError as error:
@@ -159,10 +134,10 @@ def plot_library() -> Any:
 
 
 def plot_losses(history: Sequence[Mapping[str, Any]], suffix: str = ".png") -> bytes:
-    """Draw the curves of every term, and below them of every layer, on a logarithmic scale.
+    """Plot the losses of the terms, and below them of the layers, on a logarithmic scale.
 
     Args:
-        history: per step its numbers, as a pastiche has them.
+        history: the numbers of each step, as in a pastiche.
         suffix: ".png", ".svg" or ".pdf".
 
     Raises: SettingsError: matplotlib is not installed.
@@ -182,9 +157,9 @@ def plot_losses(history: Sequence[Mapping[str, Any]], suffix: str = ".png") -> b
 def _draw(
     axes: Any, losses: Sequence[Mapping[str, float]], history: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Draw curves over the steps with their names at the side; those of 0 have no logarithm.
+    """Draw named curves over the steps. Losses of 0 have no logarithm and are left out.
 
-    Where a layer was not looked at, its curve has a gap.
+    A curve has a gap at steps that skipped its layer.
     """
     known = dict.fromkeys(itertools.chain.from_iterable(losses))
     names = [name for name in known if any(row.get(name, 0) > 0 for row in losses)]
@@ -193,7 +168,7 @@ def _draw(
         values = [row[name] if row.get(name, 0) > 0 else math.nan for row in losses]
         axes.plot([row["step"] for row in history], values, label=name, **looks[name])
     for before, after in itertools.pairwise(history):
-        if after["level"] != before["level"]:  # losses at two sizes are not the same quantity
+        if after["level"] != before["level"]:  # losses of two sizes cannot be compared
             axes.axvline(after["step"] - 0.5, color="0.8", linewidth=0.8, zorder=0)
     axes.set(yscale="log")
     axes.legend(
@@ -203,7 +178,7 @@ def _draw(
 
 
 def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Choose lines: a term has its dashes and its scale of colors, from shallow layers to deep."""
+    """Choose dashes by term, and colors by term and layer, from shallow to deep."""
     from matplotlib import colormaps
 
     looks: dict[str, dict[str, Any]] = {}

@@ -1,180 +1,233 @@
-"""Settings → flags: a command gets one for every field of `Settings`, written nowhere else."""
+"""Sets of options → flags: a command gets a flag for each field of the sets it takes."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import inspect
-import re
+import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand
 
+from impasto.cli.help import show_all_option
 from impasto.errors import SettingsError
 from impasto.settings.layers import CONVOLUTIONS, layer_names
-from impasto.settings.options import Options, PerStyle, check_pairs, option_types
+from impasto.settings.options import (
+    Options,
+    PerStyle,
+    check_pairs,
+    flag_name,
+    option_types,
+    show_default,
+    show_value,
+    without_none,
+)
 from impasto.settings.pictures import Settings
-from impasto.settings.recipes import read_settings_file, recipe_settings
+from impasto.settings.recipes import (
+    USED_SETTINGS,
+    UsedSettings,
+    read_settings_file,
+    recipe_settings,
+)
+from impasto.settings.run import RecipeOptions
 
 __all__ = [
-    "GroupedCommand",
-    "check_budget",
+    "Changes",
+    "complete_layers",
     "flag",
     "gather_settings",
-    "memory_limit",
-    "options_of",
+    "option_sets",
     "pair_with_styles",
-    "parse_duration",
-    "show_value",
-    "with_settings",
+    "with_flags",
 ]
 
-# The word that stands for a value in the help.
-_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME|FILE"}
+# The settings that a person has given as flags, by field name.
+Changes = Annotated[Mapping[str, Any], USED_SETTINGS["stylize"]]
+
+_NOTHING_SPECIAL = UsedSettings(())  # no defaults and helps of a command's own
+
+# The word for a value in the help.
+_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME|FILE", Path: "FILE"}
 
 
-class GroupedCommand(TyperCommand):
-    """A command with plain help: arguments, its own options, then the settings by halves.
+@dataclass(frozen=True)
+class _OptionSet:
+    """A parameter of a command that takes a set of options.
 
-    Typer's panels are left out: at 80 columns they cut the longer flags off.
+    Attributes:
+        parameter: the parameter's name.
+        kind: the class of the set.
+        used: the fields that the command reads, if it receives only the given ones, as a mapping;
+            None: it receives an object.
     """
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Show the usage as it was written down, in every version of Typer."""
-        return [self.options_metavar or ""]
+    parameter: str
+    kind: type[Options]
+    used: UsedSettings | None = None
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """List the parameters under the titles of their groups."""
-        groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for parameter in self.get_params(ctx):
-            if getattr(parameter, "hidden", False):
-                continue
-            is_argument = parameter.param_type_name == "argument"
-            title = getattr(parameter, "rich_help_panel", None) or "Options"
-            groups.setdefault("Arguments" if is_argument else title, []).append(
-                _help_row(parameter, ctx)
-            )
-        for title, rows in groups.items():
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+    @property
+    def fields(self) -> list[dataclasses.Field[Any]]:
+        """The fields that have flags."""
+        fields = dataclasses.fields(self.kind)
+        return [each for each in fields if self.used is None or each.name in self.used.names]
 
-    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        """Complete the flags that `--help` leaves out, too."""
-        _reveal(self.params)
-        return super().shell_complete(ctx, incomplete)
+    def flags(self) -> list[tuple[str, inspect.Parameter]]:
+        """Return half and parameter of each flag."""
+        types, used = option_types(self.kind), self.used or _NOTHING_SPECIAL
+        return [(each.metadata["half"], flag(each, types[each.name], used)) for each in self.fields]
 
+    def collect(self, given: Mapping[str, Any]) -> Any:
+        """Return the command's argument: the set, or a mapping of what was given.
 
-def _help_row(parameter: Any, context: typer.Context) -> tuple[str, str]:
-    if parameter.param_type_name == "argument":
-        return parameter.metavar, parameter.help or ""
-    names, text = parameter.get_help_record(context)
-    return names, " ".join(text.split())
+        Raises: SettingsError: a wrong value.
+        """
+        types = option_types(self.kind)
+        values = {
+            each.name: _parse(each, types[each.name], given[each.name])
+            for each in self.fields
+            if given.get(each.name) is not None and given[each.name] != []
+        }
+        return values if self.used is not None else self.kind(**values)
 
 
-def _reveal(parameters: Sequence[Any]) -> None:
-    for parameter in parameters:
-        parameter.hidden = False
+def with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a flag for each field of the sets of options in a command's signature.
 
+    A parameter of a class of `Options` receives the set, complete and checked. A parameter
+    `Annotated[Mapping[str, Any], UsedSettings(…)]` receives the settings that were given, by field
+    name, so that a recipe can lie below them.
 
-def with_settings(
-    command: Callable[..., Any],
-    names: Sequence[str] | None = None,
-    defaults: Mapping[str, Any] | None = None,
-    helps: Mapping[str, str] | None = None,
-    *,
-    kinds: Sequence[type[Options]] = (Settings,),
-) -> Callable[..., Any]:
-    """Add a flag per field of `Settings` to a command, or of other sets of options.
+    Only common options show in `--help`. A command with others gets `--help-all`.
 
-    Args:
-        names: the fields that the command looks at; None: all.
-        defaults: those that are others than in `Settings`, by field name, for the help.
-        helps: what a field means to this command, where it is something else.
-        kinds: the sets of options, listed in this order; no name is in two of them.
-
-    The command's last parameter, `options`, receives those that were given, by field name; see
-    `options_of`. Only the common ones show in `--help`; `--help-all`, added too, shows them all.
+    Raises: TypeError: two sets have a field of the same name.
     """
     signature = inspect.signature(command, eval_str=True)
-    own = [each for name, each in signature.parameters.items() if name != "options"]
-    types = {name: kind for each in kinds for name, kind in option_types(each).items()}
-    fields = [each for kind in kinds for each in dataclasses.fields(kind)
-              if names is None or each.name in names]  # fmt: skip
-    # In the help a picture's size and steps come before what it aims at.
-    order = {"schedule": 1, "objective": 2}
-    fields.sort(key=lambda option: order.get(option.metadata["half"], 0))
-    flags = [flag(option, types[option.name], defaults or {}, helps or {}) for option in fields]
-    known = {each.name for each in flags}
+    sets = [each for each in map(_option_set, signature.parameters.values()) if each is not None]
+    parameters = _parameters(signature, sets)
+    names = [each.name for each in parameters]
+    doubled = {name for name in names if names.count(name) > 1}
+    if doubled:
+        raise TypeError(f"{command.__name__}: several options are named {', '.join(doubled)}")
+    fields = {field.name for each in sets for field in each.fields}
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> Any:
-        given.pop("help_all")
-        options = {
-            name: _parse(name, types[name], value)
-            for name, value in given.items()
-            if name in known and value is not None and value != []
-        }
-        rest = {name: value for name, value in given.items() if name not in known}
-        return command(**rest, options=options)
+        own = {name: value for name, value in given.items() if name not in (*fields, "help_all")}
+        return command(**own, **{each.parameter: each.collect(given) for each in sets})
 
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [each.replace(kind=keyword) for each in (*own, _HELP_ALL, *flags)]
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
     return wrapper
 
 
-def options_of(kind: type[Options], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the options that belong to a set."""
-    return {name: value for name, value in options.items() if name in option_types(kind)}
+def option_sets(command: Any) -> list[type[Options]]:
+    """Return the sets of options that a command takes, in the order of its signature."""
+    signature = inspect.signature(inspect.unwrap(command), eval_str=True)
+    sets = map(_option_set, signature.parameters.values())
+    return [each.kind for each in sets if each is not None]
+
+
+def _option_set(parameter: inspect.Parameter) -> _OptionSet | None:
+    """Return the set that a parameter takes, if it takes one."""
+    kind = parameter.annotation
+    if isinstance(kind, type) and issubclass(kind, Options):
+        return _OptionSet(parameter.name, kind)
+    for used in getattr(kind, "__metadata__", ()):
+        if isinstance(used, UsedSettings):
+            return _OptionSet(parameter.name, Settings, used)
+    return None
+
+
+def _parameters(
+    signature: inspect.Signature, sets: Sequence[_OptionSet]
+) -> list[inspect.Parameter]:
+    """Return the parameters that Typer sees: own ones, then flags, the settings by halves."""
+    by_name = {each.parameter: each for each in sets}
+    general: list[inspect.Parameter] = []
+    grouped: list[tuple[str, inspect.Parameter]] = []
+    for name, own in signature.parameters.items():
+        flags = by_name[name].flags() if name in by_name else [("", own)]
+        general += [each for half, each in flags if not half]
+        grouped += [(half, each) for half, each in flags if half]
+    # In the help a picture's size and steps come before its objective.
+    order = {"schedule": 1, "objective": 2}
+    grouped.sort(key=lambda row: order.get(row[0], 0))
+    settings = [each for _, each in grouped]
+    if any(_is_hidden(each) for each in (*general, *settings)):
+        general.append(show_all_option())
+    return [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*general, *settings)]
+
+
+def _is_hidden(parameter: inspect.Parameter) -> bool:
+    metadata = getattr(parameter.annotation, "__metadata__", ())
+    return any(getattr(each, "hidden", False) for each in metadata)
+
+
+# ---- one flag -----------------------------------------------------------------------------------
 
 
 def flag(
-    option: dataclasses.Field[Any],
-    kind: Any,
-    defaults: Mapping[str, Any] = MappingProxyType({}),
-    helps: Mapping[str, str] = MappingProxyType({}),
+    option: dataclasses.Field[Any], kind: Any, used: UsedSettings = _NOTHING_SPECIAL
 ) -> inspect.Parameter:
-    """Make the parameter that Typer turns into the flag of a field of this type."""
-    default = show_value(defaults.get(option.name, option.default), option.metadata["unit"])
+    """Return the parameter that Typer turns into the flag of a field of this type."""
     facts = option.metadata
-    name = "--" + option.name.replace("_", "-")
-    extra: dict[str, Any] = {}
-    if kind is bool:
+    default = show_default(option)
+    if option.name in used.defaults:
+        default = show_value(used.defaults[option.name], facts["unit"])
+    text = used.helps.get(option.name, facts["help"])
+    name = flag_name(option)
+    if kind is bool and not facts["switch"]:
         name = f"{name}/--no-{name[2:]}"
-        shown_type: Any = bool
-    elif typing.get_origin(kind) is Literal:
-        choices = list(typing.get_args(kind))
-        extra = {"metavar": "|".join(choices), "autocompletion": lambda: choices}
-        shown_type = str
-    elif kind == PerStyle:
-        extra = {"metavar": "X"}
-        shown_type = list[str]
-    elif typing.get_origin(kind) is tuple:
-        extra = {"metavar": "A,B,…"}
-        if typing.get_args(kind)[0] is str:
-            extra["autocompletion"] = complete_layers
-        shown_type = str
-    else:
-        extra = {"metavar": facts["unit"].upper() or _METAVARS[kind]}
-        shown_type = kind
+    shown_type, extra = _shown_as(option, without_none(kind))
     info = typer.Option(
-        name,
-        help=f"{helps.get(option.name, facts['help'])} [default: {default}]",
+        *filter(None, (name, facts["short"])),
+        help=f"{text} [default: {default}]" if default else text,
         hidden=not facts["common"],
-        rich_help_panel=facts["half"].capitalize(),
+        rich_help_panel=facts["half"].capitalize() or None,
         **extra,
     )
-    annotation = typing.Annotated[shown_type | None, info]
     return inspect.Parameter(
-        option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[shown_type | None, info],
     )
+
+
+def _shown_as(option: dataclasses.Field[Any], kind: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the type that Typer parses a flag as, and how the help shows its value."""
+    facts = option.metadata
+    extra: dict[str, Any] = {"metavar": facts["metavar"] or None}
+    if facts["suggest"]:
+        extra["autocompletion"] = lambda: list(facts["suggest"]())
+    if kind is bool:
+        return bool, extra
+    if facts["repeated"]:
+        return list[str], extra
+    if facts["parse"]:
+        return str, extra
+    if typing.get_origin(kind) is Literal:
+        choices = list(typing.get_args(kind))
+        return str, {"metavar": "|".join(choices), "autocompletion": lambda: choices}
+    if kind == PerStyle:
+        return list[str], {"metavar": "X"}
+    if typing.get_origin(kind) is tuple:
+        layers = {"autocompletion": complete_layers} if typing.get_args(kind)[0] is str else {}
+        return str, {"metavar": "A,B,…", **layers}
+    extra["metavar"] = facts["metavar"] or facts["unit"].upper() or _METAVARS[kind]
+    # A wrong count is wrong usage. Settings are checked later, when they are put together.
+    if kind is int and not facts["half"]:
+        extra |= {"min": _bound(facts["low"]), "max": _bound(facts["high"])}
+    return kind, extra
+
+
+def _bound(number: float) -> int | None:
+    return int(number) if math.isfinite(number) else None
 
 
 def complete_layers(incomplete: str) -> list[str]:
@@ -184,21 +237,15 @@ def complete_layers(incomplete: str) -> list[str]:
     return [f"{before}{comma}{name}" for name in names]
 
 
-def show_value(value: Any, unit: str = "") -> str:
-    """Write a default as a person would type it."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "none"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        value = f"{value:g}"
-    return f"{value} {unit}".strip()
-
-
-def _parse(name: str, kind: Any, text: Any) -> Any:
-    """Turn what was typed into what a field of this type wants; its range is checked later."""
+def _parse(option: dataclasses.Field[Any], kind: Any, text: Any) -> Any:
+    """Turn the text of a flag into the value of a field of this type; ranges are checked later."""
+    name, kind = option.name, without_none(kind)
+    if option.metadata["parse"]:
+        return option.metadata["parse"](text)
     if kind == PerStyle:
         return tuple(None if each == "none" else _number(name, each) for each in text)
+    if option.metadata["repeated"]:
+        return tuple(text)
     if typing.get_origin(kind) is not tuple:
         return text
     items = [item.strip() for item in text.split(",") if item.strip()]
@@ -215,33 +262,33 @@ def _number(name: str, text: str) -> float:
         return float(text)
     except ValueError as error:
         raise SettingsError(
-            f"{name}: {text!r} is not a number, or none; for several styles the flag is repeated"
+            f"{name}: {text!r} is not a number or none; for several styles, repeat the flag"
         ) from error
 
 
+# ---- settings from flags, files and recipes -----------------------------------------------------
+
+
 def gather_settings(
-    recipe: str,
-    schedule: str | None,
-    file: Path | None,
-    options: Mapping[str, Any],
-    styles: Sequence[Path],
+    recipe: RecipeOptions, changes: Mapping[str, Any], styles: Sequence[Path]
 ) -> Settings:
-    """Put settings together: recipe, then a settings file, then flags."""
+    """Put settings together: the recipe, then a settings file, then flags."""
+    name, schedule, file = recipe.recipe, recipe.schedule, recipe.settings_file
     values = read_settings_file(file) if file else {}
-    base = recipe_settings(recipe, schedule=schedule, **values)
-    paired = pair_with_styles(options, styles, base)
-    return recipe_settings(recipe, schedule=schedule, **{**values, **paired})
+    base = recipe_settings(name, schedule=schedule, **values)
+    paired = pair_with_styles(changes, styles, base)
+    return recipe_settings(name, schedule=schedule, **{**values, **paired})
 
 
 def pair_with_styles(
-    options: Mapping[str, Any], styles: Sequence[Path], base: Settings
+    changes: Mapping[str, Any], styles: Sequence[Path], base: Settings
 ) -> dict[str, Any]:
-    """Give each style its own number where numbers were given, and the recipe's for none.
+    """Give each style its own number if numbers were given; "none" takes the recipe's.
 
-    Raises: SettingsError: not as many as there are styles; names the pairs.
+    Raises: SettingsError: not as many numbers as styles; names the pairs.
     """
-    paired = dict(options)
-    for name, numbers in options.items():
+    paired = dict(changes)
+    for name, numbers in changes.items():
         if option_types(Settings)[name] != PerStyle:
             continue
         shown = ["none" if each is None else f"{each:g}" for each in numbers]
@@ -253,68 +300,3 @@ def pair_with_styles(
             old if new is None else new for old, new in zip(own, numbers, strict=True)
         )
     return paired
-
-
-_NUMBER = r"(\d+(?:\.\d+)?)"
-_DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m(?:in)?)?(?:{_NUMBER}(?:s(?:ec)?)?)?")
-
-
-def parse_duration(text: str, *, zero: bool = False) -> float:
-    """Return the seconds of "90", "90s", "2m", "1m30s", "1.5h" and the like.
-
-    Args: zero: whether 0 is a time, too, as that of a clip is.
-
-    Raises: SettingsError: anything else, or 0.
-    """
-    match = _DURATION.fullmatch(re.sub(r"\s", "", text))
-    hours, minutes, seconds = map(float, match.groups("0")) if match else (0.0, 0.0, 0.0)
-    total = hours * 3600 + minutes * 60 + seconds
-    if not total > 0 and not (zero and match and match[0]):
-        raise SettingsError(f"{text!r} is not a time, like 90s, 2m, 1m30s or 1h")
-    return total
-
-
-_SIZE = re.compile(rf"{_NUMBER}\s*([kmgt]?)(i?)b?", re.IGNORECASE)
-_LEAST_MEMORY = 50e6  # less is a slip of the unit
-
-
-def memory_limit(text: str | None) -> float | None:
-    """Return the bytes of "4GB", "4 GiB", "1.5g", "800MB" and the like; None: what is free.
-
-    Raises: SettingsError: anything else, or less than 50 MB.
-    """
-    if text is None:
-        return None
-    match = _SIZE.fullmatch(text.strip())
-    scale = " kmgt".index(match[2].lower() or " ") if match else 0
-    size = float(match[1]) * (1024 if match[3] else 1000) ** scale if match else 0.0
-    if size < _LEAST_MEMORY:
-        raise SettingsError(f"memory: {text!r} is not a size of at least 50 MB, like 4GB or 800MB")
-    return size
-
-
-def check_budget(budget: str | None, options: Mapping[str, Any]) -> None:
-    """Raise a SettingsError for no time, or where flags give the steps that it is to choose."""
-    if budget is not None and parse_duration(budget) and "steps" in options:
-        raise SettingsError("--time and --steps both give the number of steps; choose one")
-
-
-def _show_all(context: typer.Context, value: bool) -> None:
-    if not value:
-        return
-    _reveal(context.command.params)
-    typer.echo(context.get_help())
-    raise typer.Exit
-
-
-_HELP_ALL = inspect.Parameter(
-    "help_all",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=False,
-    annotation=typing.Annotated[
-        bool,
-        typer.Option(
-            "--help-all", help="Show all options and exit.", is_eager=True, callback=_show_all
-        ),
-    ],
-)

@@ -1,34 +1,23 @@
-"""Sheets of pictures painted one after the other: what layers know, and blends of styles."""
+"""Sheets of pictures, painted one after the other: reconstructions by layer, blends of styles."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
-from impasto.cli.run import (
-    Ending,
-    Job,
-    check_output,
-    conclude,
-    follow,
-    interruptible,
-    memory_errors,
-    prepare,
-    source,
-    write,
-)
+from impasto.cli.failures import interruptible, memory_errors
+from impasto.cli.follow import Ending, follow
+from impasto.cli.output import check_output, conclude, write
+from impasto.cli.task import Task, prepare, source
 from impasto.settings.pictures import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from impasto.optimize.loop import Step
-    from impasto.painting.inputs import Inputs
     from impasto.painting.pastiche import Pastiche
-    from impasto.painting.pyramid import Level
-    from impasto.painting.stylizer import Stylizer
+    from impasto.painting.picture_plan import PicturePlan
 
 __all__ = ["LAYERS", "blend_shares", "paint_blends", "paint_layers"]
 
@@ -36,73 +25,66 @@ LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 _KINDS: tuple[Literal["content", "style"], ...] = ("content", "style")
 
 
-class _Plan(Protocol):
-    """A picture that is planned, as `impasto.variations.variation.Variation` is."""
-
-    @property
-    def levels(self) -> tuple[Level, ...]: ...
-
-    def steps(self) -> Iterator[Step]: ...
-
-    def finish(self, image: Tensor, history: Sequence[Mapping[str, Any]]) -> Pastiche: ...
-
-
 @dataclass(frozen=True)
 class _Cell:
     row: int
     column: int
     caption: str
-    plan: Callable[[], _Plan]
+    plan: Callable[[], PicturePlan]
 
 
-def paint_layers(job: Job, settings: Settings) -> None:
+def paint_layers(task: Task, settings: Settings) -> None:
     """Reconstruct content and style at five layers: figure 1 of Gatys et al. 2015."""
 
     def begin() -> tuple[list[_Cell], Mapping[str, Any]]:
         from impasto.pictures.files import load_picture
         from impasto.pictures.picture import identity
-        from impasto.variations.variation import plan_reconstruction
+        from impasto.variations.reconstruction import plan_reconstruction
 
-        picture = load_picture(source(job.content))
+        picture = load_picture(source(task.content))
 
         def cell(row: int, column: int) -> _Cell:
             of, layer = _KINDS[row], LAYERS[column]
             return _Cell(
                 row, column, f"{of}: {layer}",
                 lambda: plan_reconstruction(
-                    picture, layer, settings, of=of, device=job.device, memory=job.memory
+                    picture, layer, settings, of=of, device=task.run.device, memory=task.run.memory
                 ),
             )  # fmt: skip
 
-        # The deepest layer first: it is the one that a small picture has too few pixels for.
+        # The deepest layer first: a picture can be too small for it only.
         order = reversed(range(len(LAYERS)))
         cells = [cell(row, column) for column in order for row in range(len(_KINDS))]
         made = {"command": "reconstruct", "sheet": list(LAYERS)}
         return cells, {"made": made, "content": identity(picture)}
 
-    _paint_sheet(job, settings, begin)
+    _paint_sheet(task, settings, begin)
 
 
-def paint_blends(job: Job, settings: Settings, count: int) -> None:
+def paint_blends(task: Task, settings: Settings, count: int) -> None:
     """Paint a row of blends of two styles, or a grid of four, each share in `count` steps."""
 
     def begin() -> tuple[list[_Cell], Mapping[str, Any]]:
+        from impasto.painting.guidance import Guidance
         from impasto.painting.inputs import load_inputs
         from impasto.painting.stylizer import Stylizer
 
-        inputs = load_inputs(source(job.content), list(job.styles), settings, init=job.init)
+        inputs = load_inputs(
+            source(task.content), list(task.styles), settings,
+            guidance=Guidance(**task.guides), init=task.init,
+        )  # fmt: skip
         number = len(inputs.paintings)
         own = settings.per_style("style_weight", number)
-        stylizer = Stylizer(settings, device=job.device)
+        stylizer = Stylizer(settings, device=task.run.device, memory=task.run.memory)
 
         def cell(row: int, column: int, shares: Sequence[float]) -> _Cell:
-            # Styles that go everywhere share the weight by their number; see `guidance.shares`.
+            # Styles that go to the same place share the weight; see `guidance.shares`.
             weights = tuple(
                 share * number * weight for share, weight in zip(shares, own, strict=True)
             )
             caption = ":".join(f"{100 * share:.0f}" for share in shares)
             blended = settings.replace(style_weight=weights)
-            return _Cell(row, column, caption, lambda: _Blend(stylizer, inputs, blended))
+            return _Cell(row, column, caption, lambda: stylizer.with_settings(blended).plan(inputs))
 
         made = {"command": "blend", "count": count}
         cells = [
@@ -112,29 +94,7 @@ def paint_blends(job: Job, settings: Settings, count: int) -> None:
         ]
         return cells, {"made": made, **inputs.identities}
 
-    _paint_sheet(job, settings, begin)
-
-
-@dataclass(frozen=True, eq=False)
-class _Blend:
-    """One picture of a row or grid, planned."""
-
-    stylizer: Stylizer
-    inputs: Inputs
-    settings: Settings
-
-    @property
-    def levels(self) -> tuple[Level, ...]:
-        return self.stylizer.levels(self.inputs.photo)
-
-    def steps(self) -> Iterator[Step]:
-        self.stylizer.settings = self.settings
-        return self.stylizer.paint(self.inputs)
-
-    def finish(self, image: Tensor, history: Sequence[Mapping[str, Any]]) -> Pastiche:
-        from impasto.painting.pastiche import finish
-
-        return finish(image, self.inputs, self.settings, history)
+    _paint_sheet(task, settings, begin)
 
 
 def blend_shares(styles: int, count: int) -> list[list[tuple[float, ...]]]:
@@ -153,20 +113,20 @@ def blend_shares(styles: int, count: int) -> list[list[tuple[float, ...]]]:
 
 
 def on_white(pastiche: Pastiche) -> Tensor:
-    """Return a picture as it looks on the white of a sheet."""
+    """Return a picture as it looks on white paper."""
     if pastiche.alpha is None:
         return pastiche.image
     return pastiche.image * pastiche.alpha + 1 - pastiche.alpha
 
 
 def _paint_sheet(
-    job: Job,
+    task: Task,
     settings: Settings,
     begin: Callable[[], tuple[list[_Cell], Mapping[str, Any]]],
 ) -> None:
     """Paint cell by cell and write them on one sheet, with captions.
 
-    On Ctrl-C the sheet shows what there is; what is missing stays gray.
+    On Ctrl-C the sheet shows the finished cells; the others are gray.
     """
     import torch
 
@@ -174,8 +134,8 @@ def _paint_sheet(
     from impasto.pictures.films import sheet
 
     start = time.perf_counter()
-    with interruptible(job), memory_errors(settings.long_side):
-        prepare(job)
+    with interruptible(task), memory_errors(settings.long_side):
+        prepare(task)
         cells, inputs = begin()
         images: dict[_Cell, Tensor] = {}
         history: list[Mapping[str, Any]] = []
@@ -184,9 +144,9 @@ def _paint_sheet(
             if ending.finished:
                 plan = cell.plan()
                 if not images:
-                    check_output(job)
-                job.note(f"{len(images) + 1}/{len(cells)}  {cell.caption}")
-                ending = follow(plan.steps(), plan.levels, job)
+                    check_output(task)
+                task.note(f"{len(images) + 1}/{len(cells)}  {cell.caption}")
+                ending = follow(plan.steps(), plan.levels, task)
                 history += ending.history
                 images[cell] = on_white(plan.finish(ending.image, ()))
             else:
@@ -195,6 +155,6 @@ def _paint_sheet(
         for cell in sorted(cells, key=lambda each: each.column):
             rows[cell.row].append((cell.caption, images[cell]))
         whole = Pastiche(sheet(rows), None, settings, history, inputs, finished=ending.finished)
-        write(whole, job)
+        write(whole, task)
     ending = replace(ending, image=whole.image, history=history)
-    conclude(whole, ending, job, time.perf_counter() - start)
+    conclude(whole, ending, task, time.perf_counter() - start)

@@ -1,8 +1,8 @@
-"""Layers that hardly count are looked at in the first and last steps of a level only.
+"""Deferred layers: deep style layers with a small loss are left out in the middle of a level.
 
-In neural-style's objective relu5_1 soon is less than a hundredth of the loss, and a sixth of the
-time. It is needed to begin with, when it says where large shapes go, and to end with, when the
-rest is nearly done; in between its gradient is lost in that of the layers above.
+In neural-style's objective relu5_1 soon is less than a hundredth of the loss, but takes a sixth of
+the time. The first steps need it to place large shapes, and the last steps to finish them. In
+between its gradient is lost in that of the shallower layers.
 """
 
 from __future__ import annotations
@@ -12,41 +12,42 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from impasto.objective.objective import LayerTerm, Objective
+from impasto.objective.objective import Objective
+from impasto.objective.terms import FeatureTerm
 from impasto.optimize.loop import Terms
 from impasto.settings.layers import deepest
 
 __all__ = ["Deferral", "deferring"]
 
-# Shorter levels have no first and last tenth of two steps each, of which the second tells that
-# the first was no detour.
-_LEAST = 20
+# A first tenth of two steps, of which the second shows that the first was no detour.
+_FEWEST_STEPS = 20
 
 
 def deferring(objective: Objective, steps: int) -> Terms:
-    """Return the terms of an objective for the steps of one level: in between, without some.
+    """Return the losses of an objective for the steps of one level, some of them deferred.
 
-    None is ever left out where losses are shown only (their gradients normalized), where a level
-    may end before its last steps (`patience`), or where it has fewer than 20.
+    Nothing is deferred where the shown losses are not what is minimized (normalized gradients),
+    where a level may end before its last steps (`patience`), or where it has fewer than 20 steps.
 
     Args:
-        objective: whose settings say below which share of the loss a layer is put off.
+        objective: its settings say below which share of the loss a layer is deferred.
         steps: how many evaluations there will be.
     """
     settings = objective.settings
-    apart = settings.normalize_gradients or settings.patience > 0
-    if settings.deferred_share == 0 or apart or steps < _LEAST:
+    always = settings.normalize_gradients or settings.patience > 0 or steps < _FEWEST_STEPS
+    if settings.deferred_share == 0 or always:
         return objective.by_layer
     return Deferral(objective, steps, settings.deferred_share)
 
 
 class Deferral:
-    """The terms of an objective, one evaluation after another; called once for each.
+    """The losses of an objective, to be called once for each evaluation of a level.
 
     Args:
-        objective: what is aimed at.
+        objective: what is minimized.
         steps: how many evaluations there will be, at least 20.
-        share: of the loss, that the deepest layers together must stay below to be put off.
+        share: the deepest layers are deferred if together they have less than this share of the
+            loss at the end of the first tenth.
     """
 
     def __init__(self, objective: Objective, steps: int, share: float) -> None:
@@ -58,7 +59,7 @@ class Deferral:
         self._up_to: str | None = None
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the losses of an image by term and layer, of those that are due."""
+        """Return the losses of an image, except those that are deferred now."""
         self._count += 1
         between = self._first < self._count <= self._last
         losses = self.objective.by_layer(image, self._up_to if between else None)
@@ -67,19 +68,19 @@ class Deferral:
         return losses
 
     def _deepest_that_counts(self, losses: Mapping[str, Tensor]) -> str | None:
-        """Return the deepest layer that is not put off; None: none is.
+        """Return the deepest layer that is not deferred; None: no layer is deferred.
 
-        Content says what is where, at every step.
+        Content terms are never deferred: they hold the layout at every step.
         """
         encoder = self.objective.encoder
-        terms: dict[str, list[LayerTerm]] = {}
-        for term in self.objective.layer_terms():
-            terms.setdefault(deepest(term.seen, encoder.network), []).append(term)
+        terms: dict[str, list[FeatureTerm]] = {}
+        for term in self.objective.feature_terms():
+            terms.setdefault(deepest(term.layers, encoder.network), []).append(term)
         numbers = {name: float(loss.detach()) for name, loss in losses.items()}
         left = self.share * sum(numbers.values())
         for layer in sorted(terms, key=encoder.path.index, reverse=True):
             left -= sum(numbers[term.name] for term in terms[layer])
-            # The other way round than left > 0 for losses that are not finite.
-            if not 0 < left < math.inf or any(term.part is None for term in terms[layer]):
+            # Written this way round so that losses that are not finite defer nothing.
+            if not 0 < left < math.inf or any(term.name.kind == "content" for term in terms[layer]):
                 return layer
         return None

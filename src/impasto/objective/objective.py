@@ -1,311 +1,334 @@
-"""How far off a picture is: content, style and total variation, and their weighted, named sum."""
+"""What a picture minimizes: the weighted sum of its terms, computed whole or in tiles, exactly.
+
+Tiling each tile alone would paint another picture, because style statistics are global. Here they
+stay global, in two passes over tiles that overlap. The first pass, without gradients, adds up each
+term over the tiles, which gives the losses of the whole picture. The second pass runs the network
+on one tile after the other. It seeds the gradient of the whole picture's losses at the tile's own
+positions, and adds what flows back to the picture's gradient. A picture that is computed whole is
+one tile, and runs through the network once.
+
+Paper: Galerne, Raad, Lezama & Morel, Scaling Painting Style Transfer, 2023 (arXiv 2212.13459).
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from impasto.errors import SettingsError
 from impasto.network.encoder import Encoder
-from impasto.objective.targets import StyleTarget, Targets
-from impasto.settings.layers import layer_names
+from impasto.objective.content_term import ContentTerm
+from impasto.objective.layer_weights import seen_layers, weighted_layers
+from impasto.objective.style_term import StyleTerm, WholeStyleTerm
+from impasto.objective.targets import Targets
+from impasto.objective.terms import FeatureTerm, PictureTerm, Term
+from impasto.objective.tiles import Tile, cut_for, look_around, shrinking
+from impasto.objective.variation_term import variation_terms
+from impasto.optimize.loop import LossName, sum_by_kind
+from impasto.settings.layers import minimum_side
 from impasto.settings.pictures import Settings
-from impasto.style import chosen_statistic
+from impasto.style import STATISTICS, Summed, chosen_statistic
 
-__all__ = ["Objective", "chroma_variation", "content_loss", "total_variation"]
+__all__ = ["KINDS", "Objective", "obstacle"]
 
-
-def content_loss(features: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
-    """Compare what is where: mean squared difference of the features of one layer.
-
-    Args:    features, target: (B, C, h, w).
-             counts: how many times each position counts, (1, 1, h, w); None: once.
-    Returns: a scalar.
-    Paper:   Gatys, Ecker & Bethge, CVPR 2016, equation 1. Differs: a mean, not half the sum, so
-             that content weighs the same against style at every size.
-    """
-    squares = (features - target).square()
-    return squares.mean() if counts is None else (squares * counts).mean()
-
-
-def total_variation(
-    image: Tensor, *, reduction: str = "mean", isotropic: bool = False, power: float = 1.0
-) -> Tensor:
-    """Measure how restless a picture is, from the differences ∂x and ∂y of neighbors.
-
-    Args:
-        image: (B, 3, H, W).
-        reduction: "sum", or "mean": the sum divided by the number of values, 3·H·W.
-        isotropic: add up (∂x² + ∂y²)^power, where a pixel has both neighbors, instead of
-            |∂x|^power + |∂y|^power.
-        power: ≥ 1.
-
-    Returns: a scalar; 0 for a constant picture.
-    Paper:   Mahendran & Vedaldi 2015 brought it to inverted features, isotropic; anisotropic and
-             of power 1 as in neural-style.
-    """
-    across = image[..., :, 1:] - image[..., :, :-1]
-    down = image[..., 1:, :] - image[..., :-1, :]
-    if isotropic:
-        total = (across[..., :-1, :].square() + down[..., :-1].square()).pow(power).sum()
-    else:
-        total = across.abs().pow(power).sum() + down.abs().pow(power).sum()
-    return total if reduction == "sum" else total / image.numel()
-
-
-def chroma_variation(image: Tensor) -> Tensor:
-    """Measure how restless a picture's colors are: the total variation of their differences.
-
-    Of the two planes (R − G) / √2 and (R + G − 2B) / √6, which with (R + G + B) / √3 make an
-    orthonormal basis: gray grain has none of it. VGG's statistics hardly see color at the scale of
-    single pixels, so nothing else keeps it from speckling; in a painting, or its JPEG, it is
-    smooth.
-
-    Args:    image: (B, 3, H, W).
-    Returns: a scalar: the mean over pixels and planes of |∂x| + |∂y|.
-    """
-    return total_variation(chroma_planes(image))
-
-
-def chroma_planes(image: Tensor) -> Tensor:
-    """Return the color differences (R − G) / √2 and (R + G − 2B) / √6 of an image, (B, 2, H, W)."""
-    red, green, blue = image.unbind(dim=1)
-    planes = [(red - green) / math.sqrt(2), (red + green - 2 * blue) / math.sqrt(6)]
-    return torch.stack(planes, dim=1)
-
-
-class LayerTerm(NamedTuple):
-    """What one layer adds to an objective, before it is looked at.
-
-    Attributes:
-        name: "content relu4_2", "style relu1_1", or "style 2 relu1_1".
-        layer: that has it.
-        weight: what its loss is multiplied by,
-        scale: and divided by.
-        part: of the style; None: it is content.
-        seen: all layers that it looks at.
-    """
-
-    name: str
-    layer: str
-    weight: float
-    scale: float
-    part: StyleTarget | None
-    seen: tuple[str, ...]
+# The kinds of terms that every pastiche lists, also where their weight is 0.
+KINDS = ("content", "style", "tv")
 
 
 class Objective(nn.Module):
-    """What a pastiche minimizes, as named terms, each already multiplied by its weight.
+    """The weighted sum of terms that a pastiche minimizes, whole or in tiles.
+
+    A picture that is larger than a tile is computed in tiles: the same losses and gradient, up to
+    rounding. Where memory does not suffice, tiles are halved, again and again down to 128 px.
+
+    Losses and gradient are computed together, so only the sum of all losses can be
+    differentiated, or a multiple of it.
 
     Args:
-        encoder: must return the content and style layers of the settings.
+        encoder: must return the content and style layers of the settings. With circular padding,
+            opposite borders of the picture touch, in the total variation as well.
         targets: what to compare with.
-        settings: layers, weights and the kind of each term.
+        settings: layers, weights and the form of each term.
+        tile: the longest side, in px, of what counts of a tile; None: the picture whole.
+        terms: more terms, beside those of the settings.
+
+    Attributes:
+        terms: all terms, in the order in which their losses are listed.
+        tile: the side of tiles that memory has sufficed for.
     """
 
-    def __init__(self, encoder: Encoder, targets: Targets, settings: Settings) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        targets: Targets,
+        settings: Settings,
+        *,
+        tile: int | None = None,
+        terms: Sequence[Term] = (),
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.targets = targets
         self.settings = settings
-        self.statistic = chosen_statistic(settings)
-        self._inputs = self.statistic.inputs(seen_layers(settings, "style"))
-        self._content_scales = dict.fromkeys(targets.content, 1.0)
-        self._style_scales = [dict.fromkeys(each.layers, 1.0) for each in targets.style]
-        # Raw losses of VGG's layers differ by four orders of magnitude, so that one or two of
-        # them decide alone; as a share of the loss of an empty picture, they weigh alike on every
-        # layer, network and painting.
-        if settings.content_form == "relative":
-            for name, aim in targets.content.items():
-                self._content_scales[name] = _mean_square(aim) or 1.0
-        if settings.style_form == "relative":
-            for scales, part in zip(self._style_scales, targets.style, strict=True):
-                for name, aim in part.layers.items():
-                    scales[name] = self.statistic.empty_distance(aim) or 1.0
+        self.tile = tile
+        self.terms: tuple[Term, ...] = (
+            *_content_terms(targets, settings),
+            *_style_terms(targets, settings),
+            *variation_terms(settings, wrapped=encoder.padding == "circular"),
+            *terms,
+        )
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Return the losses {"content": …, "style": …, "tv": …} of an image (1, 3, H, W).
+
+        Each is a weighted scalar ≥ 0; their sum is what is minimized. A term of weight 0 is 0.
+        """
+        nothing = torch.zeros((), dtype=image.dtype, device=image.device)
+        return dict.fromkeys(KINDS, nothing) | sum_by_kind(self.by_layer(image))
 
     def by_layer(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
-        """Return every term of every layer: "content relu4_2", "style relu1_1", …, "tv".
+        """Return the loss of every term: "content relu4_2", "style relu1_1", …, "tv".
 
-        Where the picture has several parts, with their number: "style 2 relu1_1".
+        Where the picture has several parts, their number is named: "style 2 relu1_1".
 
         Args: up_to: terms that look deeper than this layer are left out; None: none are.
-        """
-        features = self.encoder(image, up_to)
-        terms: dict[str, Tensor] = {}
-        for name, layer, weight, scale, part, _ in self.layer_terms(up_to):
-            if part is None:
-                terms[name] = self._content_term(layer, weight, features)
-            else:
-                terms[name] = self._style_term(layer, weight, part, features) / scale
-        if self.settings.tv_weight > 0:
-            terms["tv"] = self.settings.tv_weight * total_variation(
-                image,
-                reduction=self.settings.tv_reduction,
-                isotropic=self.settings.tv_isotropic,
-                power=self.settings.tv_power,
-            )
-        if self.settings.chroma_weight > 0:
-            terms["tv chroma"] = self.settings.chroma_weight * chroma_variation(image)
-        return terms
 
-    def layer_terms(self, up_to: str | None = None) -> Iterator[LayerTerm]:
-        """List the terms of content and of every part of the style, in their order.
+        Raises: SettingsError: the picture is larger than a tile, but cannot be cut.
+        """
+        longest = max(image.shape[-2:])
+        side = longest if self.tile is None else min(self.tile, longest)
+        reason = obstacle(self.settings, self.encoder)
+        if reason is not None and side < longest:
+            raise SettingsError(reason)
+        differentiate = torch.is_grad_enabled() and image.requires_grad
+        (losses, gradient), enough = shrinking(
+            lambda side: self._evaluate(image.detach(), side, differentiate, up_to),
+            side,
+            least=None if reason is None else side,
+        )
+        if enough < side:
+            self.tile = enough
+        if gradient is None:
+            return losses
+        values = _Losses.apply(image, gradient, *losses.values())  # type: ignore[no-untyped-call]
+        return dict(zip(losses, values, strict=True))
+
+    def feature_terms(self, up_to: str | None = None) -> list[FeatureTerm]:
+        """List the terms that look at features.
 
         Args: up_to: see `by_layer`.
         """
         path = self.encoder.path
-        within = path if up_to is None else path[: path.index(up_to) + 1]
-        yield from (term for term in self._layer_terms() if set(term.seen) <= set(within))
+        within = set(path if up_to is None else path[: path.index(up_to) + 1])
+        feature_terms = [term for term in self.terms if isinstance(term, FeatureTerm)]
+        return [term for term in feature_terms if set(term.layers) <= within]
 
-    def _layer_terms(self) -> Iterator[LayerTerm]:
-        for layer, weight in weighted_layers(self.settings, "content"):
-            scale = self._content_scales[layer]
-            yield LayerTerm(f"content {layer}", layer, weight, scale, None, (layer,))
-        for number, part in enumerate(self.targets.style):
-            prefix = f"style {number + 1}" if len(self.targets.style) > 1 else "style"
-            scales = self._style_scales[number]
-            for layer, weight in weighted_layers(self.settings, "style", part.weight):
-                if layer in part.layers and (part.guides is None or layer in part.guides):
-                    name, seen = f"{prefix} {layer}", self._inputs[layer]
-                    yield LayerTerm(name, layer, weight, scales[layer], part, seen)
+    def tiles(self, size: tuple[int, int], side: int) -> tuple[Tile, ...]:
+        """Cut a picture (H, W) into tiles, of which so many px count in each direction."""
+        statistic = chosen_statistic(self.settings)
+        around = look_around(statistic, statistic.inputs(seen_layers(self.settings, "style")))
+        return cut_for(self.encoder, size, side, around)
 
-    def _content_term(self, name: str, weight: float, features: Mapping[str, Tensor]) -> Tensor:
-        (seen,) = self._watched(weight, [features[name]])
-        factor = content_factor(self.settings.content_form, seen) / self._content_scales[name]
-        counts = self.targets.content_counts.get(name)
-        return weight * factor * content_loss(seen, self.targets.content[name], counts)
+    def _evaluate(
+        self, image: Tensor, side: int, differentiate: bool, up_to: str | None
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Return the loss of every term, and the gradient of their sum where it is wanted."""
+        size = (image.shape[-2], image.shape[-1])
+        tiles, terms = self.tiles(size, side), self.feature_terms(up_to)
+        run = functools.partial(_TileFeatures, self.encoder, image, up_to=up_to)
+        # The features of one tile can be kept until all is added up; of several tiles, they are
+        # computed once for each pass.
+        whole = [run(tiles[0], differentiate)] if len(tiles) == 1 else None
 
-    def _style_term(
-        self, name: str, weight: float, part: StyleTarget, features: Mapping[str, Tensor]
-    ) -> Tensor:
-        maps = self._watched(weight, [features[each] for each in self._inputs[name]])
-        guide = None if part.guides is None else part.guides[name]
-        factor = style_factor(self.settings.style_form, maps)
-        return weight * factor * self.statistic.compare(maps, part.layers[name], guide)
+        def over_tiles(differentiate: bool) -> Iterable[_TileFeatures]:
+            return whole or (run(tile, differentiate) for tile in tiles)
 
-    def _watched(self, weight: float, maps: Sequence[Tensor]) -> Sequence[Tensor]:
-        return normalize_gradient(weight, *maps) if self.settings.normalize_gradients else maps
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the terms {"content": …, "style": …, "tv": …} of an image (1, 3, H, W).
-
-        Each is a scalar ≥ 0, weighted; their sum is what is minimized. A term of weight 0 is 0.
-        """
-        nothing = torch.zeros((), dtype=image.dtype, device=image.device)
-        return dict.fromkeys(TERMS, nothing) | sum_by_term(self.by_layer(image))
-
-
-def _mean_square(features: Tensor) -> float:
-    """Return the mean square, also of features that are kept in bfloat16."""
-    wide = features.to(torch.promote_types(features.dtype, torch.float32))
-    return float(wide.square().mean())
+        with torch.no_grad():
+            for term in terms:
+                term.begin()
+            for part in over_tiles(False):
+                for term in terms:
+                    term.add(part.tile, part.features)
+                del part  # free it before the next one is computed
+            losses = {term.name: term.finish(size, differentiate=differentiate) for term in terms}
+            gradient = torch.zeros_like(image) if differentiate else None
+            if gradient is not None:
+                factors = [term.factor for term in terms]
+                if self.settings.normalize_gradients:
+                    factors = _normalizing_factors(over_tiles(False), terms)
+                for part in over_tiles(True):
+                    part.add_gradient(list(zip(terms, factors, strict=True)), gradient)
+            picture_terms = [term for term in self.terms if isinstance(term, PictureTerm)]
+            losses |= {term.name: term.evaluate(image, gradient) for term in picture_terms}
+        return {name: image.new_tensor(loss) for name, loss in losses.items()}, gradient
 
 
-def content_factor(form: str, features: Tensor) -> float:
-    """Turn `content_loss`, Σ(F − P)² / n, into the form of a recipe.
-
-    gatys: ½ Σ (F − P)²; vgg16: ½ Σ ((F − P) / n)², with n = B·C·h·w.
-    """
-    if form == "gatys":
-        return features.numel() / 2
-    return 1 / (2 * features.numel()) if form == "vgg16" else 1.0
-
-
-def style_factor(form: str, maps: Sequence[Tensor]) -> float:
-    """Turn `gram_distance`, Σ(G − A)² / (C·C′)², into the form of a recipe.
-
-    With G and A already divided by the number of positions, M of the picture's: gatys,
-    Σ(G − A)² / (4 C C′); notebook, mean((M·G − M·A)²) / (C·M) for C = C′; vgg16,
-    ½ Σ((G − A) / (C · C²))². The factors apply to other statistics just the same.
-
-    Args: maps: the layer's features and, where the statistic wants them, those of the layer before.
-    """
-    pairs = maps[0].shape[1] * maps[-1].shape[1]
-    if form == "gatys":
-        return pairs / 4
-    if form == "notebook":
-        return math.sqrt(pairs) * max(each.shape[2] * each.shape[3] for each in maps)
-    return 1 / (2 * pairs) if form == "vgg16" else 1.0
+def _content_terms(targets: Targets, settings: Settings) -> list[ContentTerm]:
+    return [
+        ContentTerm(
+            layer, weight, settings.content_form, targets.content[layer],
+            targets.content_counts.get(layer),
+        )
+        for layer, weight in weighted_layers(settings, "content")
+    ]  # fmt: skip
 
 
-class _NormalizedGradient(torch.autograd.Function):
-    """Features, unchanged; what flows back is scaled to an L1 norm, the weight."""
+def _style_terms(targets: Targets, settings: Settings) -> list[StyleTerm | WholeStyleTerm]:
+    statistic = chosen_statistic(settings)
+    inputs = statistic.inputs(seen_layers(settings, "style"))
+    terms: list[StyleTerm | WholeStyleTerm] = []
+    for number, part in enumerate(targets.style, 1):
+        for layer, weight in weighted_layers(settings, "style", part.weight):
+            if layer not in part.layers or not (part.guides is None or layer in part.guides):
+                continue
+            name = LossName("style", layer, number if len(targets.style) > 1 else None)
+            guide = None if part.guides is None else part.guides[layer]
+            form, target = settings.style_form, part.layers[layer]
+            if isinstance(statistic, Summed):
+                term = StyleTerm(name, inputs[layer], weight, form, statistic, target, guide)
+                terms.append(term)
+            else:
+                terms.append(
+                    WholeStyleTerm(name, inputs[layer], weight, form, statistic, target, guide)
+                )
+    return terms
 
-    @staticmethod
-    def forward(ctx: Any, weight: float, *maps: Tensor) -> tuple[Tensor, ...]:
-        ctx.weight = weight
-        return tuple(each.view_as(each) for each in maps)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        norm = torch.stack([each.abs().sum() for each in gradients]).sum()
-        norm = norm.clamp(min=torch.finfo(norm.dtype).tiny)  # 0 / 0 at the target is 0
-        return (None, *(each / norm * ctx.weight for each in gradients))
+def obstacle(settings: Settings, encoder: Encoder) -> str | None:
+    """Return why an objective cannot be computed in tiles; None: it can."""
+    if encoder.padding == "circular":
+        return (
+            "padding circular: each border of the picture touches the opposite one, so the picture "
+            "cannot be cut into tiles; choose a size that fits at once"
+        )
+    statistic = chosen_statistic(settings)
+    if seen_layers(settings, "style") and not isinstance(statistic, Summed):
+        able = ", ".join(name for name, each in STATISTICS.items() if isinstance(each, Summed))
+        return (
+            f"statistic {settings.statistic} is no sum over positions, so the picture cannot be "
+            f"cut into tiles; choose one of {able}, or a size that fits at once"
+        )
+    return None
 
 
-def normalize_gradient(weight: float, *maps: Tensor) -> tuple[Tensor, ...]:
-    """Return features whose gradient, from one layer's loss, will have this L1 norm.
-
-    However large the loss is, only the weight says how strongly the layer pulls. The gradient is
-    then not that of the loss that is shown.
+class _TileFeatures:
+    """The features of one tile, and the way back from them to the picture.
 
     Args:
-        weight: the norm, over all maps together.
-        maps: (B, C, h, w), one per layer that the loss looks at.
+        differentiate: whether the gradient will be asked for.
+        up_to: the deepest layer that is run.
+    """
+
+    def __init__(
+        self, encoder: Encoder, image: Tensor, tile: Tile, differentiate: bool, up_to: str | None
+    ) -> None:
+        self.tile = tile
+        self._pixels = tile.outer.of(image).detach().requires_grad_(differentiate)
+        with torch.set_grad_enabled(differentiate):
+            self._chain = encoder.chain(self._pixels, up_to)
+        self.features = {name: each.detach().to(image.dtype) for name, each in self._chain.items()}
+
+    def add_gradient(self, terms: Sequence[tuple[FeatureTerm, float]], gradient: Tensor) -> None:
+        """Add what the tile's own features contribute to the picture's gradient, margin included.
+
+        It can be done once, and bounds memory so: features and their gradients are as large as
+        all else together, so neither may exist for all layers at once.
+
+        1. The backward pass starts at the deepest layer that has a gradient of its own.
+        2. When it arrives at a shallower layer, a hook computes that layer's own gradient, adds it
+           to the arriving one in place, and forgets the layer's features.
+        3. A term that looks at two layers is computed when the deeper one is due. Its gradient of
+           the shallower one waits in `waiting`.
+
+        Args:
+            terms: each with the factor of its gradient.
+            gradient: of the picture, (1, 3, H, W).
+        """
+        order = list(self._chain)
+        due: dict[str, list[tuple[FeatureTerm, float]]] = {}
+        for term, factor in terms:
+            due.setdefault(max(term.layers, key=order.index), []).append((term, factor))
+        waiting: dict[str, Tensor] = {}
+
+        def own_gradient(layer: str) -> Tensor | None:
+            for term, factor in due.get(layer, ()):
+                for name, part in term.gradients(self.tile, self.features):
+                    if name in waiting:
+                        waiting[name].add_(part, alpha=factor)
+                    else:
+                        waiting[name] = part.mul_(factor)
+            del self.features[layer]
+            return waiting.pop(layer, None)
+
+        def arrive(layer: str, flow: Tensor) -> None:
+            own = own_gradient(layer)
+            if own is not None:
+                # In place: autograd made this tensor for this hook alone.
+                self.tile.own(flow, minimum_side(layer)).add_(own)
+
+        while self._chain:
+            layer, deepest = self._chain.popitem()
+            own = own_gradient(layer)
+            if own is not None:
+                break
+        else:
+            return
+        for name, each in self._chain.items():
+            each.register_hook(functools.partial(arrive, name))  # type: ignore[no-untyped-call]
+        self._chain.clear()
+        with torch.enable_grad():
+            inner = self.tile.own(deepest, minimum_side(layer))
+            # A scalar to start from: to start from a map, torch first imports sympy for 0.25 s.
+            seed = (inner * own.to(inner.dtype)).sum()
+        del deepest, inner
+        (pulled,) = torch.autograd.grad(seed, self._pixels)
+        self.tile.outer.of(gradient).add_(pulled)
+
+
+def _normalizing_factors(
+    parts: Iterable[_TileFeatures], terms: Sequence[FeatureTerm]
+) -> list[float]:
+    """Return the factors that give each term's gradient an L1 norm of its weight, over all tiles.
+
+    However large the loss is, only the weight says how strongly the term pulls. The gradient is
+    then not that of the loss that is shown.
 
     Paper: neural-style (Johnson 2015) in Lua, -normalize_gradients: each layer's gradient divided
            by its L1 norm (+ 1e-8), times the weight. Programs that wrap the scalar loss instead
            only square the weight. Differs: nothing is added to the norm.
     """
-    scaled: tuple[Tensor, ...] = _NormalizedGradient.apply(weight, *maps)  # type: ignore[no-untyped-call]
-    return scaled
+    norms = [0.0] * len(terms)
+    for part in parts:
+        for index, term in enumerate(terms):
+            gradients = term.gradients(part.tile, part.features)
+            norms[index] += sum(float(gradient.abs_().sum()) for _, gradient in gradients)
+        del part, gradients  # free them before the next one is computed
+    # 0 / 0 at the target is 0.
+    return [
+        term.weight / norm if norm > 0 else 0.0 for term, norm in zip(terms, norms, strict=True)
+    ]
 
 
-def weighted_layers(
-    settings: Settings, kind: str, total: float | None = None
-) -> list[tuple[str, float]]:
-    """List the layers that have a content or style term with their weights, none of them 0.
+class _Losses(torch.autograd.Function):
+    """Losses of an image for which the gradient of their sum is known already."""
 
-    Args: total: instead of the settings' content or (largest) style weight.
-    """
-    layers: Sequence[str] = getattr(settings, f"{kind}_layers")
-    given: Sequence[float] = getattr(settings, f"{kind}_layer_weights") or [1.0] * len(layers)
-    weighting: str = getattr(settings, f"{kind}_weighting")
-    if total is None:
-        total = settings.largest_style_weight if kind == "style" else settings.content_weight
-    weights = dict(zip(layers, given, strict=True))
-    if kind == "style":
-        weights = {name: weights[name] for name in chosen_statistic(settings).inputs(layers)}
-    if weighting == "geometric":
-        order = layer_names(settings.network)
-        depths = sorted(weights, key=order.index)
-        ratio = 0.5 if kind == "style" else 2.0
-        weights = {name: weights[name] * ratio ** depths.index(name) for name in weights}
-    if weighting != "given":
-        total /= sum(weights.values()) or 1.0
-    return [(name, total * weight) for name, weight in weights.items() if total * weight > 0]
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, gradient: Tensor, *losses: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(gradient)
+        return tuple(loss.clone() for loss in losses)
 
-
-def seen_layers(settings: Settings, kind: str) -> list[str]:
-    """List the layers whose features the content or style term needs, in the settings' order."""
-    layers: Sequence[str] = getattr(settings, f"{kind}_layers")
-    inputs = chosen_statistic(settings).inputs(layers) if kind == "style" else {}
-    needed = {
-        each for name, _ in weighted_layers(settings, kind) for each in inputs.get(name, (name,))
-    }
-    return [name for name in layers if name in needed]
-
-
-def sum_by_term(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add up the layers of each term; the first word of a name is its term."""
-    sums: dict[str, Tensor] = {}
-    for name, loss in losses.items():
-        term = name.split()[0]
-        sums[term] = sums[term] + loss if term in sums else loss
-    return sums
-
-
-TERMS = ("content", "style", "tv")
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        if any(float(factor) != float(factors[0]) for factor in factors):
+            raise RuntimeError(
+                "of an Objective, only the sum of all losses can be differentiated, or a multiple "
+                f"of it, not the factors {[float(factor) for factor in factors]}"
+            )
+        return (gradient * factors[0], None, *(None for _ in factors))

@@ -1,25 +1,23 @@
-"""What to aim at: the photo's features and the paintings' statistics, measured once and reused."""
+"""Targets: the photo's features and the paintings' statistics, measured once, whole or in tiles."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from impasto.errors import ShapeError
 from impasto.network.encoder import Encoder
-from impasto.style import Statistic
+from impasto.objective.style_term import StyleSums
+from impasto.objective.tiles import cut_for, look_around, shrinking
+from impasto.settings.layers import minimum_side
+from impasto.style import Statistic, Summed
 
-__all__ = [
-    "StyleTarget",
-    "Targets",
-    "blend_styles",
-    "describe",
-    "measure_content",
-    "measure_style",
-]
+__all__ = ["StyleTarget", "Targets", "blend_styles", "measure_content", "measure_style"]
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -55,78 +53,100 @@ class Targets:
 
 
 @torch.no_grad()
-def measure_content(encoder: Encoder, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    """Return the features of a photo, (1, 3, H, W), at the content layers."""
-    if not layers:
-        return {}
-    features = encoder(image)
-    return {name: features[name] for name in layers}
-
-
-# Encoder, painting, layers, statistic, guide by layer → the statistic of every layer that has one.
-Describe = Callable[
-    [Encoder, Tensor, Sequence[str], Statistic, Mapping[str, Tensor] | None], dict[str, Tensor]
-]
-
-
-def described_layers(
-    layers: Sequence[str], statistic: Statistic, guides: Mapping[str, Tensor] | None
-) -> dict[str, tuple[str, ...]]:
-    """Tell, for each layer that a painting has a part in, which layers to measure."""
-    inputs = statistic.inputs(layers)
-    return {name: inputs[name] for name in inputs if guides is None or name in guides}
-
-
-@torch.no_grad()
-def describe(
+def measure_content(
     encoder: Encoder,
     image: Tensor,
     layers: Sequence[str],
-    statistic: Statistic,
-    guides: Mapping[str, Tensor] | None = None,
+    *,
+    tile: int | None = None,
+    half: bool = False,
 ) -> dict[str, Tensor]:
-    """Return the statistic of one painting, (1, 3, H, W), layer by layer; see `measure_style`."""
-    features = encoder(image)
-    return {
-        name: statistic.measure(
-            *(features[each] for each in inputs), guide=None if guides is None else guides[name]
-        )
-        for name, inputs in described_layers(layers, statistic, guides).items()
-    }
+    """Return the features of a photo, (1, 3, H, W), at the content layers.
+
+    Args:
+        tile: the longest side, in px, of what counts of a tile; None: the picture whole, if memory
+            suffices.
+        half: keep the features as bfloat16, in half the memory and to two or three digits.
+    """
+    if not layers:
+        return {}
+    size = (image.shape[-2], image.shape[-1])
+
+    def attempt(side: int) -> dict[str, Tensor]:
+        maps: dict[str, Tensor] = {}
+        for part in cut_for(encoder, size, side):
+            features = encoder(part.outer.of(image))
+            for name in layers:
+                stride = minimum_side(name)
+                own = part.own(features[name], stride)
+                own = own.bfloat16() if half else own
+                grid = (size[0] // stride, size[1] // stride)
+                if tuple(own.shape[-2:]) == grid:  # the picture whole
+                    maps[name] = own
+                    continue
+                if name not in maps:
+                    maps[name] = own.new_empty((*own.shape[:2], *grid))
+                part.inner.of(maps[name], stride).copy_(own)
+            del features, own
+        return maps
+
+    return _in_tiles(attempt, encoder, size, tile)
 
 
 @torch.no_grad()
 def measure_style(
     encoder: Encoder,
-    styles: Sequence[Tensor],
-    *,
+    image: Tensor,
     layers: Sequence[str],
     statistic: Statistic,
-    blend: Sequence[float] | None = None,
-    guides: Sequence[Mapping[str, Tensor] | None] | None = None,
-    describe: Describe = describe,
+    guides: Mapping[str, Tensor] | None = None,
+    *,
+    tile: int | None = None,
 ) -> dict[str, Tensor]:
-    """Return the statistic of one painting, or what several's blend to, layer by layer.
+    """Return the statistic of one painting, (1, 3, H, W), layer by layer.
 
-    A statistic that looks at two layers has a target for the deeper of each pair of neighbors.
+    A statistic that looks at two layers has a target for the deeper of each pair of neighbors. A
+    statistic that is no sum over positions is measured on the painting whole.
 
     Args:
-        styles: images (1, 3, H, W), each of its own size.
-        blend: a weight per style, ≥ 0, of any sum; None weighs them equally.
-        guides: per style, layer → which of its positions are measured, (1, 1, h, w); a style
-            whose guides lack a layer has no part in that layer. None: all positions.
-        describe: how one painting is described: `describe`, or in tiles.
-
-    Raises: ShapeError: no style, or not a weight per style.
+        guides: layer → which of its positions are measured, (1, 1, h, w). A layer without a guide
+            has no target. None: all positions of all layers.
+        tile: as for `measure_content`.
     """
-    weights = [1.0] * len(styles) if blend is None else list(blend)
-    if not styles or len(weights) != len(styles) or sum(weights) <= 0:
-        raise ShapeError(f"{len(styles)} styles with {len(weights)} blend weights: {weights}")
-    described = [
-        describe(encoder, image, layers, statistic, guide)
-        for image, guide in zip(styles, guides or [None] * len(styles), strict=True)
-    ]
-    return blend_styles(statistic, described, weights)
+    guides_of = guides if guides is not None else dict.fromkeys(layers)
+    inputs = {name: seen for name, seen in statistic.inputs(layers).items() if name in guides_of}
+    if not isinstance(statistic, Summed):
+        features = encoder(image)
+        return {
+            name: statistic.measure(*(features[each] for each in seen), guide=guides_of[name])
+            for name, seen in inputs.items()
+        }
+    size = (image.shape[-2], image.shape[-1])
+
+    def attempt(side: int) -> dict[str, Tensor]:
+        sums = {name: StyleSums(statistic, seen, guides_of[name]) for name, seen in inputs.items()}
+        for part in cut_for(encoder, size, side, look_around(statistic, inputs)):
+            features = encoder(part.outer.of(image))
+            for each in sums.values():
+                each.add(part, features)
+            del features
+        return {
+            name: statistic.finish(each.sums)
+            for name, each in sums.items()
+            if each.sums is not None
+        }
+
+    return _in_tiles(attempt, encoder, size, tile)
+
+
+def _in_tiles(
+    attempt: Callable[[int], Result], encoder: Encoder, size: tuple[int, int], tile: int | None
+) -> Result:
+    """Measure a picture (H, W) with tiles of a side, or with smaller ones where memory is short."""
+    longest = max(size)
+    if encoder.padding == "circular":  # cannot be cut
+        return attempt(longest)
+    return shrinking(attempt, longest if tile is None else min(tile, longest))[0]
 
 
 @torch.no_grad()

@@ -8,16 +8,20 @@ border is padded, and odd rows are dropped, as in the whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from torch import Tensor
 
 from impasto.machine import give_freed_memory_back, out_of_memory
+from impasto.network.encoder import Encoder
 from impasto.settings.layers import deepest, minimum_side, reach
+from impasto.style import Statistic, Summed
 
-__all__ = ["Box", "Tile", "alignment", "cut", "shrinking", "tile_margin"]
+__all__ = [
+    "Box", "Tile", "alignment", "cut", "cut_for", "look_around", "shrinking", "tile_margin"
+]  # fmt: skip
 
 # Where memory does not suffice, tiles are halved down to this side, in px: with the margin around
 # it, a smaller one would need hardly less.
@@ -131,6 +135,24 @@ def cut(size: tuple[int, int], inner: int, margin: int, alignment: int) -> tuple
     )  # fmt: skip
 
 
+def cut_for(
+    encoder: Encoder, size: tuple[int, int], side: int, beyond: int = 0
+) -> tuple[Tile, ...]:
+    """Cut a picture (H, W) for all layers that an encoder returns; see `cut`."""
+    margin = tile_margin(encoder.layers, encoder.network, beyond=beyond)
+    return cut(size, side, margin, alignment(encoder.layers, encoder.network))
+
+
+def look_around(statistic: Statistic, inputs: Mapping[str, Sequence[str]]) -> int:
+    """Return how far around a tile a statistic looks, in px.
+
+    Args: inputs: layer with a term → the layers that it looks at.
+    """
+    positions = statistic.reach if isinstance(statistic, Summed) else 0
+    finest = [min(minimum_side(name) for name in layers) for layers in inputs.values()]
+    return positions * max(finest, default=0)
+
+
 def _intervals(length: int, inner: int, unit: int) -> list[tuple[int, int]]:
     """Cut a side. Each part has a whole unit, so that it has features in every layer."""
     if length <= inner:
@@ -142,14 +164,18 @@ def _intervals(length: int, inner: int, unit: int) -> list[tuple[int, int]]:
 
 
 def shrinking(
-    attempt: Callable[[int], Result], side: int, *, least: int = _LEAST_SIDE
+    attempt: Callable[[int], Result], side: int, *, least: int | None = None
 ) -> tuple[Result, int]:
-    """Try with tiles of a side, and with ones half as long where memory did not suffice.
+    """Try with tiles of a side, and with tiles half as long where memory did not suffice.
 
-    Args:    attempt: side → result.
-    Returns: the result, and the side that it was had with.
-    Raises:  what the attempt raised, where the side is `least` already, or memory was not why.
+    Args:
+        attempt: side → result.
+        least: the smallest side that is tried; None: 128 px.
+
+    Returns: the result, and the side of its tiles.
+    Raises:  the error of the attempt, if the side is `least` already or memory was not the cause.
     """
+    least = _LEAST_SIDE if least is None else least
     while True:
         try:
             return attempt(side), side

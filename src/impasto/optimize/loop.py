@@ -7,18 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from impasto.errors import DivergenceError
-from impasto.objective.objective import sum_by_term
-from impasto.optimize.method import LBFGS, Adam, Method
+from impasto.optimize.adam import Adam
+from impasto.optimize.lbfgs import LBFGS
+from impasto.optimize.method import Method
 
-__all__ = ["Step", "optimize"]
+__all__ = ["LossName", "Step", "Terms", "optimize", "sum_by_kind"]
 
-# Image → losses whose sum is minimized, by the name of their term, or of term and layer:
-# "style relu1_1".
+# Image → losses by name. Their sum is minimized.
 Terms = Callable[[Tensor], Mapping[str, Tensor]]
 
 # A loss this many times the last good one is not a detour any more but an explosion, unless
@@ -30,6 +31,38 @@ _NEXT_TO_NOTHING = 1e-3
 _SETTLED = 1e-3
 # After an explosion smaller steps are tried so many times.
 _RETRIES = 6
+
+
+class LossName(str):
+    """The name of one loss among several, such as "style 2 relu1_1".
+
+    Attributes:
+        kind: "style". `Step.losses` adds up the losses of a kind; an ordinary string as a name is
+            a kind of its own.
+        detail: "relu1_1": the layer, or another word; "": there is none.
+        part: 2: which part of the picture, from 1; None: all of it.
+    """
+
+    __slots__ = ("detail", "kind", "part")
+    kind: str
+    detail: str
+    part: int | None
+
+    def __new__(cls, kind: str, detail: str = "", part: int | None = None) -> LossName:
+        """Join the words to a name."""
+        words = (kind, "" if part is None else str(part), detail)
+        name = super().__new__(cls, " ".join(word for word in words if word))
+        name.kind, name.detail, name.part = kind, detail, part
+        return name
+
+
+def sum_by_kind(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Add up the losses of each kind; see `LossName`."""
+    sums: dict[str, Tensor] = {}
+    for name, loss in losses.items():
+        kind = name.kind if isinstance(name, LossName) else name
+        sums[kind] = sums[kind] + loss if kind in sums else loss
+    return sums
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,8 +90,19 @@ class Step:
 
     @property
     def total(self) -> float:
-        """The sum of all terms: what is minimized."""
+        """The sum of all losses, which is minimized."""
         return sum(self.losses.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the step's numbers without its picture, for a history."""
+        return {
+            "step": self.index,
+            "level": self.level,
+            "seconds": self.seconds,
+            **self.losses,
+            "total": self.total,
+            "layers": self.layers,
+        }
 
     def __repr__(self) -> str:
         height, width = self.image.shape[-2:]
@@ -171,7 +215,7 @@ class _Evaluation:
 def _evaluate(point: Tensor, objective: Terms) -> _Evaluation:
     leaf = point.detach().requires_grad_(True)
     layers = objective(leaf)
-    terms = sum_by_term(layers)
+    terms = sum_by_kind(layers)
     total = torch.stack(list(terms.values())).sum()
     (gradient,) = torch.autograd.grad(total, leaf)
     return _Evaluation(point, _numbers(terms), _numbers(layers), gradient)

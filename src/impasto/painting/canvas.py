@@ -1,15 +1,22 @@
-"""The optimized variable when only a mask or the luminance is painted."""
+"""One level's descent: the variable that is optimized, and the pictures that it stands for."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from impasto.errors import DivergenceError
+from impasto.optimize.loop import Step, Terms, optimize
+from impasto.painting.inputs import Inputs
+from impasto.painting.memory_plan import Workload
 from impasto.pictures.colors import luminance
-from impasto.pictures.picture import check_image
+from impasto.pictures.picture import check_image, fit, resize
 from impasto.settings.pictures import Settings
 
-__all__ = ["Canvas", "Surface"]
+__all__ = ["Canvas", "Surface", "complete", "minimize", "paint_level"]
 
 
 class Canvas:
@@ -86,3 +93,74 @@ class Surface:
 
     def _shown(self, plane: Tensor) -> Tensor:
         return plane if self.painted is None else self.blank.lerp(plane, self.painted)
+
+
+def paint_level(
+    image: Tensor,
+    losses: Terms,
+    work: Workload,
+    inputs: Inputs,
+    settings: Settings,
+    device: torch.device,
+) -> Iterator[Step]:
+    """Minimize the losses from an image, where masks and the photo's colors leave it free.
+
+    Args:
+        image: to start from, (1, 3, H, W), at the level's size.
+        losses: image → losses by name.
+    """
+    level = work.level
+    feather = level.scaled(settings.feather, settings.long_side)
+    painted = inputs.layout.painted(level.size, feather)
+    if settings.color != "luminance" and painted is None:
+        yield from minimize(image, losses, work, settings, device)
+        return
+    surface = Surface(resize(inputs.photo.image, level.size), painted, settings, device)
+
+    def seen(plane: Tensor) -> Mapping[str, Tensor]:
+        return losses(surface.seen(plane))
+
+    try:
+        start = surface.start(image.to(device))
+        for step in minimize(start, seen, work, settings, device):
+            yield replace(step, image=surface.picture(step.image))
+    except DivergenceError as error:
+        raise DivergenceError(str(error), surface.picture(error.image)) from error
+
+
+def minimize(
+    image: Tensor, losses: Terms, work: Workload, settings: Settings, device: torch.device
+) -> Iterator[Step]:
+    """Minimize the losses with the optimizer of the settings, in the memory of a level.
+
+    Args: as for `paint_level`; the image may be any variable.
+    """
+    return optimize(
+        image.to(device),
+        losses,
+        steps=work.level.steps,
+        optimizer=settings.optimizer,
+        learning_rate=settings.learning_rate,
+        history=work.history,
+        half=work.half,
+        averaging=settings.averaging,
+        clamp=settings.clamp,
+        second_decay=settings.second_decay,
+        normalized_pixels=settings.normalized_pixels,
+        patience=settings.patience,
+    )
+
+
+def complete(image: Tensor, inputs: Inputs, settings: Settings) -> Tensor:
+    """Bring the last image of a run to full size, with the photo's pixels where nothing is painted.
+
+    Returns: (1, 3, H, W), sRGB in [0, 1], on the CPU.
+    """
+    size = fit(inputs.photo.size, settings.long_side)
+    whole = resize(image.detach().cpu().clamp(0, 1), size)
+    photo = resize(inputs.photo.image, size)
+    if settings.color == "luminance":  # also where a coarser picture was just enlarged
+        canvas = Canvas(photo)
+        whole = canvas.paint(canvas.blank(whole))
+    painted = inputs.layout.painted(size, settings.feather)
+    return whole if painted is None else torch.where(painted == 0, photo, whole)

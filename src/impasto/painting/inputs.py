@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError, SettingsError, nearest_match
-from impasto.objective.objective import seen_layers
+from impasto.objective.layer_weights import seen_layers
 from impasto.painting.guidance import Guidance, Layout, lay_out
 from impasto.painting.pyramid import Level
 from impasto.pictures.colors import style_in_color
@@ -86,8 +86,7 @@ def load_inputs(
     paintings = tuple(load_picture(style) for style in many)
     scales = settings.per_style("style_scale", len(paintings))
     settings.per_style("style_weight", len(paintings))
-    names = [name for kind in ("content", "style") for name in seen_layers(settings, kind)]
-    deep = deepest(tuple(names), settings.network)
+    deep = deepest(tuple(seen_layers(settings)), settings.network)
     check_size(photo, fit(photo.size, settings.long_side), deep, "content")
     for painting, scale in zip(paintings, scales, strict=True):
         side = style_side(painting, settings.long_side, scale)

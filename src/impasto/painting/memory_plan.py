@@ -1,13 +1,14 @@
-"""What a run takes before it begins: how each level is computed, so that memory suffices.
+"""How each level is computed, so that memory suffices.
 
-A level is painted whole where it fits, else in tiles, as large as fit; of the optimizer's history,
-which is the rest of a large picture's memory, first the precision and then the length is cut down.
+A level is painted whole where it fits, else in tiles, as large as fit. The rest of a large
+picture's memory is the optimizer's history: first its precision is reduced, and then its length.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +17,9 @@ import torch
 
 from impasto.errors import MemoryLimitError
 from impasto.network.encoder import Encoder
-from impasto.objective.objective import seen_layers
-from impasto.objective.tiled_objective import obstacle
-from impasto.objective.tiled_targets import cut_for, look_around
-from impasto.objective.tiles import Tile
+from impasto.objective.layer_weights import seen_layers
+from impasto.objective.objective import obstacle
+from impasto.objective.tiles import Tile, cut_for, look_around
 from impasto.painting.pyramid import Level
 from impasto.pictures.picture import fit
 from impasto.settings.layers import minimum_side
@@ -96,7 +96,7 @@ def workloads(
     budget: float | None,
     tile: int | None = None,
     files: int = 0,
-    whole: bool = False,
+    whole: str = "",
 ) -> tuple[Workload, ...]:
     """Choose how each level is computed within a budget.
 
@@ -104,21 +104,13 @@ def workloads(
         budget: bytes that the process, or a GPU's memory, may hold; None: no limit.
         tile: the longest side, in px, of what counts of a tile; None: as large as fits.
         files: pixels of the files of photo and paintings, which are held as well.
-        whole: not in tiles, come what may.
+        whole: why no level is computed in tiles; empty: it may be.
 
     Raises: MemoryLimitError: a level does not fit; names the largest size that does.
     """
-    chosen = []
-    for level in reversed(levels):  # the largest is what a person has asked for
-        ways = functools.partial(_options, level, encoder, settings, tile, files, whole)
-        best = next((each for each in ways() if budget is None or each.memory <= budget), None)
-        if best is None:
-            least = min(each.memory for each in ways())
-            raise MemoryLimitError(
-                _too_large(level, encoder, settings, budget or 0.0, least, files, whole)
-            )
-        chosen.append(best)
-    return tuple(reversed(chosen))
+    planner = _Planner(encoder, settings, math.inf if budget is None else budget, files, whole)
+    # The largest level is the size that a person has asked for, so an error names it.
+    return tuple(planner.best(level, tile) for level in reversed(levels))[::-1]
 
 
 def unusual(plan: Sequence[Workload]) -> list[dict[str, Any]]:
@@ -135,63 +127,109 @@ def unusual(plan: Sequence[Workload]) -> list[dict[str, Any]]:
     ]
 
 
-def _options(
-    level: Level,
-    encoder: Encoder,
-    settings: Settings,
-    tile: int | None,
-    files: int,
-    whole: bool,
-) -> Iterator[Workload]:
-    """List the ways to compute a level, from the best to the thriftiest."""
-    tiles: list[int | None] = [None] if whole or tile is None or tile >= level.long_side else [tile]
-    small: list[int | None] = []
-    if not whole and obstacle(settings, encoder) is None:
-        most = min(level.long_side, tile or level.long_side)
-        tiles += [each for each in _LARGE_TILES if each < most]
-        small += [each for each in _SMALL_TILES if each < most]
-    full = settings.history
-    histories, shorter = [(full, False)], list[tuple[int, bool]]()
-    if settings.optimizer == "lbfgs":
-        histories.append((full, True))
-        shorter = [(length, True) for length in range(full - 1, _SHORTEST - 1, -1)]
-    # A history in 16 bits costs nothing that could be measured, and tiles nothing but time; so
-    # they come before a shorter one. That comes with the smallest tile only, so that less memory
-    # never makes tiles larger.
-    ways = [
-        *itertools.product(tiles, histories),
-        *itertools.product(tiles[-1:], shorter),
-        *itertools.product(small, histories + shorter),
-    ]
-    statistic = chosen_statistic(settings)
-    around = look_around(statistic, statistic.inputs(seen_layers(settings, "style")))
+@dataclass(frozen=True, eq=False)
+class _Planner:
+    """Finds how levels are computed within a budget; arguments as for `workloads`."""
 
-    @functools.cache
-    def cuts(side: int | None) -> tuple[Tile, ...]:
-        tiles = () if side is None else cut_for(encoder, level.size, side, around)
+    encoder: Encoder
+    settings: Settings
+    budget: float
+    files: int
+    whole: str
+
+    def best(self, level: Level, tile: int | None) -> Workload:
+        """Return the best way to compute a level that fits, or raise a MemoryLimitError."""
+        for work in self.ways(level, tile):
+            if work.memory <= self.budget:
+                return work
+        least = min(work.memory for work in self.ways(level, tile))
+        raise MemoryLimitError(self._too_large(level, least))
+
+    def ways(self, level: Level, tile: int | None) -> Iterator[Workload]:
+        """List the ways to compute a level, from the best to the one of the least memory."""
+        settings, whole = self.settings, self.whole
+        fits_tile = bool(whole) or tile is None or tile >= level.long_side
+        tiles: list[int | None] = [None if fits_tile else tile]
+        small: list[int | None] = []
+        if not whole and obstacle(settings, self.encoder) is None:
+            most = min(level.long_side, tile or level.long_side)
+            tiles += [side for side in _LARGE_TILES if side < most]
+            small += [side for side in _SMALL_TILES if side < most]
+        full = settings.history
+        histories, shorter = [(full, False)], list[tuple[int, bool]]()
+        if settings.optimizer == "lbfgs":
+            histories.append((full, True))
+            shorter = [(length, True) for length in range(full - 1, _SHORTEST - 1, -1)]
+        # A history in 16 bits costs nothing that could be measured, and tiles cost only time. So
+        # they come before a shorter history, which comes with the smallest tile only: less memory
+        # then never makes tiles larger.
+        combinations = [
+            *itertools.product(tiles, histories),
+            *itertools.product(tiles[-1:], shorter),
+            *itertools.product(small, histories + shorter),
+        ]
+        cuts = functools.cache(functools.partial(self._cuts, level))
+        for side, (history, half) in combinations:
+            work = Workload(level, side, history, half, 0.0, cuts(side))
+            yield replace(work, memory=self._needed(work))
+
+    def _cuts(self, level: Level, side: int | None) -> tuple[Tile, ...]:
+        """Return the tiles of a level; none: it is one tile."""
+        if side is None:
+            return ()
+        around = look_around(chosen_statistic(self.settings), self._inputs)
+        tiles = cut_for(self.encoder, level.size, side, around)
         return tiles if len(tiles) > 1 else ()
 
-    for side, (history, half) in ways:
-        work = Workload(level, side, history, half, 0.0, cuts(side))
-        yield replace(work, memory=_needed(work, encoder, settings, files))
+    def _needed(self, work: Workload) -> float:
+        """Return the bytes that a level needs at most, by figures that were measured."""
+        encoder, settings = self.encoder, self.settings
+        pixels, width = work.pixels, 2 if work.half else 4
+        filters = sum(each.numel() * each.element_size() for each in encoder.buffers())
+        kernel = encoder.uses_kernel
+        fixed = float(filters * (_KERNEL_FILTERS if kernel else 1))
+        if encoder.device.type == "cpu":
+            fixed += _PROCESS + (torch.get_num_threads() * _SCRATCH if kernel else 0.0)
+        pictures = 12.0 * (_COPIES * pixels + self.files)
+        pairs = min(work.history, work.level.steps) if settings.optimizer == "lbfgs" else 1
+        remembered = 6.0 * pairs * pixels * width
+        content = pixels * _values(seen_layers(settings, "content"), encoder) * width
+        seen = max((each.outer.area for each in work.tiles), default=pixels)
+        factor = _FEATURES * (1.0 if kernel else _BUILT_IN)
+        network = seen * (_kept(encoder) * factor + self._paired * _PAIRED)
+        return fixed + pictures + remembered + content + network
 
+    @property
+    def _inputs(self) -> dict[str, tuple[str, ...]]:
+        """The layers that each style term looks at."""
+        return chosen_statistic(self.settings).inputs(seen_layers(self.settings, "style"))
 
-def _needed(work: Workload, encoder: Encoder, settings: Settings, files: int) -> float:
-    """Return the bytes that a level needs at most, by figures that were measured."""
-    pixels, width = work.pixels, 2 if work.half else 4
-    filters = sum(each.numel() * each.element_size() for each in encoder.buffers())
-    kernel = encoder.uses_kernel
-    fixed = float(filters * (_KERNEL_FILTERS if kernel else 1))
-    if encoder.device.type == "cpu":
-        fixed += _PROCESS + (torch.get_num_threads() * _SCRATCH if kernel else 0.0)
-    pictures = 12.0 * (_COPIES * pixels + files)
-    pairs = min(work.history, work.level.steps) if settings.optimizer == "lbfgs" else 1
-    remembered = 6.0 * pairs * pixels * width
-    content = pixels * _values(seen_layers(settings, "content"), encoder) * width
-    seen = max((each.outer.area for each in work.tiles), default=pixels)
-    factor = _FEATURES * (1.0 if kernel else _BUILT_IN)
-    network = seen * (_kept(encoder) * factor + _paired(encoder, settings) * _PAIRED)
-    return fixed + pictures + remembered + content + network
+    @property
+    def _paired(self) -> float:
+        """The most bytes, for a pixel, that a statistic of two layers brings to one grid."""
+        grids = [
+            (min(map(minimum_side, layers)), sum(map(self.encoder.channels, layers)))
+            for layers in self._inputs.values()
+            if len(layers) > 1
+        ]
+        return max((4.0 * channels / stride**2 for stride, channels in grids), default=0.0)
+
+    def _too_large(self, level: Level, least: float) -> str:
+        """Say that a level does not fit, why, and which size would."""
+
+        def fits(side: int) -> bool:
+            size = fit(level.size, side)
+            ways = self.ways(Level(size, max(size), level.steps), None)
+            return any(work.memory <= self.budget for work in ways)
+
+        side = _largest(fits, self.encoder.minimum_side, level.long_side)
+        reason = self.whole or obstacle(self.settings, self.encoder)
+        return (
+            f"{level.long_side} px need at least {show_bytes(least)} of memory, and "
+            f"{show_bytes(self.budget)} are free or allowed"
+            + (f"; the largest that fits is {side} px" if side else "; allow more, or free some")
+            + (f" ({reason})" if reason else "")
+        )
 
 
 def _kept(encoder: Encoder) -> float:
@@ -200,46 +238,9 @@ def _kept(encoder: Encoder) -> float:
     return _values(names, encoder) * (2 if encoder.precision == "bfloat16" else 4)
 
 
-def _paired(encoder: Encoder, settings: Settings) -> float:
-    """Return the bytes, for a pixel, of the most that a statistic brings to one grid."""
-    inputs = chosen_statistic(settings).inputs(seen_layers(settings, "style"))
-    grids = [
-        (min(map(minimum_side, layers)), sum(map(encoder.channels, layers)))
-        for layers in inputs.values()
-        if len(layers) > 1
-    ]
-    return max((4.0 * channels / stride**2 for stride, channels in grids), default=0.0)
-
-
 def _values(layers: Sequence[str], encoder: Encoder) -> float:
     """Count the features of some layers for a pixel."""
     return sum(encoder.channels(name) / minimum_side(name) ** 2 for name in layers)
-
-
-def _too_large(
-    level: Level,
-    encoder: Encoder,
-    settings: Settings,
-    budget: float,
-    least: float,
-    files: int,
-    whole: bool,
-) -> str:
-    def fits(side: int) -> bool:
-        size = fit(level.size, side)
-        smaller = Level(size, max(size), level.steps)
-        ways = _options(smaller, encoder, settings, None, files, whole)
-        return any(each.memory <= budget for each in ways)
-
-    side = _largest(fits, encoder.minimum_side, level.long_side)
-    reason = "opposite borders touch, so it cannot be cut" if whole else None
-    reason = reason or obstacle(settings, encoder)
-    return (
-        f"{level.long_side} px need at least {show_bytes(least)} of memory, and "
-        f"{show_bytes(budget)} are free or allowed"
-        + (f"; the largest that fits is {side} px" if side else "; allow more, or free some")
-        + (f" ({reason})" if reason else "")
-    )
 
 
 def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:

@@ -13,18 +13,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from impasto.network.weights import own_weights
-from impasto.optimize.loop import Step
-from impasto.painting.canvas import Canvas
-from impasto.painting.inputs import Inputs
 from impasto.pictures.files import save_image
-from impasto.pictures.picture import fit, resize, to_pillow
+from impasto.pictures.picture import to_pillow
 from impasto.settings.pictures import Settings
 
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = ["Pastiche", "finish", "record"]
+__all__ = ["Pastiche"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,44 +84,3 @@ class Pastiche:
         buffer = BytesIO()
         self.to_pillow().save(buffer, "png")
         return buffer.getvalue()
-
-
-def record(step: Step) -> dict[str, Any]:
-    """Return a step's numbers without its picture; those of its layers as "layers"."""
-    return {
-        "step": step.index,
-        "level": step.level,
-        "seconds": step.seconds,
-        **step.losses,
-        "total": step.total,
-        "layers": step.layers,
-    }
-
-
-def finish(
-    image: Tensor,
-    inputs: Inputs,
-    settings: Settings,
-    history: Sequence[Mapping[str, Any]],
-    *,
-    computed: Sequence[Mapping[str, Any]] = (),
-) -> Pastiche:
-    """Make a pastiche of the last image: at full size, with the photo's alpha and its history.
-
-    Args: computed: what is to be noted of levels that were computed in tiles, or in 16 bits.
-    """
-    photo = inputs.photo
-    size = fit(photo.size, settings.long_side)
-    alpha = None if photo.alpha is None else resize(photo.alpha, size)
-    whole = resize(image.detach().cpu().clamp(0, 1), size)
-    original = resize(photo.image, size)
-    if settings.color == "luminance":  # also where a coarser picture was just enlarged
-        canvas = Canvas(original)
-        whole = canvas.paint(canvas.blank(whole))
-    painted = inputs.layout.painted(size, settings.feather)
-    if painted is not None:
-        whole = torch.where(painted == 0, original, whole)
-    weights = own_weights(settings.weights)
-    known = inputs.identities | ({"weights": weights} if weights else {})
-    known |= {"computed": list(computed)} if computed else {}
-    return Pastiche(whole, alpha, settings, tuple(history), known)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from impasto.objective.objective import Objective
-from impasto.optimize.method import seconds_per_pair
+from impasto.optimize.lbfgs import seconds_per_pair
+from impasto.painting.canvas import paint_level
 from impasto.painting.inputs import Inputs
 from impasto.painting.memory_plan import Workload
-from impasto.painting.pyramid import Level, steps_within
+from impasto.painting.pyramid import Level, pyramid, steps_within
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.picture import fit, resize
 from impasto.settings.pictures import Settings
@@ -59,20 +59,21 @@ class Pace:
 def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
     """Measure a few steps on this machine, at the coarsest size and one of up to 512 px."""
     most = min(stylizer.settings.long_side, _TIMED_SIDE)
-    coarsest = min(stylizer.levels(inputs.photo)[0].long_side, most)
     least = stylizer.encoder.minimum_side
-    levels = []
+    levels = pyramid(inputs.photo.size, stylizer.settings, smallest=least)
+    coarsest = min(levels[0].long_side, most)
+    timed_levels = []
     for side in sorted({coarsest, most}):
         # As large as affordable: the cost of some statistics grows faster than the picture.
         height, width = fit(inputs.photo.size, side)
-        levels.append(Level((max(height, least), max(width, least)), side, _TIMED_STEPS))
-    timed = [_seconds_per_step(stylizer, inputs, level) for level in levels]
-    pixels = [level.size[0] * level.size[1] for level in levels]
+        timed_levels.append(Level((max(height, least), max(width, least)), side, _TIMED_STEPS))
+    timed = [_seconds_per_step(stylizer, inputs, level) for level in timed_levels]
+    pixels = [level.size[0] * level.size[1] for level in timed_levels]
     step, fixed = timed[-1] / pixels[-1], 0.0
-    if len(levels) > 1 and pixels[0] < pixels[1] / 2:
+    if len(timed) > 1 and pixels[0] < pixels[1] / 2:
         step = (timed[1] - timed[0]) / (pixels[1] - pixels[0])
         fixed = max(timed[0] - step * pixels[0], 0.0)
-    image = resize(inputs.photo.image, levels[-1].size).to(stylizer.device)
+    image = resize(inputs.photo.image, timed_levels[-1].size).to(stylizer.device)
     start = time.perf_counter()
     with torch.no_grad():
         stylizer.encoder(image)
@@ -82,10 +83,13 @@ def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
 
 
 def _seconds_per_step(stylizer: Stylizer, inputs: Inputs, level: Level) -> float:
-    targets = stylizer.measure(inputs, level)
-    objective = Objective(stylizer.encoder, targets, stylizer.settings)
+    """Time some steps of a run at one level, as the run itself takes them."""
+    settings = stylizer.settings
+    work = Workload(level, None, settings.history, False, 0.0)
+    losses = stylizer.objective(inputs, work).by_layer
     image = resize(inputs.photo.image, level.size)
-    times = [step.seconds for step in stylizer.descend(image, objective.by_layer, level)]
+    steps = paint_level(image, losses, work, inputs, settings, stylizer.device)
+    times = [step.seconds for step in steps]
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
@@ -95,7 +99,7 @@ def settings_within(
     """Choose steps for a time budget, from a step measured on this machine.
 
     Args:
-        stylizer: whose settings are changed.
+        stylizer: how, and from which settings, the picture would be painted.
         inputs: what is to be painted.
         seconds: the whole budget.
         spent: how much of it is gone already; measuring comes on top by itself.
@@ -103,12 +107,12 @@ def settings_within(
     Raises: SettingsError: the time is too short for the size; says what would do.
     """
     start = time.perf_counter()
-    plan = stylizer.plan(inputs.photo, inputs.paintings)
+    works = stylizer.plan(inputs).works
     pace = measure_pace(stylizer, inputs)
     spent += time.perf_counter() - start
     # Of the steps planned now; other numbers of them are shared alike.
-    megapixels = sum(work.level.steps * work.pixels for work in plan) / 1e6
-    steps = sum(work.level.steps * pace.seconds_per_step(work) for work in plan)
+    megapixels = sum(work.level.steps * work.pixels for work in works) / 1e6
+    steps = sum(work.level.steps * pace.seconds_per_step(work) for work in works)
     return steps_within(
         inputs.photo.size,
         stylizer.settings,

@@ -1,6 +1,6 @@
-"""Every knob of a clip beside those of its pictures, once: `VideoSettings`.
+"""`VideoSettings`: every option that changes a painted clip and is not in `Settings`.
 
-Free of torch, so that `--help` is instant.
+This module does not import torch, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ _RUDER = "Ruder, Dosovitskiy & Brox 2016, arXiv 1604.08610"
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSettings(Options):
-    """What determines a painted clip besides its pictures and `Settings`. Checked when made.
+    """Options that determine a painted clip, besides `Settings`. Checked when created; frozen.
 
     Raises: SettingsError: a value of the wrong type, out of its range, or unknown.
     """
 
     temporal_weight: float = option(
         100.0,
-        "How much a frame is to be the one before, carried along; 0: only its start is.",
+        "Weight of the temporal loss, which compares a frame with earlier frames moved along the "
+        "motion; larger values give less flicker. With 0, the previous frame is only the start.",
         half="video",
         low=0,
         source=_RUDER,
@@ -35,15 +36,16 @@ class VideoSettings(Options):
     )
     frame_steps: int = option(
         30,
-        "Evaluations for every frame after a scene's first, which has --steps.",
+        "Number of steps for every frame after the first of a scene; the first has --steps. More "
+        "steps take more time and give a more finished picture.",
         half="video",
         low=1,
         common=True,
     )
     distances: tuple[int, ...] = option(
         (1, 2, 4),
-        "How many frames back the earlier ones lie that a frame is held against, each where nearer "
-        "ones do not show the pixel.",
+        "Earlier frames that a frame is compared with, as numbers of frames back; a farther "
+        "frame is used only where nearer ones do not show the pixel.",
         half="video",
         low=1,
         high=100,
@@ -51,8 +53,8 @@ class VideoSettings(Options):
     )
     passes: int = option(
         1,
-        "Times that the clip is gone through, forwards and backwards in turn: from 2, for motion "
-        "that is fast; every pass takes --frame-steps.",
+        "Number of passes through the clip, forwards and backwards in turn; two or more improve "
+        "clips with fast motion. Every pass takes --frame-steps for each frame.",
         half="video",
         low=1,
         high=100,
@@ -60,32 +62,47 @@ class VideoSettings(Options):
     )
     pass_blend: float = option(
         0.5,
-        "How much of a neighbor, carried along, a frame starts from in a later pass; the rest is "
-        "its own last pass.",
+        "Share of the neighboring frame, moved along the motion, in the picture that a frame "
+        "starts from in a later pass; the rest is the frame's own result of the pass before.",
         half="video",
         low=0,
         high=1,
         source=_RUDER,
     )
     flow: FlowName = option(
-        "dis", "How motion is found; raft needs a file of weights.", half="video", common=True
+        "dis",
+        "Method that estimates the motion between frames (optical flow); raft needs a file of "
+        "weights.",
+        half="video",
+        common=True,
     )
-    flow_weights: str = option("none", "File of weights for the flow raft.", half="video")
-    cuts: bool = option(True, "Look for scene cuts and start afresh there.", half="video")
+    flow_weights: str = option(
+        "none",
+        "File of weights for the flow method raft; none for the other methods.",
+        half="video",
+    )
+    cuts: bool = option(
+        True, "Detect scene cuts, and start each scene without the frames before it.", half="video"
+    )
     draft: bool = option(
         False,
-        "Paint key frames only and carry them along the motion to the frames between: a fraction "
-        "of the time, but what moves in a way that is not followed is smeared, and light that "
-        "changes comes in jumps.",
+        "Paint key frames only, and move them along the motion to the frames between. This takes "
+        "a fraction of the time, but smears motion that is not detected, and changing light "
+        "appears in jumps.",
         half="video",
         common=True,
     )
     key_every: int = option(
-        8, "Frames from one key frame to the next in a draft.", half="video", low=2, high=100
+        8,
+        "Number of frames from one key frame to the next in a draft; larger values take less "
+        "time but smear more.",
+        half="video",
+        low=2,
+        high=100,
     )
     refresh_steps: int = option(
         8,
-        "Evaluations for a frame of a draft in which something is seen that no key frame shows.",
+        "Number of steps for a frame of a draft if part of it is not visible in any key frame.",
         half="video",
         low=0,
     )
@@ -93,11 +110,13 @@ class VideoSettings(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.distances:
-            raise SettingsError("distances: no frame is named; 1 is the one before")
+            raise SettingsError(
+                "distances is empty: give at least one number; 1 is the previous frame"
+            )
         if (self.flow == "raft") != (self.flow_weights != "none"):
             raise SettingsError(
-                "flow_weights: the flow raft needs a file of trained weights, and the others need "
-                "none"
+                "flow_weights: the flow method raft needs a file of trained weights; the other "
+                "methods take none"
             )
         if self.draft and self.passes > 1:
-            raise SettingsError("a draft goes through the clip once; passes must be 1 with it")
+            raise SettingsError("a draft has only one pass: set passes to 1, or turn draft off")

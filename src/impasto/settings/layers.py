@@ -1,8 +1,9 @@
-"""The names of VGG's layers: `conv4_2` before its activation, `relu4_2` after it, `pool4`.
+"""The names of VGG's layers: conv4_2, a convolution; relu4_2, its activation; pool4, a pooling.
 
-Where a paper, Keras or a notebook says "conv4_2", it nearly always means the activation after
-the ReLU, which is `relu4_2` here. Free of torch, so that options can be checked and help be
-printed at once.
+If a paper, Keras or a notebook says "conv4_2", it nearly always means the output of the ReLU,
+which is relu4_2 here.
+
+This module does not import torch, so that options are checked and `--help` is printed fast.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _blocks(network: str) -> tuple[tuple[int, int], ...]:
 
 
 def layer_names(network: str) -> tuple[str, ...]:
-    """List every layer, shallow to deep: conv1_1, relu1_1, …, pool1, …, pool5."""
+    """List all layers from shallow to deep: conv1_1, relu1_1, …, pool1, …, pool5."""
     names: list[str] = []
     for block, (convolutions, _) in enumerate(_blocks(network), 1):
         for index in range(1, convolutions + 1):
@@ -46,17 +47,17 @@ def layer_names(network: str) -> tuple[str, ...]:
 
 
 def conv_names(network: str) -> tuple[str, ...]:
-    """List the convolutions, shallow to deep."""
+    """List the convolutions from shallow to deep."""
     return tuple(name for name in layer_names(network) if name.startswith("conv"))
 
 
 def relu_names(network: str) -> tuple[str, ...]:
-    """List the activations, shallow to deep: what is meant by all layers."""
+    """List the activations from shallow to deep: these are the layers that "all" means."""
     return tuple(name for name in layer_names(network) if name.startswith("relu"))
 
 
 def check_layer(name: str, network: str) -> None:
-    """Raise a SettingsError with the nearest match unless the network has this layer."""
+    """Raise a SettingsError with the nearest match if the network does not have this layer."""
     names = layer_names(network)
     if name not in names:
         raise SettingsError(
@@ -72,19 +73,19 @@ def deepest(names: tuple[str, ...], network: str) -> str:
 
 
 def minimum_side(name: str) -> int:
-    """Return the smallest side, in px, of a picture that still has a feature at this layer.
+    """Return the smallest side, in px, of a picture that has at least one feature at this layer.
 
-    Every pooling before the layer halves the picture, rounding down.
+    Every pooling up to the layer halves the picture and rounds down.
     """
     block = int(name.removeprefix("pool").removeprefix("conv").removeprefix("relu").split("_")[0])
     return int(2**block if name.startswith("pool") else 2 ** (block - 1))
 
 
 def reach(name: str, network: str) -> int:
-    """Return how far, in px, a feature sees beyond the pixels that are pooled into it.
+    """Return how far, in px, a feature's receptive field extends beyond the pixels pooled into it.
 
-    Every 3 × 3 convolution up to the layer adds one position of its own grid.
+    Every 3 × 3 convolution up to the layer adds one position of its own grid on each side.
     """
     order = layer_names(network)
     path = order[: order.index(name) + 1]
-    return sum(minimum_side(each) for each in path if each.startswith("conv"))
+    return sum(minimum_side(layer) for layer in path if layer.startswith("conv"))

@@ -1,9 +1,9 @@
-"""What every set of options has in common: each is declared once, checked, and turned into text.
+"""A set of options: declared once, checked, and turned into text.
 
-A set is a frozen dataclass, made of `option` fields: `impasto.Settings`, and those of moving
-pictures beside it. Flags, settings files, metadata and docs/options.md follow from the fields.
+A set is a frozen dataclass of `option` fields: `impasto.Settings`, those of clips and sounds, and
+those of a run. Flags, settings files, metadata, forms and docs/options.md are made from the fields.
 
-Free of torch, so that `--help` is instant.
+Imports no torch, so that `--help` is instant.
 """
 
 from __future__ import annotations
@@ -12,13 +12,25 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from impasto.errors import SettingsError, nearest_match
 
-__all__ = ["Options", "PerStyle", "check_pairs", "option", "option_types"]
+__all__ = [
+    "Options",
+    "PerStyle",
+    "check_pairs",
+    "flag_name",
+    "option",
+    "option_types",
+    "options_of",
+    "show_default",
+    "show_value",
+    "without_none",
+]
 
 # One number for all paintings, or one for each, in their order.
 PerStyle = float | tuple[float, ...]
@@ -28,20 +40,36 @@ def option(
     default: Any,
     help: str,
     *,
-    half: str,
+    half: str = "",
     low: float = -math.inf,
     high: float = math.inf,
     unit: str = "",
     source: str = "",
     common: bool = False,
+    flag: str = "",
+    short: str = "",
+    metavar: str = "",
+    shown_default: str = "",
+    switch: bool = False,
+    repeated: bool = False,
+    parse: Callable[[str], Any] | None = None,
+    suggest: Callable[[], Sequence[str]] | None = None,
 ) -> Any:
     """Declare a field with all that flags, forms and documents are made of.
 
     Args:
-        half: of a recipe, or the group it is listed in.
+        half: the half of a recipe, or the group, that lists the option; "": the general group.
         low, high: the closed range of a number (or of each number in a list).
-        source: where the default comes from.
-        common: listed in `--help`; the rest is in `--help-all`.
+        source: the origin of the default.
+        common: `--help` shows the option; `--help-all` shows the others too.
+        flag: the flag's name, if it is not the field's: "print" for `--print`.
+        short: the flag's short form: "-f".
+        metavar: the word for a value in the help; "": by the field's type.
+        shown_default: the default in words, for a field whose default is None.
+        switch: a true or false option without a `--no-` form.
+        repeated: a list whose flag is given once for each item.
+        parse: turns the text of the flag into the field's value.
+        suggest: returns the words that a shell completes.
     """
     metadata = {
         "help": help,
@@ -51,13 +79,21 @@ def option(
         "unit": unit,
         "source": source,
         "common": common,
+        "flag": flag,
+        "short": short,
+        "metavar": metavar,
+        "shown_default": shown_default,
+        "switch": switch,
+        "repeated": repeated,
+        "parse": parse,
+        "suggest": suggest,
     }
     return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """A set of options. Checked when made; never changes.
+    """A set of options, checked when it is made. It never changes.
 
     Attributes:
         renamed: former name → present name. Files that hold a former name can still be read.
@@ -81,15 +117,12 @@ class Options:
         return dataclasses.replace(self, **self.known(changes))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON and TOML have them."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(self).items()
-        }
+        """Return plain values, as in JSON and TOML."""
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make them from plain values; what is not named has its default.
+        """Make a set from plain values; other options have their defaults.
 
         Raises: SettingsError: an unknown name (with the nearest match) or value.
         """
@@ -114,8 +147,63 @@ def option_types(options: type[Options]) -> Mapping[str, Any]:
     return types.MappingProxyType(typing.get_type_hints(options))
 
 
+def options_of(kind: type[Options], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the values that belong to a set."""
+    return {name: value for name, value in values.items() if name in option_types(kind)}
+
+
+def without_none(kind: Any) -> Any:
+    """Return X for the type X | None, and any other type as it is."""
+    kinds = typing.get_args(kind)
+    if type(None) not in kinds:
+        return kind
+    (other,) = (each for each in kinds if each is not type(None))
+    return other
+
+
+# ---- options as text ----------------------------------------------------------------------------
+
+
+def flag_name(option: dataclasses.Field[Any]) -> str:
+    """Return the long flag of a field: "--style-weight"."""
+    return "--" + (option.metadata["flag"] or option.name.replace("_", "-"))
+
+
+def show_value(value: Any, unit: str = "") -> str:
+    """Write a value as a person would type it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        value = f"{value:g}"
+    return f"{value} {unit}".strip()
+
+
+def show_default(option: dataclasses.Field[Any]) -> str:
+    """Write the default of a field; "": there is none to show."""
+    facts = option.metadata
+    if facts["shown_default"]:
+        return str(facts["shown_default"])
+    if option.default is None or facts["switch"] or facts["repeated"]:
+        return ""
+    return show_value(option.default, facts["unit"])
+
+
+# ---- checks -------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
+
+
 def _checked(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
     """Return the value as the field's type has it, or raise a SettingsError."""
+    if value is None and without_none(kind) is not kind:
+        return None
+    kind = without_none(kind)
     if kind == PerStyle:
         if not isinstance(value, list | tuple):
             return _checked_item(option, float, value)
@@ -131,6 +219,11 @@ def _checked(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
     return _checked_item(option, kind, value)
 
 
+_TYPE_NAMES = {
+    int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path",
+}  # fmt: skip
+
+
 def _checked_item(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
@@ -142,9 +235,10 @@ def _checked_item(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
     if type(value) is not kind:
-        article = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-        raise SettingsError(f"{option.name}: {value!r} is not {article[kind]}")
+        raise SettingsError(f"{option.name}: {value!r} is not {_TYPE_NAMES[kind]}")
     if kind in (int, float):
         low, high = option.metadata["low"], option.metadata["high"]
         if not low <= value <= high or not math.isfinite(value):

@@ -1,11 +1,11 @@
-"""Every knob that changes a pixel, once: default, range, unit, help, source.
+"""`Settings`: every option that changes a painted picture, with its default, range, unit and help.
 
-The command line's flags, settings files, the metadata in every picture and docs/options.md are
-all made from the fields of `Settings`. Where a picture is computed (device, threads), where it
-comes from and goes to, and how much is said about it are not settings: a picture is determined by
-its content, its styles, its settings, the version and the hardware.
+The flags of the command line, settings files, the metadata in every picture and docs/options.md
+are all made from the fields of `Settings`. The device, the number of threads, the names of files
+and the amount of output are not settings, because a picture is determined by its content, its
+styles, its settings, the version and the hardware.
 
-Free of torch, so that `--help` is instant.
+This module does not import torch, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ GuidanceName = Literal["simple", "inside", "all"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Options):
-    """What determines a pastiche besides its pictures. Checked when made; never changes.
+    """All options that determine a pastiche, besides its pictures. Checked when created; frozen.
 
     Raises: SettingsError: a value of the wrong type, out of its range, or unknown.
     """
 
-    # Pictures painted before version 0.2 carry the British spellings.
+    # The metadata of pictures painted before version 0.2 has British spellings.
     renamed: ClassVar[Mapping[str, str]] = {
         "normalised": "normalized",
         "normalised_pixels": "normalized_pixels",
@@ -54,15 +54,20 @@ class Settings(Options):
         "neighbours": "neighbors",
     }
 
-    # The objective: which network looks, at what, and how much each term weighs.
-    network: NetworkName = option("vgg19", "Network that describes the pictures.", half="objective")
+    # The objective: the network, its layers, and the weights and forms of all terms.
+    network: NetworkName = option(
+        "vgg19", "VGG network whose features describe the pictures.", half="objective"
+    )
     weights: str = option(
         "bundled",
         "Weights of the network: bundled, torchvision (downloaded once), or a file.",
         half="objective",
     )
     weights_convention: ConventionName = option(
-        "auto", "What the weights want to see, where a file does not tell.", half="objective"
+        "auto",
+        "Input that the weights expect: caffe (BGR in 0 to 255, minus the mean color) or "
+        "torchvision (RGB, normalized); auto recognizes most files.",
+        half="objective",
     )
     normalized: bool = option(
         False,
@@ -70,78 +75,101 @@ class Settings(Options):
         half="objective",
         source="Gatys et al. 2016, section 2",
     )
-    pooling: PoolingName = option("max", "How the network shrinks its maps.", half="objective")
+    pooling: PoolingName = option(
+        "max",
+        "How the network combines every 2 x 2 features into one: by their maximum, average, or "
+        "L2 norm.",
+        half="objective",
+    )
     pooling_rescaled: bool = option(
         False,
-        "Strengthen average and L2 pooling so that deep layers stay as active as with max.",
+        "Multiply average and L2 pooling by a factor so that deep layers stay as active as with "
+        "max pooling.",
         half="objective",
         source="crowsonkb/style-transfer-pytorch",
     )
     padding: PaddingName = option(
         "replicate",
-        "What the first layer sees beyond the border; zero, as trained, paints a pale frame.",
+        "Values that the first layer sees beyond the border: the nearest pixel (replicate), or "
+        "zero as in training, which paints a pale frame.",
         half="objective",
         source="crowsonkb/style-transfer-pytorch",
     )
     pixel_range: float = option(
-        255.0, "Value of white before the mean color is subtracted.", half="objective", low=1
+        255.0,
+        "Value of white before the mean color is subtracted, for weights of the caffe convention.",
+        half="objective",
+        low=1,
     )
     precision: PrecisionName = option(
         "float32",
-        "What the network computes in; bfloat16 is for GPUs: half the memory, three digits. What "
-        "is measured of its features is float32 all the same.",
+        "Number format in which the network computes. bfloat16 is for GPUs: it needs half the "
+        "memory and has three digits. Statistics of the features are always computed in float32.",
         half="objective",
     )
     compiled: bool = option(
         False,
-        "Run the network by torch.compile, for GPUs: the first step of each size is slow then. "
-        "On a CPU impasto's own kernel is faster.",
+        "Compile the network with torch.compile, for GPUs; the first step at each size is then "
+        "slow. On a CPU, impasto's own kernel is faster.",
         half="objective",
     )
     content_layers: tuple[str, ...] = option(
         ("relu4_2",),
-        "Layers whose features say what is where; all: every reluX_Y.",
+        "Layers whose features describe the content; all means every reluX_Y.",
         half="objective",
     )
     content_layer_weights: tuple[float, ...] = option(
-        (), "A weight per content layer; none: 1 each.", half="objective", low=0
+        (),
+        "Weight of each content layer, in the order of the layers; none means 1 each.",
+        half="objective",
+        low=0,
     )
     content_weighting: WeightingName = option(
         "given",
-        "Content layers' weights as given, as shares of their sum, or as shares that double from "
-        "layer to deeper layer.",
+        "How the weights of content layers are used: as given (given), divided by their sum "
+        "(shares), or doubled from each layer to the next deeper one and then divided by their "
+        "sum (geometric).",
         half="objective",
         source="Novak & Nikulin 2016, for geometric",
     )
     style_layers: tuple[str, ...] = option(
         ("relu1_1", "relu2_1", "relu3_1", "relu4_1"),
-        "Layers whose statistics say how it is painted; all: every reluX_Y.",
+        "Layers whose statistics describe the style; all means every reluX_Y.",
         half="objective",
         source="Gatys et al. 2016, figure 1d",
     )
     style_layer_weights: tuple[float, ...] = option(
-        (), "A weight per style layer; none: 1 each.", half="objective", low=0
+        (),
+        "Weight of each style layer, in the order of the layers; none means 1 each.",
+        half="objective",
+        low=0,
     )
     style_weighting: WeightingName = option(
         "given",
-        "Style layers' weights as given, as shares of their sum, or as shares that halve from "
-        "layer to deeper layer.",
+        "How the weights of style layers are used: as given (given), divided by their sum "
+        "(shares), or halved from each layer to the next deeper one and then divided by their "
+        "sum (geometric).",
         half="objective",
         source="Novak & Nikulin 2016, for geometric",
     )
     statistic: StatisticName = option(
-        "moments", "What is compared between the painting and the picture.", half="objective"
+        "moments",
+        "Statistic of the features that describes the style: correlations (gram, shifted, "
+        "chained), correlations with means and deviations (moments), means and covariances "
+        "(wasserstein), sorted values (sliced, histogram), or nearest neighbors (nearest).",
+        half="objective",
     )
     activation_shift: float = option(
         -1.0,
-        "Added to the features before they are correlated, by the statistics shifted and chained.",
+        "Number added to the features before their correlations are computed, in the statistics "
+        "shifted and chained.",
         half="objective",
         source="Novak & Nikulin 2016",
     )
     correlation_blur: float = option(
         0.0,
-        "Blur of the shallower layer in the statistic chained: a standard deviation in its "
-        "positions; 0: none.",
+        "Blur of the shallower layer in the statistic chained: its standard deviation, in "
+        "positions of that layer. Larger values blur more; 0 means no blur.",
         half="objective",
         low=0,
         high=100,
@@ -149,7 +177,8 @@ class Settings(Options):
     )
     directions: int = option(
         0,
-        "Random lines that the statistic sliced compares along; 0: as many as channels.",
+        "Number of random lines along which the statistic sliced compares features; 0 means as "
+        "many as the layer has channels.",
         half="objective",
         low=0,
         high=100_000,
@@ -157,7 +186,8 @@ class Settings(Options):
     )
     neighbors: int = option(
         4096,
-        "Positions of the paintings, per layer, in which the statistic nearest looks for matches.",
+        "Number of positions of the paintings, per layer, among which the statistic nearest "
+        "looks for matches; larger values find better matches and take more time.",
         half="objective",
         low=1,
         high=10**7,
@@ -165,43 +195,51 @@ class Settings(Options):
     )
     content_form: ContentFormName = option(
         "relative",
-        "Content loss as a mean over features, that divided by the photo's own mean square, or as "
-        "in the recipe of that name.",
+        "Form of the content loss: a mean over features (mean), this mean divided by the photo's "
+        "own mean square (relative), or the form of the recipe with this name.",
         half="objective",
     )
     style_form: StyleFormName = option(
         "relative",
-        "Style loss as a mean, that divided by the painting's own mean square, so that every "
-        "layer, network and painting weighs alike, or as in the recipe of that name.",
+        "Form of the style loss: a mean (mean), this mean divided by the painting's own mean "
+        "square (relative), which gives equal influence to every layer, network and painting, or "
+        "the form of the recipe with this name.",
         half="objective",
     )
     normalize_gradients: bool = option(
         False,
-        "Divide the gradient of every layer's loss by its own L1 norm there, so that only the "
-        "weights say which layer counts. Losses are shown as they are.",
+        "Divide the gradient of every layer's loss by its L1 norm at that layer, so that only "
+        "the weights determine the influence of a layer. The losses that are shown stay the same.",
         half="objective",
         source="neural-style (Johnson 2015), -normalize_gradients",
     )
     content_weight: float = option(
-        1.0, "How much the photo counts.", half="objective", low=0, common=True
+        1.0,
+        "Weight of the content loss; larger values keep the picture closer to the photo.",
+        half="objective",
+        low=0,
+        common=True,
     )
     style_weight: PerStyle = option(
         20.0,
-        "How much the painting counts; of several, a number for each.",
+        "Weight of the style loss; larger values give a stronger style. With several paintings: "
+        "one number for all, or one for each.",
         half="objective",
         low=0,
         common=True,
     )
     guidance: GuidanceName = option(
         "simple",
-        "How a mask holds for features that see across its edge: by the part that lies in the "
-        "mask (simple), not at all (inside), or as if they lay in it (all).",
+        "Which features a mask selects along its edge: each in proportion to its area inside the "
+        "mask (simple), only features that see nothing outside the mask (inside), or all "
+        "features that see any part of the mask (all).",
         half="objective",
         source="Gatys et al. 2017, arXiv 1611.07865",
     )
     feather: float = option(
         0.0,
-        "How far the edges of masks are softened, to both sides.",
+        "Width of the soft edge of masks, on each side of the edge; larger values give smoother "
+        "transitions.",
         half="objective",
         low=0,
         high=1000,
@@ -209,58 +247,70 @@ class Settings(Options):
     )
     content_mask_weight: float = option(
         10.0,
-        "How many times as much the photo counts where the content mask is white.",
+        "Factor of the content loss where the content mask is white; larger values keep the "
+        "picture closer to the photo there.",
         half="objective",
         low=0,
     )
     tv_weight: float = option(
         0.07,
-        "How calm the picture is to be: weight of the total variation.",
+        "Weight of the smoothness term (total variation); larger values give a calmer picture.",
         half="objective",
         low=0,
         common=True,
     )
     chroma_weight: float = option(
         4.0,
-        "How calm the colors are to be, beside the brightness: weight of their variation.",
+        "Weight of the smoothness term for colors (total variation of the color differences); "
+        "larger values give fewer colored speckles.",
         half="objective",
         low=0,
     )
     tv_reduction: ReductionName = option(
         "mean",
-        "Total variation as a mean over pixels (the same at every size) or as a sum.",
+        "Whether the total variation is a mean over pixels, which does not depend on the size, "
+        "or a sum.",
         half="objective",
     )
     color: ColorName = option(
         "style",
-        "Whose colors: the painting's (style), or the photo's, either by painting light and dark "
-        "only (luminance) or by giving the painting the photo's colors first (the others).",
+        "Colors of the result: the painting's (style), or the photo's. For the photo's colors, "
+        "luminance paints only lightness; the other choices first transfer the photo's colors to "
+        "the painting, by the method with this name.",
         half="objective",
         source="Gatys et al. 2016, arXiv 1606.05897",
         common=True,
     )
     tv_isotropic: bool = option(
         False,
-        "Total variation by the squared length of the gradient instead of |∂x| + |∂y|.",
+        "Compute the total variation from the squared length of the gradient instead of |∂x| + "
+        "|∂y|.",
         half="objective",
         source="Mahendran & Vedaldi 2015",
     )
     tv_power: float = option(
         1.0,
-        "Power of what the total variation adds up.",
+        "Exponent of each pixel's part of the total variation; larger values smooth strong edges "
+        "more than weak ones.",
         half="objective",
         low=1,
         high=8,
     )
 
-    # The schedule: from which picture, at which sizes, by which steps.
+    # The schedule: the start, the sizes of the levels, and the optimizer and its steps.
     long_side: int = option(
-        512, "Long side of the result.", half="schedule", low=1, unit="px", common=True
+        512,
+        "Long side of the result; larger pictures take more time and memory.",
+        half="schedule",
+        low=1,
+        unit="px",
+        common=True,
     )
     style_scale: PerStyle = option(
         1.0,
-        "Size of the painting against the picture: small for fine strokes, large for broad "
-        "ones; of several, a number for each. It is never enlarged beyond its own size.",
+        "Size of the painting relative to the picture; smaller values give finer strokes, larger "
+        "values broader ones. With several paintings: one number for all, or one for each. A "
+        "painting is never enlarged beyond its own size.",
         half="schedule",
         low=0.01,
         high=100,
@@ -273,52 +323,64 @@ class Settings(Options):
         common=True,
     )
     noise: float = option(
-        0.25, "Standard deviation of the noise to start from.", half="schedule", low=0
+        0.25,
+        "Standard deviation of the noise, in pixel values of [0, 1], if the start is noise.",
+        half="schedule",
+        low=0,
     )
     steps: int = option(
         400,
-        "Evaluations of the objective and its gradient, over all levels.",
+        "Number of steps over all levels, each with one evaluation of the objective and its "
+        "gradient; more steps take more time and give a more finished picture.",
         half="schedule",
         low=1,
         common=True,
     )
     coarsest: int = option(
         128,
-        "Long side of the first, coarsest level; 0: one level only.",
+        "Long side of the first, coarsest level; 0 means only one level, at full size.",
         half="schedule",
         low=0,
         unit="px",
     )
     level_ratio: float = option(
-        math.sqrt(2), "Factor between the sizes of two levels.", half="schedule", low=1.1, high=8
+        math.sqrt(2),
+        "Ratio between the sizes of two successive levels; larger values give fewer levels.",
+        half="schedule",
+        low=1.1,
+        high=8,
     )
     step_decay: float = option(
         0.0,
-        "How fast steps become fewer as levels grow: steps ∝ 1 / long side to this power; below 0, "
-        "more.",
+        "How strongly the number of steps depends on a level's size: it is proportional to 1 / "
+        "long side to this power. With 0, every level has the same number of steps; larger "
+        "values give larger levels fewer steps, negative values more.",
         half="schedule",
         low=-4,
         high=4,
     )
     deferred_share: float = option(
         0.0,
-        "Look at the deepest style layers in the first and last tenth of a level's steps only, "
-        "where they are less than this share of the loss; 0: always. Not on levels of fewer than "
-        "20 steps, nor with patience or normalized gradients.",
+        "Evaluate the deepest style layers in the first and last tenth of a level's steps only, "
+        "if their share of the loss is below this value; 0 means in every step. It has no effect "
+        "on levels with fewer than 20 steps, with patience, or with normalized gradients.",
         half="schedule",
         low=0,
         high=0.5,
     )
     patience: int = option(
         0,
-        "Leave a level when so many steps have lowered its loss by less than 0.1 % each; 0: never.",
+        "End a level early if this many steps have lowered its loss by less than 0.1 % per step; "
+        "0 means never.",
         half="schedule",
         low=0,
     )
-    optimizer: OptimizerName = option("lbfgs", "How the pixels are moved.", half="schedule")
+    optimizer: OptimizerName = option(
+        "lbfgs", "Optimization algorithm that changes the pixels.", half="schedule"
+    )
     learning_rate: float = option(
         0.02,
-        "Adam's step, in pixel values of [0, 1].",
+        "Step size of Adam, in pixel values of [0, 1]; larger values change the picture faster.",
         half="schedule",
         low=1e-8,
         high=10,
@@ -326,7 +388,7 @@ class Settings(Options):
     )
     second_decay: float = option(
         0.99,
-        "Adam's decay of squared gradients, β₂.",
+        "Decay of Adam's average of squared gradients, β₂; larger values average over more steps.",
         half="schedule",
         low=0,
         high=0.999999,
@@ -334,24 +396,32 @@ class Settings(Options):
     )
     normalized_pixels: bool = option(
         False,
-        "Let Adam move pixels in ImageNet's units, standard deviations of each color, as programs "
-        "do that normalize the picture before they optimize it.",
+        "Measure Adam's steps in standard deviations of ImageNet's colors, as programs do that "
+        "normalize the picture before they optimize it.",
         half="schedule",
     )
     history: int = option(
-        20, "How many past steps L-BFGS remembers.", half="schedule", low=1, high=1000
+        20,
+        "Number of past steps from which L-BFGS estimates curvature; larger values need more "
+        "memory.",
+        half="schedule",
+        low=1,
+        high=1000,
     )
     averaging: float = option(
         0.0,
-        "Decay of a running average of the iterates, which is the result; 0: none.",
+        "Decay of a running average of the pictures of all steps, which is the result; larger "
+        "values average over more steps, 0 means no average.",
         half="schedule",
         low=0,
         high=0.9999,
     )
     clamp: bool = option(
-        True, "Keep the pixels in [0, 1] while optimizing, not only on saving.", half="schedule"
+        True,
+        "Keep the pixels in [0, 1] during optimization, not only when the picture is saved.",
+        half="schedule",
     )
-    seed: int = option(0, "Seed of the noise.", half="schedule", low=0, high=2**63 - 1)
+    seed: int = option(0, "Seed of all random numbers.", half="schedule", low=0, high=2**63 - 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -384,26 +454,28 @@ class Settings(Options):
                 f"({', '.join(layers)})"
             )
         if kind == "style" and self.statistic == "chained":
-            weights = weights[1:]  # the first layer only has a term as the neighbor of the second
+            weights = weights[1:]  # the first layer has no term of its own, see `Statistic.inputs`
         if weights and not any(weights):
             raise SettingsError(f"{kind}_layer_weights are all 0: nothing to aim at")
 
     @property
     def largest_style_weight(self) -> float:
-        """The style weight of the painting that counts most."""
+        """The largest style weight of all paintings."""
         return max(self.per_style("style_weight"))
 
     def per_style(self, name: str, count: int | None = None) -> tuple[float, ...]:
-        """Return the numbers of a setting that each of `count` paintings may have its own of.
+        """Return one number per painting of a setting that may differ between paintings.
 
-        Raises: SettingsError: it has numbers for another count of paintings.
+        Args: count: number of paintings; None: as many as the setting has numbers.
+
+        Raises: SettingsError: the setting has several numbers, but not `count`.
         """
         value: PerStyle = getattr(self, name)
         if not isinstance(value, tuple):
             return (value,) * (count or 1)
         if count not in (None, len(value)):
             raise SettingsError(
-                f"{name} has {len(value)} numbers ({', '.join(f'{each:g}' for each in value)}) for "
+                f"{name} has {len(value)} numbers ({', '.join(f'{x:g}' for x in value)}) for "
                 f"{count} style{'s' if count != 1 else ''}: give one for each, or one for all"
             )
         return value

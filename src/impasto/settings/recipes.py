@@ -1,8 +1,11 @@
-"""Recipes: named settings that reproduce a system or serve a purpose, and the files that hold them.
+"""Recipes: named settings that reproduce a system or serve a purpose, and settings files.
 
-A recipe has two halves: the objective (what is aimed at) and the schedule (how it is reached), so
-that a known system's objective can be reached by a faster schedule. A user's TOML file, with the
-fields of `Settings` as keys, works as a recipe too.
+A recipe has two halves: the objective (what is minimized) and the schedule (start, sizes, steps).
+So a faster schedule can minimize a known system's objective. A TOML file with the fields of
+`Settings` as keys works as a recipe too.
+
+The settings of the variations (texture, reconstruct, dream) are here as well: which fields they
+read, and their own defaults.
 """
 
 from __future__ import annotations
@@ -20,18 +23,30 @@ from impasto.errors import SettingsError, nearest_match
 from impasto.settings.layers import relu_names
 from impasto.settings.pictures import Settings
 
-__all__ = ["RECIPES", "Recipe", "read_settings_file", "recipe_settings", "settings_file"]
+__all__ = [
+    "DRAFT_SCHEDULE",
+    "DREAM",
+    "RECIPES",
+    "RECONSTRUCTION",
+    "TEXTURE",
+    "USED_SETTINGS",
+    "Recipe",
+    "UsedSettings",
+    "read_settings_file",
+    "recipe_settings",
+    "settings_file",
+]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Named settings, in two halves, with where they come from.
+    """Named settings, in two halves.
 
     Attributes:
-        purpose: what it is for, in one line.
-        source: the paper or program it follows.
-        objective: settings of what is aimed at (network, layers, weights, pooling).
-        schedule: settings of how it is reached (start, levels, optimizer, steps).
+        purpose: its purpose, in one line.
+        source: the paper or program that it follows.
+        objective: settings of the objective (network, layers, weights, pooling).
+        schedule: settings of the schedule (start, levels, optimizer, steps).
     """
 
     purpose: str
@@ -40,7 +55,7 @@ class Recipe:
     schedule: Mapping[str, Any] = field(default_factory=dict)
 
 
-# What a reproduction must not inherit from our defaults, which may change.
+# A reproduction names all its settings: our defaults may change.
 _PLAIN_OBJECTIVE: dict[str, Any] = {
     "network": "vgg19",
     "weights": "bundled",
@@ -106,7 +121,7 @@ RECIPES: dict[str, Recipe] = {
         source="Gram matrices, means and deviations, coarse to fine, with a box-constrained L-BFGS",
     ),
     "fast": Recipe(
-        purpose="A picture of quality in a minute or so; as --schedule fast, for every objective.",
+        purpose="A good picture in about a minute; works for every objective as --schedule fast.",
         source="the objective of default; levels a factor of 2 apart, more steps on finer ones",
         schedule={
             "coarsest": 128,
@@ -118,7 +133,7 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "print": Recipe(
-        purpose="Large prints: decided at small sizes, then refined, less and less, up to 2048 px.",
+        purpose="Large prints: most steps at small sizes, fewer and fewer up to 2048 px.",
         source="the objective of default; sizes as Gatys et al. 2017, section 6, and Crowson",
         schedule={"long_side": 2048, "step_decay": 1.0},
     ),
@@ -148,7 +163,7 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "gatys": Recipe(
-        purpose="The paper that began it all, term for term.",
+        purpose="The first paper on neural style transfer, term for term.",
         source="Gatys, Ecker & Bethge, arXiv 1508.06576 and CVPR 2016",
         objective={
             **_PLAIN_OBJECTIVE,
@@ -163,11 +178,11 @@ RECIPES: dict[str, Recipe] = {
         schedule=_GATYS_SCHEDULE,
     ),
     "novak-nikulin": Recipe(
-        purpose="More of a style's structure: every layer, weighed, shifted, and chained.",
+        purpose="More of a style's structure: all layers, weighted; shifted, chained statistics.",
         source="Novak & Nikulin, arXiv 1605.04603",
         objective={
             **_PLAIN_OBJECTIVE,
-            # What it does not name (pooling, α, β) is as in Gatys et al., whom it improves on.
+            # The paper does not name pooling, α and β: they are as in Gatys et al.
             "normalized": True,
             "pooling": "average",
             "content_layers": ("all",),
@@ -185,8 +200,8 @@ RECIPES: dict[str, Recipe] = {
         schedule=_GATYS_SCHEDULE,
     ),
     "notebook": Recipe(
-        purpose="What thousands of course notebooks do. Exact with --weights torchvision "
-        "--style-weight 1e4; retuned for the bundled weights.",
+        purpose="The style transfer of many course notebooks. Exact with --weights torchvision "
+        "--style-weight 1e4; here tuned for the bundled weights.",
         source="Udacity's style transfer notebook (deep-learning-v2-pytorch)",
         objective={
             **_PLAIN_OBJECTIVE,
@@ -236,14 +251,95 @@ RECIPES: dict[str, Recipe] = {
             **_PLAIN_OBJECTIVE,
             "pooling": "average",
             "content_layers": ("relu5_2",),
-            # Averages fade, most so in relu5_2. With these weights the style of a bundled photo
-            # costs, at 128 px, 7 times what painting over its content would; VGG-16: 60 times.
+            # Average pooling lowers the activations, most so in relu5_2. With these weights, at
+            # 128 px, a bundled photo's style loss is 7 times the content loss of a picture that
+            # ignores its content; VGG-16: 60 times.
             "content_weight": 1.0,
             "style_weight": 0.1,
         },
         schedule=_PLAIN_SCHEDULE,
     ),
 }
+
+# ---- what the variations read -------------------------------------------------------------------
+
+# The schedule of a draft's first frame, if none is named.
+DRAFT_SCHEDULE = "fast"
+
+# Changes to the default settings. Adam, from little noise: without a content that fixes places,
+# the traces of L-BFGS's long first steps stay in the picture. Both compare Gram matrices, as the
+# papers do.
+_CALM: Mapping[str, Any] = {
+    "optimizer": "adam", "learning_rate": 0.03, "noise": 0.03, "statistic": "gram",
+}  # fmt: skip
+TEXTURE: Mapping[str, Any] = {**_CALM, "style_weight": 15.0}
+RECONSTRUCTION: Mapping[str, Any] = {**_CALM, "coarsest": 0, "tv_weight": 0.0, "chroma_weight": 0.0}
+# Four octaves, each 1.4 times the last, and steps of 1.5 / 255, as in Mordvintsev's notebook.
+DREAM: Mapping[str, Any] = {
+    "steps": 48,
+    "coarsest": 180,
+    "level_ratio": 1.4,
+    "step_decay": 0.0,
+    "learning_rate": 0.006,
+}
+
+
+@dataclass(frozen=True)
+class UsedSettings:
+    """The settings that a command reads.
+
+    Attributes:
+        names: fields of `Settings`.
+        defaults: the command's own defaults, where they differ from a recipe's.
+        helps: the meaning of a field, where it differs from that in `Settings`.
+    """
+
+    names: tuple[str, ...]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    helps: Mapping[str, str] = field(default_factory=dict)
+
+
+def _used(
+    *names: str, defaults: Mapping[str, Any], helps: Mapping[str, str] | None = None
+) -> UsedSettings:
+    fields = [option.name for option in dataclasses.fields(Settings)]
+    known = Settings.known(dict.fromkeys(names))
+    return UsedSettings(tuple(name for name in fields if name in known), defaults, helps or {})
+
+
+_NETWORK = (
+    "network", "weights", "weights_convention", "normalized", "pooling", "pooling_rescaled",
+    "padding", "pixel_range", "seed", "steps",
+)  # fmt: skip
+_LOOP = (
+    "noise", "coarsest", "level_ratio", "step_decay", "tv_weight", "tv_reduction",
+    "chroma_weight", "optimizer", "learning_rate", "history", "averaging", "clamp", "statistic",
+    "style_form",
+)  # fmt: skip
+_STYLE = ("style_layers", "style_layer_weights", "style_weight", "style_scale")
+
+USED_SETTINGS: Mapping[str, UsedSettings] = {
+    "stylize": UsedSettings(tuple(option.name for option in dataclasses.fields(Settings))),
+    "texture": _used(*_NETWORK, *_LOOP, *_STYLE, defaults=TEXTURE),
+    "reconstruct": _used(
+        *_NETWORK, *_LOOP, "long_side", "content_form", defaults=RECONSTRUCTION
+    ),
+    "dream": _used(
+        *_NETWORK, "long_side", "coarsest", "level_ratio", "step_decay", "learning_rate",
+        defaults=DREAM,
+        helps={
+            "coarsest": "Long side of the first octave.",
+            "level_ratio": "Factor between two octaves.",
+            "steps": "Steps, over all octaves.",
+            "learning_rate": "Distance that the average pixel moves per step, in pixel values of "
+            "[0, 1].",
+            "seed": "Seed of the jitter.",
+        },
+    ),
+}  # fmt: skip
+
+
+# ---- from names and files to settings -----------------------------------------------------------
 
 
 def recipe_settings(
@@ -253,8 +349,8 @@ def recipe_settings(
 
     Args:
         recipe: a name in RECIPES, or the path of a settings file (TOML).
-        schedule: another recipe, from which only the schedule is taken.
-        changes: settings that win over both.
+        schedule: another recipe, of which only the schedule is taken.
+        changes: settings that override both.
 
     Raises: SettingsError: no such recipe or file, or a wrong value.
     """
@@ -268,7 +364,7 @@ def recipe_settings(
 def _recipe(name: str) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]
-    # Unlike Path.is_file, this one is false, and does not raise, where a name is too long.
+    # Path.is_file raises for a name that is too long; this returns false.
     if name.endswith(".toml") or os.path.isfile(name):  # noqa: PTH113
         return _split(read_settings_file(Path(name)), name)
     raise SettingsError(
@@ -309,7 +405,7 @@ def settings_file(settings: Settings) -> str:
     for option in dataclasses.fields(Settings):
         value = settings.to_dict()[option.name]
         if option.name.endswith("_layers") and value == list(relu_names(settings.network)):
-            value = ["all"]  # of another network, too
+            value = ["all"]  # so that it holds for another network, too
         # JSON's numbers, strings, booleans and lists of them are TOML's as well.
         lines += [f"# {option.metadata['help']}", f"{option.name} = {json.dumps(value)}", ""]
     return "\n".join(lines)

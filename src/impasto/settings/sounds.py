@@ -1,6 +1,6 @@
-"""Every knob that changes a styled sound, once: `AudioSettings`, beside `Settings` of pictures.
+"""`AudioSettings`: every option that changes a styled sound.
 
-Free of torch, so that `--help` is instant.
+This module does not import torch, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ from impasto.settings.options import Options, option
 __all__ = ["AudioSettings"]
 
 StartName = Literal["content", "noise"]
-_THEIRS = "Ulyanov & Lebedev 2016"
+_ULYANOV = "Ulyanov & Lebedev 2016"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioSettings(Options):
-    """What determines a styled sound besides its sounds. Checked when made; never changes.
+    """Options that determine a styled sound, besides the two sounds. Checked when created; frozen.
 
     Raises: SettingsError: a value of the wrong type, out of its range, or unknown.
     """
 
     content_weight: float = option(
         0.25,
-        "How much the content counts, of a style that counts 1.",
+        "Weight of the content loss, while the style loss has weight 1; larger values keep the "
+        "sound closer to the content.",
         half="objective",
         low=0,
         common=True,
     )
     filters: int = option(
         0,
-        "Random filters that listen, 4096 in the paper; 0: infinitely many, in closed form, which "
-        "is better and much faster.",
+        "Number of random filters that describe a sound, 4096 in the paper; 0 means infinitely "
+        "many, in closed form, which is better and much faster.",
         half="objective",
         low=0,
         high=65536,
@@ -41,13 +42,17 @@ class AudioSettings(Options):
         common=True,
     )
     taps: int = option(
-        11, "How many frames a filter hears at once.", half="objective", low=1, high=256,
-        source=_THEIRS,
-    )  # fmt: skip
+        11,
+        "Length of a filter in frames; larger values capture longer patterns.",
+        half="objective",
+        low=1,
+        high=256,
+        source=_ULYANOV,
+    )
     window: float = option(
         93.0,
-        "Length of a frame, brought to the nearest power of two in samples: short for the rhythm, "
-        "long for the pitch.",
+        "Length of a frame, rounded to the nearest power of two in samples. Short frames capture "
+        "the rhythm, long frames the pitch.",
         half="objective",
         low=2,
         high=1000,
@@ -55,41 +60,61 @@ class AudioSettings(Options):
         source="Ulyanov & Lebedev 2016: 2048 samples at 22.05 kHz",
     )
     overlap: int = option(
-        4, "How many frames hear the same moment.", half="objective", low=2, high=16, source=_THEIRS
+        4,
+        "Number of frames that overlap at every moment; larger values take more time.",
+        half="objective",
+        low=2,
+        high=16,
+        source=_ULYANOV,
     )
     rate: int = option(
         48000,
-        "Highest sampling rate to work at; a content of a higher one is brought back to its own.",
+        "Highest sampling rate at which the sound is computed; the result always has the "
+        "content's own rate.",
         half="objective",
         low=4000,
         high=384_000,
         unit="Hz",
     )
-    init: StartName = option(
-        "content", "Sound to start from.", half="schedule", common=True
-    )  # fmt: skip
+    init: StartName = option("content", "Sound to start from.", half="schedule", common=True)
     steps: int = option(
-        50, "Evaluations of the objective and its gradient.", half="schedule", low=1, common=True
+        50,
+        "Number of steps, each with one evaluation of the objective and its gradient; more steps "
+        "take more time and come closer to the style.",
+        half="schedule",
+        low=1,
+        common=True,
     )
     history: int = option(
-        20, "How many past steps L-BFGS remembers.", half="schedule", low=1, high=1000
+        20,
+        "Number of past steps from which L-BFGS estimates curvature; larger values need more "
+        "memory.",
+        half="schedule",
+        low=1,
+        high=1000,
     )
     phase_steps: int = option(
         100,
-        "Rounds of Griffin and Lim's algorithm, which looks for a sound that has the spectrogram.",
+        "Number of iterations of Griffin and Lim's algorithm, which finds a sound for the "
+        "optimized spectrogram; more iterations take more time and match it better.",
         half="schedule",
         low=0,
         high=100_000,
     )
     phase_momentum: float = option(
         0.99,
-        "How far each of these rounds goes beyond the last; 0: as Griffin and Lim have it.",
+        "Momentum of Griffin and Lim's algorithm; larger values go further beyond the result of "
+        "each iteration, 0 gives the original algorithm.",
         half="schedule",
         low=0,
         high=2,
         source="Perraudin, Balazs & Søndergaard 2013",
     )
     seed: int = option(
-        0, "Seed of the filters and of the noise.", half="schedule", low=0, high=2**63 - 1,
+        0,
+        "Seed of the filters and of the noise.",
+        half="schedule",
+        low=0,
+        high=2**63 - 1,
         common=True,
-    )  # fmt: skip
+    )

@@ -1,5 +1,4 @@
-"""The studio: a page and an HTTP API on which people paint, and a worker that does the painting.
+"""The studio: a page and an HTTP API for painting, and a worker process that paints.
 
-limits → store → pictures | kinds → jobs → api | page → server → command; the worker, a process of
-its own, knows store, pictures, kinds and the core. Server and worker talk through the store only.
+server → web | worker | supervisor → jobs. Server and worker communicate only through the store.
 """

@@ -1,4 +1,4 @@
-"""The server: page and API behind the guard, on one address, with a worker beside it."""
+"""The server: serves page and API behind the guard, and runs the worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from impasto.studio.web.guard import Guard, Keys, is_loopback
 
 __all__ = ["build_app", "serve"]
 
-# No request of Gradio's leaves this machine: no analytics, no look for newer versions, no share.
+# Keeps Gradio from sending requests to other machines: analytics, version checks, sharing.
 _QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_SHARE": "False",
@@ -35,7 +35,7 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
 }
 
-# Seconds for which what is loaded ahead waits for a browser that loads the page.
+# Seconds to wait before loading modules ahead of time: a browser may be loading the page.
 _PAGE_FIRST = 2.0
 
 
@@ -52,8 +52,8 @@ def serve(
     """Run a studio until Ctrl-C.
 
     Raises:
-        SettingsError: the host is not this machine's own and no key is wanted; the port is taken;
-            an extra is not installed.
+        SettingsError: other machines can reach the host, and there is no password or token; the
+            port is taken; an extra is not installed.
         StudioError: the data folder cannot be used.
     """
     _check_keys(host, keys)
@@ -62,7 +62,7 @@ def serve(
         lock = _lock(store)
         jobs = Jobs(store, limits)
         supervisor = Supervisor(jobs)
-        supervisor.start()  # first: it loads torch while we load Gradio
+        supervisor.start()  # first, so that the worker loads torch while we load Gradio
         try:
             _run(build_app(jobs, keys, host=host), listener, _address(host, listener), keys, say,
                  open_page=open_page)  # fmt: skip
@@ -72,12 +72,13 @@ def serve(
 
 
 def build_app(jobs: Jobs, keys: Keys, *, host: str = "127.0.0.1", page: bool = True) -> Guard:
-    """Put page and API together.
+    """Build the app of page and API.
 
-    Args: page: whether there is one: the API does without Gradio.
+    Args: page: whether to include the page, which needs Gradio.
     """
     os.environ.update(_QUIET)
-    # What browsers send to Gradio is for nobody else on this machine, and goes with the server.
+    # Gradio keeps files from browsers here: only this user can read them, and the next start
+    # deletes them.
     temporary = jobs.store.folder / "gradio"
     shutil.rmtree(temporary, ignore_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = str(temporary)
@@ -102,17 +103,17 @@ def build_app(jobs: Jobs, keys: Keys, *, host: str = "127.0.0.1", page: bool = T
 def _check_keys(host: str, keys: Keys) -> None:
     if not is_loopback(host) and keys == Keys():
         raise SettingsError(
-            f"--host {host} lets other machines in: whoever reaches it could see and use this "
-            "studio, so give --auth USER:PASSWORD or --token TOKEN (and put TLS before it)"
+            f"--host {host} lets other machines use this studio; give --auth USER:PASSWORD or "
+            "--token TOKEN to protect it (and use a TLS proxy)"
         )
     if keys.login is not None and not all(keys.login.partition(":")):
-        raise SettingsError("--auth: wanted is USER:PASSWORD, both not empty")
+        raise SettingsError("--auth must be USER:PASSWORD, and neither may be empty")
     if keys.token is not None and len(keys.token) < 16:
-        raise SettingsError("--token: at least 16 characters, so that it cannot be guessed")
+        raise SettingsError("--token must have at least 16 characters, so that nobody can guess it")
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Take the port at once, so that what is wrong with it is said at once."""
+    """Listen on the port. Called first, so that an error is reported at once."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -145,7 +146,7 @@ def _address(host: str, listener: socket.socket) -> str:
 
 
 def _lock(store: Store) -> Any:
-    """Keep a second server out of the same folder, as long as this process lives."""
+    """Lock the folder against a second server while this process lives."""
     import sqlite3
 
     lock = sqlite3.connect(store.folder / "lock.db", timeout=0.2, isolation_level=None,
@@ -155,7 +156,7 @@ def _lock(store: Store) -> Any:
     except sqlite3.OperationalError as error:
         lock.close()
         raise StudioError(
-            f"{store.folder}: another studio keeps its data there; end it, or choose another "
+            f"{store.folder}: another studio uses this folder; end that studio, or choose another "
             "folder with --data"
         ) from error
     return lock
@@ -183,14 +184,14 @@ def _run(
                 return
             time.sleep(0.02)
         say(f"impasto studio: {address}")
-        say("Ctrl-C ends it; what is painted goes on next time.")
+        say("Press Ctrl-C to end it. The next start resumes unfinished jobs.")
         if open_page:
             query = f"?token={keys.token}" if keys.token else ""
             webbrowser.open(address + query)
         time.sleep(_PAGE_FIRST)
-        import impasto.pictures.files  # noqa: F401  (so that the first upload need not wait for torch)
+        import impasto.pictures.files  # noqa: F401  (so that the first upload does not wait for torch)
 
     threading.Thread(target=announce, daemon=True).start()
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after the shutdown
         server.run(sockets=[listener])
     say("Ended.")

@@ -1,4 +1,4 @@
-"""Keeps the worker alive: starts it, begins it anew when it dies, and says so; cleans up."""
+"""Starts the worker, starts it again when it dies, and deletes old files."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from pathlib import Path
 from impasto.studio.jobs.jobs import Jobs
 from impasto.studio.jobs.limits import NoSuchThing
 from impasto.studio.jobs.requests import Request
-from impasto.studio.jobs.rows import ENDED, StoredJob, StoredPicture
+from impasto.studio.jobs.tables.rows import ENDED, State, StoredJob, StoredPicture
 
 __all__ = ["Supervisor", "recover", "tidy"]
 
-_DEATHS = 3  # of workers by one job; what struck them down would strike again
-_BEAT = 0.25  # seconds
-_HOUSEKEEPING = 5.0
-_TIDYING = 60.0  # looks at every file
-_UPLOADS = 24 * 3600.0  # seconds for which an upload waits to be used
-_FAREWELL = 10.0  # seconds in which the worker may finish its step
+_MOST_DEATHS = 3  # workers that may die while they paint the same job
+_WATCH_EVERY = 0.25  # seconds
+_CHECK_PAGES_EVERY = 5.0  # seconds
+_TIDY_EVERY = 60.0  # seconds; tidying looks at every file
+_KEEP_UNUSED = 24 * 3600.0  # seconds for which an unused upload is kept
+_END_TIME = 10.0  # seconds in which the worker may finish its step
 
 
 class Supervisor:
     """Runs the worker of a studio.
 
-    Args: jobs: whose store the worker looks into.
+    Args: jobs: the worker uses their store.
     """
 
     def __init__(self, jobs: Jobs) -> None:
@@ -39,13 +39,13 @@ class Supervisor:
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Take up what an earlier server left, and start the worker."""
+        """Queue the jobs that an earlier server left running, and start the worker."""
         recover(self.jobs, "the studio was restarted")
-        self._begin()
+        self._start_worker()
         self._thread.start()
 
     def stop(self) -> None:
-        """End the worker: it notes how far it is, so that its job goes on next time."""
+        """End the worker. It saves a checkpoint, so that the next worker resumes its job."""
         self._ending.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -53,14 +53,14 @@ class Supervisor:
         if worker is None:
             return
         if worker.stdin is not None:
-            worker.stdin.close()  # which is its sign to go
+            worker.stdin.close()  # tells it to end
         try:
-            worker.wait(_FAREWELL)
+            worker.wait(_END_TIME)
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.wait()
 
-    def _begin(self) -> None:
+    def _start_worker(self) -> None:
         store, limits = self.jobs.store, self.jobs.limits
         with Path(store.folder / "worker.log").open("ab") as log:
             self.worker = subprocess.Popen(
@@ -72,8 +72,8 @@ class Supervisor:
             )  # fmt: skip
 
     def _watch(self) -> None:
-        kept_house, tidied, died = 0.0, 0.0, 0
-        while not self._ending.wait(_BEAT):
+        checked, tidied, died = 0.0, 0.0, 0
+        while not self._ending.wait(_WATCH_EVERY):
             code = None if self.worker is None else self.worker.poll()
             if code is not None:
                 died += 1
@@ -81,61 +81,63 @@ class Supervisor:
                 recover(self.jobs, f"the worker ended unexpectedly ({how})", blame=True)
                 self._ending.wait(min(0.25 * died, 5.0))
                 if not self._ending.is_set():
-                    self._begin()
-            if time.monotonic() - kept_house > _HOUSEKEEPING:
+                    self._start_worker()
+            if time.monotonic() - checked > _CHECK_PAGES_EVERY:
                 self.jobs.stop_unwatched()
-                kept_house, died = time.monotonic(), 0
-            if time.monotonic() - tidied > _TIDYING:
+                checked, died = time.monotonic(), 0
+            if time.monotonic() - tidied > _TIDY_EVERY:
                 tidy(self.jobs)
                 tidied = time.monotonic()
         self.jobs.store.close()
 
 
 def recover(jobs: Jobs, reason: str, *, blame: bool = False) -> None:
-    """Queue what nobody paints any more, to go on from its last preview.
+    """Queue the running jobs whose worker is gone; the next worker resumes them.
 
-    Args: blame: whether it may be the job's own fault; after three times, it is given up.
+    Args: blame: whether a job may have killed its worker. After three times, the job fails.
     """
     store = jobs.store
-    for row in store.jobs(states=("running",)):
+    for row in store.jobs.find(states=(State.RUNNING,)):
         if blame:
-            store.blame(row.id)
-            if row.deaths + 1 >= _DEATHS:
-                store.move(
-                    row.id, "failed", error=f"{reason}, {_DEATHS} times while it painted this"
+            store.jobs.count_death(row.id)
+            if row.deaths + 1 >= _MOST_DEATHS:
+                store.jobs.move(
+                    row.id,
+                    State.FAILED,
+                    error=f"{reason}, {_MOST_DEATHS} times while it painted this job",
                 )
                 continue
-        store.move(row.id, "queued", among=("running",))
+        store.jobs.move(row.id, State.QUEUED, among=(State.RUNNING,))
 
 
 def tidy(jobs: Jobs) -> None:
-    """Delete what is old, and the oldest of what is too much."""
+    """Delete old results and uploads, and the oldest ones if all take too much space."""
     store, limits, now = jobs.store, jobs.limits, time.time()
-    ended = store.jobs(states=ENDED)
-    for row in ended:  # whose frames are a clip, or of no use any more, unless it is resumed
-        if row.state == "failed":
+    ended = store.jobs.find(states=ENDED)
+    for row in ended:
+        if row.state is State.FAILED:  # it may be resumed from its frames
             continue
-        shutil.rmtree(store.frames_folder(row.id), ignore_errors=True)
-    sizes = {row.id: _size(store.job_folder(row.id)) for row in ended}
-    pictures = {each.id: each for each in store.pictures()}
-    weights = {name: _size(store.picture_file(each)) for name, each in pictures.items()}
-    clips = {each.id: each for each in store.clips()}
-    weights |= {name: _size(store.clip_file(name)) for name in clips}
+        shutil.rmtree(store.jobs.frames_folder(row.id), ignore_errors=True)
+    sizes = {row.id: _size(store.jobs.folder(row.id)) for row in ended}
+    pictures = {each.id: each for each in store.pictures.all()}
+    weights = {name: _size(store.pictures.file(each)) for name, each in pictures.items()}
+    clips = {each.id: each for each in store.clips.all()}
+    weights |= {name: _size(store.clips.file(name)) for name in clips}
     total = sum(sizes.values()) + sum(weights.values())
     for row in ended:
         if total > limits.keep or now - (row.ended or now) > limits.keep_days * 86400:
-            store.forget(row.id)
+            store.jobs.delete(row.id)
             total -= sizes[row.id]
-    used = _used(store.jobs())
+    used = _used(store.jobs.find())
     for name, each in (pictures | clips).items():
-        if name not in used and (now - each.created > _UPLOADS or total > limits.keep):
+        if name not in used and (now - each.created > _KEEP_UNUSED or total > limits.keep):
             if isinstance(each, StoredPicture):
-                store.forget_picture(each)
+                store.pictures.delete(each)
             else:
-                store.forget_clip(name)
+                store.clips.delete(name)
             total -= weights[name]
-    for path in (store.folder / "clips").iterdir():  # of uploads that never came to an end
-        if path.stem not in clips and now - _modified(path) > _UPLOADS:
+    for path in store.clips.folder.iterdir():  # files of unfinished uploads
+        if path.stem not in clips and now - _modified(path) > _KEEP_UNUSED:
             path.unlink(missing_ok=True)
 
 

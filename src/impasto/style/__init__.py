@@ -1,9 +1,9 @@
-"""How something is painted, as numbers: descriptions of feature maps that forget *where*.
+"""Style as numbers: statistics of feature maps that do not depend on positions.
 
-A `Statistic` knows how to measure a layer's features and how far two measurements are apart.
-To add one, write its class in `correlations.py`, `distributions.py` or beside them, add a row to
+A `Statistic` describes a layer's features by a tensor, and compares two such descriptions. To add
+one, write its class in `correlations.py`, `distributions.py` or a new module, add a row to
 `STATISTICS` here, and add its name to `StatisticName` in `impasto.settings.pictures`. Options,
-documentation and property tests follow.
+documentation and property tests are made from these.
 """
 
 from __future__ import annotations
@@ -11,17 +11,9 @@ from __future__ import annotations
 import dataclasses
 
 from impasto.settings.pictures import Settings
-from impasto.style.correlations import (
-    Chained,
-    Gram,
-    Shifted,
-    Statistic,
-    Summed,
-    Sums,
-    gram_distance,
-    gram_matrix,
-)
+from impasto.style.correlations import Chained, Gram, Shifted, gram_matrix
 from impasto.style.distributions import Histogram, Moments, Nearest, Sliced, Wasserstein
+from impasto.style.statistic import Statistic, Summed, Sums, gram_distance
 
 __all__ = [
     "STATISTICS",
@@ -46,8 +38,8 @@ STATISTICS: dict[str, Statistic] = {
 
 
 def chosen_statistic(settings: Settings) -> Statistic:
-    """Return the statistic of these settings: its fields are settings of the same name."""
+    """Return the statistic that the settings name, with its fields set from the settings."""
     statistic = STATISTICS[settings.statistic]
-    names = [each.name for each in dataclasses.fields(statistic)]  # type: ignore[arg-type]
-    chosen = {name: getattr(settings, name) for name in names}
-    return dataclasses.replace(statistic, **chosen)  # type: ignore[type-var]
+    names = [field.name for field in dataclasses.fields(statistic)]  # type: ignore[arg-type]
+    values = {name: getattr(settings, name) for name in names}
+    return dataclasses.replace(statistic, **values)  # type: ignore[type-var]

@@ -1,239 +1,34 @@
-"""Which features occur together: the Gram matrix, shifted, and chained from layer to layer.
-
-Also here, for every statistic: what a `Statistic` is, and what those have in common that follow
-from sums over positions (`Summed`), so that a picture can be measured part by part.
-"""
+"""Correlations of features: the Gram matrix, with shifted features, and between two layers."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.errors import ShapeError
+from impasto.style.statistic import Summed, Sums, gram_distance, positions, sum_up
 
-__all__ = [
-    "Chained",
-    "Gram",
-    "Shifted",
-    "Statistic",
-    "Summed",
-    "Sums",
-    "enlarged",
-    "gram_distance",
-    "gram_matrix",
-]
-
-
-class Statistic(ABC):
-    """A way to describe the style of one layer, or of neighboring layers.
-
-    Statistics are frozen dataclasses; their fields are settings of the same name.
-
-    Attributes:
-        span: how many layers it looks at: 1, or 2 for a layer and the one before it.
-    """
-
-    span: ClassVar[int] = 1
-
-    @abstractmethod
-    def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Describe the features of `span` layers, (B, C, h, w) each, deepest first.
-
-        Args: guide: (1, 1, h, w), on the grid of the deepest: what the features of a position are
-            multiplied by, so that it counts by its square. Of any scale; None: all count alike.
-        """
-
-    @abstractmethod
-    def distance(self, measured: Tensor, target: Tensor) -> Tensor:
-        """Compare two descriptions: a scalar ≥ 0, and 0 where they are equal."""
-
-    def compare(
-        self, maps: Sequence[Tensor], target: Tensor, guide: Tensor | None = None
-    ) -> Tensor:
-        """Measure features and compare them with a target: a scalar, differentiable by them."""
-        return self.distance(self.measure(*maps, guide=guide), target)
-
-    def blend(self, targets: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-        """Return what several paintings have in common: the weighted mean, weights of sum 1.
-
-        For a squared distance, aiming at the mean of the targets has the same gradient as the mean
-        of the distances to each.
-        """
-        return torch.stack([t * w for t, w in zip(targets, weights, strict=True)]).sum(0)
-
-    def empty_distance(self, target: Tensor) -> float:
-        """Return the distance of a measurement that is all 0: what a relative loss is 1 at."""
-        return float(self.distance(torch.zeros_like(target), target))
-
-    def inputs(self, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Tell, for each layer that has a term, which layers to measure, deepest first."""
-        return {
-            layers[last]: tuple(layers[last - back] for back in range(self.span))
-            for last in range(self.span - 1, len(layers))
-        }
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Sums over positions p of maps X and Y; those of a picture's parts add up to the whole's.
-
-    Attributes:
-        products: Σ_p X[:, p] Y[:, p]ᵀ, (B, C, C′); Y is X where one layer is looked at.
-        totals: Σ_p X[:, p], (B, C).
-        count: how many positions.
-
-    With a guide g, position p counts g(p)² times: Σ_p g² X Yᵀ, Σ_p g² X, and Σ_p g².
-    """
-
-    products: Tensor
-    totals: Tensor
-    count: float
-
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
-            self.products + other.products, self.totals + other.totals, self.count + other.count
-        )
-
-
-class Summed(Statistic):
-    """A statistic that follows from `Sums`: a picture of any size can be measured part by part.
-
-    The gradient with respect to a part's features needs nothing of the other parts but the sums:
-    `gradient(pull(sums, target), *maps)`.
-    """
-
-    @property
-    def reach(self) -> int:
-        """How many positions around a part, of the finest of its grids, its sums depend on."""
-        return 0
-
-    @abstractmethod
-    def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
-        """Sum up the positions of a part, (B, C, h, w) per layer; guide as for `measure`."""
-
-    @abstractmethod
-    def finish(self, sums: Sums) -> Tensor:
-        """Return the description of the whole."""
-
-    def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Describe a whole at once."""
-        return self.finish(self.accumulate(*maps, guide=guide))
-
-    def compare(
-        self, maps: Sequence[Tensor], target: Tensor, guide: Tensor | None = None
-    ) -> Tensor:
-        """Compare as any statistic does, but go back by the closed form, in half the time."""
-        if not torch.is_grad_enabled() or not any(each.requires_grad for each in maps):
-            return super().compare(maps, target, guide)
-        loss: Tensor = _Compared.apply(self, target, guide, *maps)  # type: ignore[no-untyped-call]
-        return loss
-
-    def pull(self, sums: Sums, target: Tensor) -> Sums:
-        """Differentiate the distance of a whole by its sums."""
-        return self.distance_and_pull(sums, target)[1]
-
-    def distance_and_pull(self, sums: Sums, target: Tensor) -> tuple[Tensor, Sums]:
-        """Return the distance of a whole, a scalar, and what it is differentiated by its sums."""
-        products = sums.products.detach().requires_grad_()
-        totals = sums.totals.detach().requires_grad_()
-        with torch.enable_grad():
-            loss = self.distance(self.finish(Sums(products, totals, sums.count)), target)
-        on_products, on_totals = torch.autograd.grad(
-            loss, (products, totals), materialize_grads=True
-        )
-        return loss.detach(), Sums(on_products, on_totals, sums.count)
-
-    def gradient(
-        self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
-        """Differentiate the distance of the whole by the features of a part.
-
-        With D and d the pulls on Σ g² X Xᵀ and Σ g² X, it is g² ((D + Dᵀ) X + d) at every position.
-        """
-        (features,) = maps
-        both = pull.products + pull.products.transpose(1, 2)
-        slope = torch.baddbmm(pull.totals[..., None], both, features.flatten(2))
-        slope = slope.view_as(features)
-        return (slope if guide is None else slope * guide.square(),)
-
-
-class _Compared(torch.autograd.Function):
-    """The distance of features' sums from a target, with the closed-form gradient."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, statistic: Summed, target: Tensor, guide: Tensor | None, *maps: Tensor
-    ) -> Tensor:
-        sums = statistic.accumulate(*maps, guide=guide)
-        loss, pull = statistic.distance_and_pull(sums, target)
-        ctx.statistic, ctx.guided, ctx.count = statistic, guide is not None, pull.count
-        ctx.save_for_backward(
-            pull.products, pull.totals, *(() if guide is None else (guide,)), *maps
-        )
-        return loss
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        products, totals, *rest = ctx.saved_tensors
-        guide = rest.pop(0) if ctx.guided else None
-        pull = Sums(products * slope, totals * slope, ctx.count)
-        return (None, None, None, *ctx.statistic.gradient(pull, *rest, guide=guide))
+__all__ = ["Chained", "Gram", "Shifted", "gram_matrix"]
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Correlate every pair of channels, forgetting where: what Gatys et al. call style.
+    """Correlate every pair of channels over all positions: the style of Gatys et al.
 
     G[b, i, j] = Σ_p F[b, i, p] · F[b, j, p] / (h·w)
 
     Args:    features: activations of one layer, (B, C, h, w), any float dtype.
     Returns: (B, C, C), symmetric, positive semi-definite.
     Raises:  ShapeError: features is not 4-D.
-    Paper:   Gatys, Ecker & Bethge, CVPR 2016. Differs: divided by h·w, so that a style weighs the
-             same at every size.
+    Paper:   Gatys, Ecker & Bethge, CVPR 2016. Differs: divided by h·w, so that a style has the
+             same weight at every size.
     """
     flat = positions(features)
     return flat @ flat.transpose(1, 2) / flat.shape[2]
-
-
-def gram_distance(measured: Tensor, target: Tensor) -> Tensor:
-    """Compare two Gram matrices: mean over all C·C′ pairs of (G − A)² / (C·C′).
-
-    Args:    measured, target: (B, C, C′); C′ is C where one layer is looked at.
-    Returns: a scalar.
-    Paper:   neural-style (Johnson 2015) divides the Gram matrix by C·h·w and takes the mean squared
-             error. Gatys et al. sum over the pairs and divide by 4·C²·(h·w)², which at equal sizes
-             is C²/4 times as much: deep layers, with many channels, weigh more there.
-    """
-    channels = math.sqrt(target.shape[-2] * target.shape[-1])
-    return ((measured - target) / channels).square().mean()
-
-
-def positions(features: Tensor) -> Tensor:
-    """Return the features as columns, (B, C, h·w).
-
-    Raises: ShapeError: features is not 4-D.
-    """
-    if features.ndim != 4:
-        raise ShapeError(f"features are (B, C, h, w), not {tuple(features.shape)}")
-    return features.flatten(2)
-
-
-def sum_up(left: Tensor, right: Tensor, guide: Tensor | None = None) -> Sums:
-    """Sum the products of two maps' columns, (B, C, n) and (B, C′, n), under a guide, (1, 1, n)."""
-    if guide is None:
-        return Sums(left @ right.transpose(1, 2), left.sum(2), left.shape[2])
-    guide = guide.flatten(2)
-    guided = left * guide
-    products = guided @ (right * guide).transpose(1, 2)
-    return Sums(products, (guided * guide).sum(2), float(guide.square().sum()))
 
 
 @dataclass(frozen=True)
@@ -241,7 +36,7 @@ class Gram(Summed):
     """The Gram matrix, (B, C, C): see `gram_matrix` and `gram_distance`."""
 
     def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
-        """Sum up F Fᵀ."""
+        """Sum F Fᵀ over positions."""
         flat = positions(*maps)
         return sum_up(flat, flat, guide)
 
@@ -250,7 +45,7 @@ class Gram(Summed):
         return sums.products / sums.count
 
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
-        """Return the mean squared difference, see `gram_distance`."""
+        """Return the mean squared difference; see `gram_distance`."""
         return gram_distance(measured, target)
 
 
@@ -258,8 +53,8 @@ class Gram(Summed):
 class Shifted(Gram):
     """The Gram matrix of shifted activations, G = (F + s)(F + s)ᵀ / (h·w), (B, C, C).
 
-    After a ReLU most features are 0, so that most entries of F Fᵀ say nothing. A shift lets two
-    features that are both absent count as occurring together.
+    After a ReLU most features are 0, so most entries of F Fᵀ carry no information. With a shift,
+    two features that are both absent count as correlated.
 
     Attributes:
         activation_shift: s; −1 in the paper, for a network whose mean activations are 1.
@@ -270,13 +65,13 @@ class Shifted(Gram):
     activation_shift: float = -1.0
 
     def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
-        """Sum up (F + s)(F + s)ᵀ."""
+        """Sum (F + s)(F + s)ᵀ over positions."""
         return super().accumulate(maps[0] + self.activation_shift, guide=guide)
 
     def gradient(
         self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """As without a shift, with F + s for F."""
+        """Return the gradient of `Gram` with F + s instead of F."""
         return super().gradient(pull, maps[0] + self.activation_shift, guide=guide)
 
 
@@ -284,17 +79,18 @@ class Shifted(Gram):
 class Chained(Summed):
     """Correlations between a layer and the one before, instead of within a layer, (B, C, C′).
 
-    G = (F^l + s)(F^(l−1) + s)ᵀ / n over the n positions of the finer grid, to which the coarser
-    map is brought up.
+    G = (F^l + s)(F^(l−1) + s)ᵀ / n over the n positions of the finer grid. The coarser map is
+    enlarged to this grid: each of its values is repeated over the positions that were pooled into
+    it.
 
     Attributes:
         activation_shift: s, as for `Shifted`.
-        correlation_blur: standard deviation, in positions of the finer grid, of a Gaussian over
-            the shallower map, which sees less of the picture than the deeper one; 0: none. With a
-            blur, parts of a picture need a margin.
+        correlation_blur: standard deviation of a Gaussian blur of the shallower map, in positions
+            of the finer grid; 0: no blur. It compensates for the smaller receptive fields of the
+            shallower map. With a blur, parts of a picture need a margin.
 
-    Paper: Novak & Nikulin, arXiv 1605.04603, who blur l − k times between layers l and k: once
-           here. The coarser map's value is repeated over the positions that were pooled into it.
+    Paper: Novak & Nikulin, arXiv 1605.04603. Differs: they blur l − k times between layers l and
+           k; this class blurs once.
     """
 
     span: ClassVar[int] = 2
@@ -303,38 +99,42 @@ class Chained(Summed):
 
     @property
     def reach(self) -> int:
-        """As far as the blur goes."""
-        return blur_reach(self.correlation_blur)
+        """The radius of the blur."""
+        return blur_radius(self.correlation_blur)
 
     def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
-        """Sum up (F^l + s)(F^(l−1) + s)ᵀ on the finer grid."""
+        """Sum (F^l + s)(F^(l−1) + s)ᵀ over the finer grid."""
         deep, shallow = self._on_one_grid(*maps)
         guide = None if guide is None else enlarged(guide, deep.shape[-2:])
-        near = blurred(shallow, self.correlation_blur)
-        return sum_up(positions(deep), positions(near), guide)
+        shallow = blurred(shallow, self.correlation_blur)
+        return sum_up(positions(deep), positions(shallow), guide)
 
     def finish(self, sums: Sums) -> Tensor:
         """Divide by the number of positions."""
         return sums.products / sums.count
 
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
-        """Return the mean squared difference, see `gram_distance`."""
+        """Return the mean squared difference; see `gram_distance`."""
         return gram_distance(measured, target)
 
     def gradient(
         self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Differentiate by both layers: D (F^(l−1) + s) and Dᵀ (F^l + s), on their own grids."""
+        """Return the gradients by both layers, each on its layer's grid.
+
+        On the finer grid they are D (F^(l−1) + s) and Dᵀ (F^l + s), with D the derivative by the
+        products.
+        """
         deep, shallow = self._on_one_grid(*maps)
-        near = blurred(shallow, self.correlation_blur).flatten(2)
-        on_deep = (pull.products @ near).view_as(deep)
-        on_shallow = (pull.products.transpose(1, 2) @ deep.flatten(2)).view_as(shallow)
+        blurred_shallow = blurred(shallow, self.correlation_blur).flatten(2)
+        by_deep = (pull.products @ blurred_shallow).view_as(deep)
+        by_shallow = (pull.products.transpose(1, 2) @ deep.flatten(2)).view_as(shallow)
         if guide is not None:
-            counts = enlarged(guide, deep.shape[-2:]).square()
-            on_deep, on_shallow = on_deep * counts, on_shallow * counts
+            weights = enlarged(guide, deep.shape[-2:]).square()
+            by_deep, by_shallow = by_deep * weights, by_shallow * weights
         # With zeros beyond the border, a symmetric blur is its own transpose.
-        on_shallow = blurred(on_shallow, self.correlation_blur)
-        return _gathered(on_deep, maps[0]), _gathered(on_shallow, maps[1])
+        by_shallow = blurred(by_shallow, self.correlation_blur)
+        return _summed_to_grid(by_deep, maps[0]), _summed_to_grid(by_shallow, maps[1])
 
     def _on_one_grid(self, deep: Tensor, shallow: Tensor) -> tuple[Tensor, Tensor]:
         size = max(deep.shape[-2:], shallow.shape[-2:])
@@ -343,28 +143,31 @@ class Chained(Summed):
 
 
 def enlarged(features: Tensor, size: Sequence[int]) -> Tensor:
-    """Repeat each value over the positions of a finer grid, (h, w), that were pooled into it."""
+    """Enlarge a map to a finer grid, (h, w), by repeating its values.
+
+    Each value is repeated over the positions of the finer grid that were pooled into it.
+    """
     if tuple(features.shape[-2:]) == tuple(size):
         return features
     rows, columns = _sources(features, size)
     return features[..., rows, :][..., columns]
 
 
-def _gathered(slope: Tensor, features: Tensor) -> Tensor:
-    """Sum over the positions of a finer grid what belongs to each of a coarser one's."""
-    if slope.shape[-2:] == features.shape[-2:]:
-        return slope
-    rows, columns = _sources(features, slope.shape[-2:])
+def _summed_to_grid(gradient: Tensor, features: Tensor) -> Tensor:
+    """Sum a gradient on a finer grid to the grid of the features: the transpose of `enlarged`."""
+    if gradient.shape[-2:] == features.shape[-2:]:
+        return gradient
+    rows, columns = _sources(features, gradient.shape[-2:])
     height, width = features.shape[-2:]
-    across = slope.new_zeros((*slope.shape[:-1], width)).index_add(-1, columns, slope)
-    return slope.new_zeros((*slope.shape[:-2], height, width)).index_add(-2, rows, across)
+    across = gradient.new_zeros((*gradient.shape[:-1], width)).index_add(-1, columns, gradient)
+    return gradient.new_zeros((*gradient.shape[:-2], height, width)).index_add(-2, rows, across)
 
 
 def _sources(features: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Tell which row and column of a coarse map each of a finer grid's comes from.
+    """Return, for each row and each column of a finer grid, its index in the coarse map.
 
-    Pooling halves and rounds down, so the factor is a power of 2 and the last odd row or column
-    of the fine grid, which no pooling saw, takes its neighbor's.
+    Pooling halves a map and rounds down, so the factor is a power of 2. The last odd row or column
+    of the finer grid was not pooled; it takes its neighbor's index.
     """
     indices = []
     for coarse, fine in zip(features.shape[-2:], size, strict=True):
@@ -374,20 +177,21 @@ def _sources(features: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     return indices[0], indices[1]
 
 
-def blur_reach(sigma: float) -> int:
-    """Return how many positions `blurred` looks at on either side."""
+def blur_radius(sigma: float) -> int:
+    """Return the radius of the kernel of `blurred`, in positions."""
     return 0 if sigma == 0 else max(1, math.ceil(3 * sigma))
 
 
 def blurred(features: Tensor, sigma: float) -> Tensor:
-    """Blur each channel by a Gaussian of this standard deviation; beyond the border is 0."""
+    """Blur each channel by a Gaussian with standard deviation sigma, with zeros as padding."""
     if sigma == 0:
         return features
-    reach = blur_reach(sigma)
-    offsets = torch.arange(-reach, reach + 1, dtype=features.dtype, device=features.device)
+    radius = blur_radius(sigma)
+    offsets = torch.arange(-radius, radius + 1, dtype=features.dtype, device=features.device)
     kernel = torch.exp(-0.5 * (offsets / sigma).square())
     channels = features.shape[1]
-    # Filters of their own for each channel: as a batch of one channel, torch unfolds them all.
+    # One group per channel. With channels as a batch of one-channel maps, torch would unfold
+    # (im2col) all of them.
     kernel = (kernel / kernel.sum()).expand(channels, 1, 1, -1)
-    across = functional.conv2d(features, kernel, padding=(0, reach), groups=channels)
-    return functional.conv2d(across, kernel.transpose(2, 3), padding=(reach, 0), groups=channels)
+    across = functional.conv2d(features, kernel, padding=(0, radius), groups=channels)
+    return functional.conv2d(across, kernel.transpose(2, 3), padding=(radius, 0), groups=channels)

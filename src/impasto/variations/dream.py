@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from impasto.errors import SettingsError
+from impasto.optimize.lbfgs import favor_coarse
 from impasto.optimize.loop import Step, Terms
-from impasto.optimize.method import favor_coarse
 from impasto.painting.inputs import enlarge, load_inputs
+from impasto.painting.memory_plan import Workload
 from impasto.painting.pastiche import Pastiche
-from impasto.painting.pyramid import Level
+from impasto.painting.picture_plan import PicturePlan
+from impasto.painting.pyramid import pyramid
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import Source, load_picture
 from impasto.pictures.picture import identity, resize
 from impasto.settings.pictures import Settings
-from impasto.variations.variation import Variation
+from impasto.settings.recipes import DREAM
 
-__all__ = ["DREAM", "dream", "plan_dream"]
-
-# Four octaves, each 1.4 times the last, and steps of 1.5 / 255, as in Mordvintsev's notebook.
-DREAM: Mapping[str, Any] = {
-    "steps": 48,
-    "coarsest": 180,
-    "level_ratio": 1.4,
-    "step_decay": 0.0,
-    "learning_rate": 0.006,
-}
+__all__ = ["dream", "plan_dream"]
 
 # How far a dream is shifted at most, in px (Mordvintsev's notebook).
 _JITTER = 32
@@ -46,6 +38,7 @@ def dream(
     channel: int | None = None,
     jitter: int = _JITTER,
     device: str | torch.device | None = None,
+    memory: float | None = None,
 ) -> Pastiche:
     """Exaggerate what a layer sees in a picture: DeepDream.
 
@@ -57,11 +50,14 @@ def dream(
         channel: a channel of the layer, from 0; None: all.
         jitter: the picture is seen shifted by up to so many px, newly chosen at each step.
         device: as for `Stylizer`.
+        memory: bytes that the process (or a GPU's memory) may hold; None: what is free.
 
     Raises: as `stylize`; SettingsError: no such channel.
     Source: Mordvintsev, Olah & Tyka, Inceptionism, 2015.
     """
-    return plan_dream(image, layer, settings, channel=channel, jitter=jitter, device=device).paint()
+    return plan_dream(
+        image, layer, settings, channel=channel, jitter=jitter, device=device, memory=memory
+    ).paint()
 
 
 def plan_dream(
@@ -72,40 +68,44 @@ def plan_dream(
     channel: int | None = None,
     jitter: int = _JITTER,
     device: str | torch.device | None = None,
-) -> Variation:
+    memory: float | None = None,
+) -> PicturePlan:
     """Plan what `dream` paints."""
     settings = (settings or Settings().replace(**DREAM)).replace(
         content_layers=(layer,), content_layer_weights=(), content_weight=1.0, style_weight=0.0,
         style_layers=(layer,), style_layer_weights=(), init="content",
     )  # fmt: skip
     photo = load_inputs(picture := load_picture(image), picture, settings).photo
-    stylizer = Stylizer(settings, device=device)
-    levels = stylizer.levels(photo)
+    stylizer = Stylizer(settings, device=device, memory=memory)
+    levels = pyramid(photo.size, settings, smallest=stylizer.encoder.minimum_side)
     _check_channel(stylizer, layer, channel)
+    # Like Adam, a dream remembers no past steps.
+    without_history = stylizer.with_settings(settings.replace(optimizer="adam"))
 
-    def terms(image: Tensor) -> dict[str, Tensor]:
+    def losses(image: Tensor) -> dict[str, Tensor]:
         features = stylizer.encoder(image)[layer]
         seen = features if channel is None else features[:, channel]
-        return {"dream": -seen.mean()}  # upwards is down the negative
+        return {"dream": -seen.mean()}  # minimized, so that the activation grows
 
-    def descend(start: Tensor, aim: Terms, level: Level) -> Iterator[Step]:
+    def descend(start: Tensor, losses: Terms, work: Workload) -> Iterator[Step]:
         # A seed per octave: equal shifts at every size would leave a pattern.
         return ascend(
-            start.to(stylizer.device), aim, steps=level.steps, rate=settings.learning_rate,
-            jitter=jitter, seed=settings.seed + level.long_side,
+            start.to(stylizer.device), losses, steps=work.level.steps, rate=settings.learning_rate,
+            jitter=jitter, seed=settings.seed + work.level.long_side,
         )  # fmt: skip
 
-    return Variation(
+    return PicturePlan(
         settings=settings,
-        levels=levels,
+        works=without_history.allot(levels, files=(photo,), whole="a dream has no tiles"),
         inputs={
             "made": {"command": "dream", "layer": layer, "channel": channel, "jitter": jitter},
             "content": identity(photo),
         },
-        begin=lambda: resize(photo.image, levels[0].size),
+        begin=lambda size: resize(photo.image, size),
         enlarge=lambda image, size: enlarge(image, photo, size),
-        aim=lambda level: terms,
+        aim=lambda work: losses,
         descend=descend,
+        complete=lambda image: enlarge(image, photo, levels[-1].size).clamp(0, 1),
         alpha=photo.alpha,
     )
 

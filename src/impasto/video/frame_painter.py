@@ -7,16 +7,15 @@ from dataclasses import replace
 
 from impasto.objective.deferred_layers import deferring
 from impasto.optimize.loop import Step
-from impasto.painting.canvas import Surface
+from impasto.painting.canvas import Surface, complete, paint_level
 from impasto.painting.inputs import Inputs
-from impasto.painting.pastiche import finish
+from impasto.painting.level_targets import StyleTargets
 from impasto.painting.pyramid import Level
-from impasto.painting.style_targets import Palette
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.picture import Image
 from impasto.video.io.frames import Frame
 from impasto.video.styling import Styling
-from impasto.video.temporal import with_temporal
+from impasto.video.temporal import TemporalTerm
 
 __all__ = ["FramePainter", "Painting"]
 
@@ -39,17 +38,16 @@ class FramePainter:
     ) -> None:
         self.stylizer = stylizer
         self.styling = styling
-        files = sum(each.size[0] * each.size[1] for each in styling.paintings)
         side = stylizer.settings.long_side
-        (self.work,) = stylizer.allot([Level(size, side, steps)], files=files)
+        (self.work,) = stylizer.allot([Level(size, side, steps)], files=styling.paintings)
         self._scene: Frame | None = None
-        self._palette: Palette | None = None
+        self._styles: StyleTargets | None = None
 
     def begin_scene(self, frame: Frame) -> None:
         """Note a scene's first frame: its colors are what paintings are given, if any are."""
         self._scene = frame
         if self.stylizer.settings.color != "style":
-            self._palette = None
+            self._styles = None
 
     def first(self, frame: Frame) -> Painting:
         """Paint a frame of which nothing is known, by the whole schedule.
@@ -59,9 +57,9 @@ class FramePainter:
         inputs = self.styling.inputs(frame.image, frame.index)
         if not self._is_painted(inputs):
             return frame.image
-        plan = self.stylizer.plan(inputs.photo, inputs.paintings)
         image = frame.image
-        for step in self.stylizer.paint(inputs, plan, self.styling.blend(frame.time)):
+        plan = self.stylizer.plan(inputs, blend=self.styling.blend(frame.time))
+        for step in plan.steps():
             image = step.image
             yield step
         return self._finished(image, inputs)
@@ -85,25 +83,26 @@ class FramePainter:
             return frame.image
         image = start
         if steps:
-            level = replace(self.work.level, steps=steps)
-            work = replace(self.work, level=level)
-            objective = self.stylizer.objective(
-                inputs, work, self._measured(frame), self.styling.blend(frame.time)
-            )
+            work = replace(self.work, level=replace(self.work.level, steps=steps))
             seen = self._seen(target, frame.image)
-            terms = with_temporal(deferring(objective, steps), seen, trust, weight)
-            for step in self.stylizer.paint_level(start, terms, work, inputs):
+            objective = self.stylizer.objective(
+                inputs, work, styles=self._measured(frame), blend=self.styling.blend(frame.time),
+                terms=[TemporalTerm(seen, trust, weight)] if weight else [],
+            )  # fmt: skip
+            losses, settings = deferring(objective, steps), self.stylizer.settings
+            device = self.stylizer.device
+            for step in paint_level(start, losses, work, inputs, settings, device):
                 image = step.image
                 yield step
         return self._finished(image, inputs)
 
-    def _measured(self, frame: Frame) -> Palette:
+    def _measured(self, frame: Frame) -> StyleTargets:
         """Return the paintings, measured with the colors of the frame's scene."""
-        if self._palette is None:
-            scene = self._scene or frame
+        if self._styles is None:
+            scene, stylizer = self._scene or frame, self.stylizer
             inputs = self.styling.inputs(scene.image, scene.index)
-            self._palette = self.stylizer.palette(inputs, self.work.level, tile=self.work.tile)
-        return self._palette
+            self._styles = StyleTargets(stylizer.encoder, inputs, stylizer.settings, self.work)
+        return self._styles
 
     def _seen(self, target: Image, photo: Image) -> Image:
         """Return a target as the objective sees pictures: gray, where only luminance is painted."""
@@ -119,4 +118,4 @@ class FramePainter:
         return painted is None or bool(painted.any())
 
     def _finished(self, image: Image, inputs: Inputs) -> Image:
-        return finish(image, inputs, self.stylizer.settings, ()).image
+        return complete(image, inputs, self.stylizer.settings)

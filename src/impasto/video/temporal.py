@@ -9,14 +9,22 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from impasto.optimize.loop import Terms
+from impasto.objective.terms import PictureTerm
+from impasto.optimize.loop import LossName
 from impasto.pictures.picture import Image
 from impasto.settings.clips import VideoSettings
 from impasto.video.motion.flow import optical_flow, reliable
 from impasto.video.motion.warp import points_outside, warp
 
 __all__ = [
-    "Carried", "Motion", "Past", "carry", "chained", "find_motion", "temporal_loss", "with_temporal"
+    "Carried",
+    "Motion",
+    "Past",
+    "TemporalTerm",
+    "carry",
+    "chained",
+    "find_motion",
+    "temporal_loss"
 ]  # fmt: skip
 
 _WHOLLY = 0.99
@@ -105,23 +113,27 @@ def carried_along(pastiche: Image, flow: Tensor) -> Image:
     return warp(pastiche, flow, interpolation="bicubic").clamp(0, 1)
 
 
-def temporal_loss(image: Image, target: Image, trust: Tensor) -> Tensor:
+def temporal_loss(image: Tensor, target: Tensor, trust: Tensor) -> Tensor:
     """Compare a frame with what was carried to it: mean over pixels and colors of c · (x − ω)².
+
+    Args:
+        image, target: (1, 3, H, W).
+        trust: c, how far each pixel is held to the target, (1, 1, H, W) in [0, 1].
 
     Paper: Ruder et al. 1604.08610, equation 7.
     """
     return (trust * (image - target).square()).mean()
 
 
-def with_temporal(objective: Terms, target: Image, trust: Tensor, weight: float) -> Terms:
-    """Return an objective with one more term, "temporal"."""
-    if weight == 0:
-        return objective
+class TemporalTerm(PictureTerm):
+    """The weighted `temporal_loss` of a frame; arguments as there."""
 
-    def terms(image: Tensor) -> dict[str, Tensor]:
-        return {
-            **objective(image),
-            "temporal": weight * temporal_loss(image, target.to(image), trust.to(image)),
-        }
+    def __init__(self, target: Image, trust: Tensor, weight: float) -> None:
+        self.name = LossName("temporal")
+        self.weight = weight
+        self.target = target
+        self.trust = trust
 
-    return terms
+    def loss(self, image: Tensor) -> Tensor:
+        """See `PictureTerm`."""
+        return self.weight * temporal_loss(image, self.target.to(image), self.trust.to(image))

@@ -17,15 +17,25 @@ from impasto.errors import ImageError, SettingsError, TruncatedClip, VideoError
 from impasto.pictures.files import load_image
 from impasto.settings.recipes import recipe_settings
 from impasto.studio.jobs import clip_uploads as clips_module, reproduce
-from impasto.studio.jobs.clip_uploads import named
+from impasto.studio.jobs.clip_uploads import known_clip, named, poster_file
 from impasto.studio.jobs.limits import Limits, NoSuchThing, StudioError, TooLarge
 from impasto.studio.jobs.requests import Request, check_request
-from impasto.studio.jobs.rows import LESSONS
-from impasto.studio.jobs.store import Store, new_id
+from impasto.studio.jobs.results import (
+    command_line,
+    losses,
+    preview_file,
+    python_lines,
+    result_file,
+    timelapse_file,
+)
+from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.database import new_id
+from impasto.studio.jobs.tables.rows import PACES_LEARNED
+from impasto.studio.jobs.uploads import example_names
 from impasto.studio.server import build_app
 from impasto.studio.supervisor import tidy
 from impasto.studio.web.guard import Keys
-from impasto.studio.worker import estimates as answers
+from impasto.studio.worker import paces
 from impasto.video.stylize_video import VideoPlan
 from studio_harness import (
     PLACE,
@@ -34,6 +44,8 @@ from studio_harness import (
     make_jobs,
     picture_bytes,
     small_request,
+    upload_clip,
+    upload_picture,
     wait_for_state,
     wait_until,
     working,
@@ -48,10 +60,6 @@ LONG = {"frame_steps": 100_000}
 @pytest.fixture
 def jobs(tmp_path):
     return make_jobs(tmp_path / "studio", max_clip_bytes=200_000, max_frames=60)
-
-
-def upload(jobs, data: bytes, name: str = "clip.mp4"):
-    return jobs.upload_clip(io.BytesIO(data), name, "me")
 
 
 def files_in(jobs) -> list[Path]:
@@ -75,22 +83,22 @@ def wait_for_frame(jobs, job: str, frame: int):
 
 
 def test_what_is_known_of_a_clip(jobs):
-    clip = upload(jobs, clip_bytes(6, sound=True), "../holiday.mp4")
+    clip = upload_clip(jobs, clip_bytes(6, sound=True), "../holiday.mp4")
     assert (clip.name, clip.width, clip.height) == ("holiday.mp4", 48, 36)
     assert (clip.frames, clip.rate, clip.sound) == (6, 12.0, True)
     assert clip.seconds == pytest.approx(0.5, abs=0.05)
-    assert load_image(jobs.poster(clip.id)).shape == (1, 3, 36, 48)
-    assert jobs.clip(clip.id) == clip
+    assert load_image(poster_file(jobs.store, clip.id)).shape == (1, 3, 36, 48)
+    assert known_clip(jobs.store, clip.id) == clip
     assert {each.name for each in files_in(jobs)} == {f"{clip.id}.clip", f"{clip.id}.jpg"}
-    assert upload(jobs, clip_bytes(suffix="gif"), "").name == "clip"
+    assert upload_clip(jobs, clip_bytes(suffix="gif"), "").name == "clip"
 
 
 def test_unknown_clips(jobs):
     for name in (new_id(), "", "../../etc/passwd"):
         with pytest.raises(NoSuchThing):
-            jobs.clip(name)
+            known_clip(jobs.store, name)
         with pytest.raises(NoSuchThing):
-            jobs.poster(name)
+            poster_file(jobs.store, name)
     request = clip_request(jobs)
     for each in files_in(jobs):
         each.unlink()
@@ -137,7 +145,7 @@ def test_files_that_name_others_are_not_opened(jobs, tmp_path, kind):
         with pytest.raises(
             VideoError, match=f"^{name} is not a video of a kind that is taken: mov"
         ):
-            upload(jobs, text.encode(), name)
+            upload_clip(jobs, text.encode(), name)
     assert files_in(jobs) == []
 
 
@@ -165,15 +173,15 @@ def test_every_kind_that_is_taken_is_one_file():
 def test_uploads_that_are_refused(tmp_path, data, error, words):
     jobs = make_jobs(tmp_path, max_clip_bytes=200_000, max_pixels=10_000)
     with pytest.raises(error, match=words):
-        upload(jobs, data() if callable(data) else data, "../clip.mp4")
+        upload_clip(jobs, data() if callable(data) else data, "../clip.mp4")
     assert files_in(jobs) == []
-    assert jobs.store.clips() == []
+    assert jobs.store.clips.all() == []
 
 
 def test_without_the_extra(jobs, monkeypatch):
     monkeypatch.setattr(clips_module, "find_spec", lambda name: None if name == "cv2" else name)
     with pytest.raises(VideoError, match=r"pip install 'impasto\[video\]'"):
-        upload(jobs, clip_bytes())
+        upload_clip(jobs, clip_bytes())
 
 
 # ---- requests -----------------------------------------------------------------------------------
@@ -209,7 +217,7 @@ def test_requests_that_are_refused(request_, words):
 
 def test_parts_of_a_clip_that_are_refused(jobs):
     request = clip_request(jobs, 72)
-    with pytest.raises(TooLarge, match=r"72 frames are more than the 60 .* by start and end"):
+    with pytest.raises(TooLarge, match=r"72 frames are more than the 60 .* with start and end"):
         jobs.create(request, "me")
     part = Request(**{**vars(request), "options": {"start": 1.0}})
     assert jobs.create(part, "me").state == "queued"
@@ -260,8 +268,8 @@ WAYS = {
 def test_the_command_and_the_python_lines_make_the_same(jobs, tmp_path, monkeypatch, command, way):
     kind, options = WAYS[way]
     data = clip_bytes(4, sound=True)
-    clip = upload(jobs, data).id
-    painting = jobs.upload(picture_bytes(2, (36, 34)), "painting.png", "me").id
+    clip = upload_clip(jobs, data).id
+    painting = upload_picture(jobs, picture_bytes(2, (36, 34)), "painting.png", "me").id
     request = Request(
         kind=kind, pictures={"clip": clip, "styles": [painting]},
         settings={"long_side": 48, "steps": 3, "coarsest": 0},
@@ -272,15 +280,15 @@ def test_the_command_and_the_python_lines_make_the_same(jobs, tmp_path, monkeypa
         done = wait_for_state(jobs, job, "done", "failed")
     assert done.error == ""
     assert done.has_result
-    result = jobs.result(job)
+    result = result_file(jobs.store, job)
     monkeypatch.chdir(own_files(tmp_path, data))
-    words = shlex.split(jobs.command_line(job))
+    words = shlex.split(command_line(jobs.store, job))
     outcome = command(*words[1:])
     assert outcome.code == 0, outcome.err
     made = Path(words[words.index("--preview" if kind == "preview" else "-o") + 1])
     assert made.read_bytes() == result.read_bytes()
     made.unlink()
-    exec(compile(jobs.python_lines(job), "lines", "exec"), {})
+    exec(compile(python_lines(jobs.store, job), "lines", "exec"), {})
     assert made.read_bytes() == result.read_bytes()
 
 
@@ -304,26 +312,26 @@ def test_frames_are_told_of_one_by_one_and_the_clip_is_whole(jobs):
     assert len(seen - {0}) >= 2
     assert min(left - {None}) >= 0
     assert (done.clip.frame, done.clip.done, done.clip.encoding) == (5, 5, False)
-    assert [row["step"] for row in jobs.losses(job)] == [1, 2, 3, 4, 5]
-    assert frames_in(jobs.result(job)) == 5
-    assert load_image(jobs.preview(job)).shape == (1, 3, 36, 48)
-    assert not jobs.store.frames_folder(job).exists()
+    assert [row["step"] for row in losses(jobs.store, job)] == [1, 2, 3, 4, 5]
+    assert frames_in(result_file(jobs.store, job)) == 5
+    assert load_image(preview_file(jobs.store, job)).shape == (1, 3, 36, 48)
+    assert not jobs.store.jobs.frames_folder(job).exists()
     for suffix in (".png", ".gif"):
         with pytest.raises(NoSuchThing, match=f"no result{suffix}; there is .mp4"):
-            jobs.result(job, suffix)
+            result_file(jobs.store, job, suffix)
     with pytest.raises(NoSuchThing, match="no time-lapse"):
-        jobs.timelapse(job, ".gif")
+        timelapse_file(jobs.store, job, ".gif")
 
 
 def test_a_result_does_not_say_where_the_clip_was_taken(jobs):
     data = clip_bytes(3, place=True, sound=True)
     assert PLACE.encode() in data
     request = clip_request(jobs)
-    clip = upload(jobs, data).id
+    clip = upload_clip(jobs, data).id
     with working(jobs):
         job = jobs.create(request.with_pictures({**request.pictures, "clip": clip}), "me").id
         wait_for_state(jobs, job, "done")
-    made = jobs.result(job).read_bytes()
+    made = result_file(jobs.store, job).read_bytes()
     assert b"8566" not in made
     assert b"location" not in made
     with av.open(io.BytesIO(made)) as container:
@@ -331,7 +339,7 @@ def test_a_result_does_not_say_where_the_clip_was_taken(jobs):
             "major_brand", "minor_version", "compatible_brands", "encoder", "comment"
         }  # fmt: skip
         assert len(container.streams.audio) == 1
-    assert PLACE.encode() not in jobs.poster(clip).read_bytes()
+    assert PLACE.encode() not in poster_file(jobs.store, clip).read_bytes()
 
 
 def test_a_clip_goes_on_from_its_last_finished_frame_and_is_the_same(jobs):
@@ -345,21 +353,21 @@ def test_a_clip_goes_on_from_its_last_finished_frame_and_is_the_same(jobs):
         wait_for_frame(jobs, job, 3)
     left = jobs.job(job)
     assert left.state == "running"
-    there = len([*jobs.store.frames_folder(job).glob("frame-*.png")])
+    there = len([*jobs.store.jobs.frames_folder(job).glob("frame-*.png")])
     assert there >= 2
-    jobs.store.move(job, "queued")
+    jobs.store.jobs.move(job, "queued")
     with working(jobs):
         done = wait_for_state(jobs, job, "done", "failed")
     assert done.error == ""
     assert done.continued == [{"step": 0, "after": "an interruption", "frame": there + 1}]
     assert done.seconds > left.seconds
-    assert jobs.result(job).read_bytes() == jobs.result(whole).read_bytes()
+    assert result_file(jobs.store, job).read_bytes() == result_file(jobs.store, whole).read_bytes()
 
 
 def test_a_clip_whose_worker_did_not_come_to_say_that_it_is_done(jobs):
     job = jobs.create(clip_request(jobs), "me").id
-    jobs.store.job_folder(job).mkdir()
-    (jobs.store.job_folder(job) / "result.mp4").write_bytes(clip_bytes())
+    jobs.store.jobs.folder(job).mkdir()
+    (jobs.store.jobs.folder(job) / "result.mp4").write_bytes(clip_bytes())
     with working(jobs):
         assert wait_for_state(jobs, job, "done", "failed").has_result
 
@@ -378,17 +386,17 @@ def test_a_clip_that_cannot_be_written_keeps_its_frames_and_is_resumed(jobs, mon
         job = jobs.create(request, "me").id
         with working(jobs):
             failed = wait_for_state(jobs, job, "failed", "done")
-    assert failed.error == "the disk is full; free some space, and resume"
+    assert failed.error == "the disk is full; free some space, then resume"
     tidy(jobs)
-    assert len([*jobs.store.frames_folder(job).glob("frame-*.png")]) == 4
+    assert len([*jobs.store.jobs.frames_folder(job).glob("frame-*.png")]) == 4
     assert jobs.resume(job).state == "queued"
     with working(jobs):
         done = wait_for_state(jobs, job, "failed", "done")
     assert (done.state, done.error) == ("done", "")
     assert done.continued == [{"step": 0, "after": "an interruption", "frame": 5}]  # of 4
-    assert jobs.result(job).read_bytes() == jobs.result(whole).read_bytes()
+    assert result_file(jobs.store, job).read_bytes() == result_file(jobs.store, whole).read_bytes()
     tidy(jobs)
-    assert not jobs.store.frames_folder(job).exists()
+    assert not jobs.store.jobs.frames_folder(job).exists()
 
 
 def test_a_paused_clip_makes_way_and_is_taken_up_again(jobs):
@@ -405,7 +413,7 @@ def test_a_paused_clip_makes_way_and_is_taken_up_again(jobs):
         assert wait_for_frame(jobs, job, 2).continued[0]["frame"] == 2
         jobs.cancel(job)
         assert not wait_for_state(jobs, job, "cancelled").has_result
-    assert not jobs.store.frames_folder(job).exists()
+    assert not jobs.store.jobs.frames_folder(job).exists()
 
 
 def test_what_is_stopped_is_a_clip_of_the_frames_that_are_finished(jobs):
@@ -416,7 +424,7 @@ def test_what_is_stopped_is_a_clip_of_the_frames_that_are_finished(jobs):
         done = wait_for_state(jobs, job, "stopped", "failed")
     assert done.error == ""
     assert done.has_result
-    assert frames_in(jobs.result(job)) == 1
+    assert frames_in(result_file(jobs.store, job)) == 1
     assert (done.clip.frame, done.clip.frames) == (1, 1)
 
 
@@ -431,7 +439,7 @@ def test_a_clip_that_is_stopped_before_its_first_frame(jobs):
     assert done.error == "stopped before its first frame was finished"
     assert not done.has_result
     with pytest.raises(NoSuchThing, match="before its first frame"):
-        jobs.result(job)
+        result_file(jobs.store, job)
 
 
 def test_the_limits_of_time_and_frames_keep_what_is_there(tmp_path):
@@ -445,7 +453,7 @@ def test_the_limits_of_time_and_frames_keep_what_is_there(tmp_path):
         job = jobs.create(request, "me").id
         done = wait_for_state(jobs, job, "stopped", "failed")
     assert done.error == "stopped at the 2 frames that the studio allows"
-    assert frames_in(jobs.result(job)) == 2
+    assert frames_in(result_file(jobs.store, job)) == 2
     brief = make_jobs(tmp_path / "brief", max_time=0.01)
     with working(brief):
         job = brief.create(clip_request(brief, **LONG), "me").id
@@ -456,14 +464,14 @@ def test_the_limits_of_time_and_frames_keep_what_is_there(tmp_path):
 def test_a_clip_that_ends_early_is_painted_as_far_as_it_goes(jobs):
     data = clip_bytes(40, suffix="mkv")
     request = clip_request(jobs)
-    clip = upload(jobs, data[: len(data) * 2 // 3], "torn.mkv").id
+    clip = upload_clip(jobs, data[: len(data) * 2 // 3], "torn.mkv").id
     request = request.with_pictures({**request.pictures, "clip": clip})
     with working(jobs):
         job = jobs.create(request, "me").id
         done = wait_for_state(jobs, job, "done", "failed")
     assert done.state == "done"
     assert done.error.startswith("torn.mkv ends early")
-    assert 1 <= frames_in(jobs.result(job)) < 40
+    assert 1 <= frames_in(result_file(jobs.store, job)) < 40
 
 
 def test_errors_about_a_kept_file_name_it_as_its_owner_does(tmp_path):
@@ -482,7 +490,7 @@ def test_errors_about_a_kept_file_name_it_as_its_owner_does(tmp_path):
 def test_what_fails_names_the_clip_as_its_owner_does(jobs):
     request = clip_request(jobs)
     job = jobs.create(request, "me").id
-    jobs.store.clip_file(request.clip).write_bytes(b"nonsense")
+    jobs.store.clips.file(request.clip).write_bytes(b"nonsense")
     with working(jobs):
         failed = wait_for_state(jobs, job, "failed")
     assert failed.error.startswith("clip.mp4 is not a video")
@@ -506,7 +514,7 @@ def with_old_sound(data: bytes) -> bytes:
 
 def test_sound_that_mp4_cannot_hold(jobs):
     request = clip_request(jobs)
-    clip = upload(jobs, with_old_sound(clip_bytes()), "old.mov").id
+    clip = upload_clip(jobs, with_old_sound(clip_bytes()), "old.mov").id
     request = request.with_pictures({**request.pictures, "clip": clip})
     silent = Request(**{**vars(request), "options": {**request.options, "sound": False}})
     with working(jobs):
@@ -515,7 +523,7 @@ def test_sound_that_mp4_cannot_hold(jobs):
         job = jobs.create(silent, "me").id
         assert wait_for_state(jobs, job, "done", "failed").error == ""
     assert failed.error == (
-        "the sound of old.mov is pcm_mulaw, which MP4 cannot hold; paint it without its sound"
+        "the sound of old.mov is pcm_mulaw, which MP4 cannot hold; paint the clip without its sound"
     )
 
 
@@ -525,11 +533,11 @@ def test_clips_of_other_kinds_and_odd_sizes(jobs, way):
     request = clip_request(jobs)
     if size[0] % 2:  # H.264 pairs pixels, GIF does not
         way = {"suffix": "gif"}
-    clip = upload(jobs, clip_bytes(size=size, **way), "clip").id
+    clip = upload_clip(jobs, clip_bytes(size=size, **way), "clip").id
     with working(jobs):
         job = jobs.create(request.with_pictures({**request.pictures, "clip": clip}), "me").id
         assert wait_for_state(jobs, job, "done", "failed").error == ""
-    assert frames_in(jobs.result(job)) == 4
+    assert frames_in(result_file(jobs.store, job)) == 4
 
 
 def test_masks_keep_the_clip(jobs):
@@ -538,14 +546,14 @@ def test_masks_keep_the_clip(jobs):
     buffer = io.BytesIO()
     PIL.Image.fromarray(half).save(buffer, "png")
     request = clip_request(jobs, 3, frame_steps=20)
-    mask = jobs.upload(buffer.getvalue(), "mask.png", "me").id
+    mask = upload_picture(jobs, buffer.getvalue(), "mask.png", "me").id
     request = request.with_pictures({**request.pictures, "masks": [mask]})
     with working(jobs):
         job = jobs.create(request, "me").id
         assert wait_for_state(jobs, job, "done", "failed").error == ""
-    assert "--mask mask.png" in jobs.command_line(job)
-    assert "guidance=impasto.Guidance(masks=['mask.png'])" in jobs.python_lines(job)
-    result, own = jobs.result(job), jobs.store.clip_file(request.clip)
+    assert "--mask mask.png" in command_line(jobs.store, job)
+    assert "guidance=impasto.Guidance(masks=['mask.png'])" in python_lines(jobs.store, job)
+    result, own = result_file(jobs.store, job), jobs.store.clips.file(request.clip)
     changed = np.abs(pictures_in(result) - pictures_in(own))
     assert changed[:, :, 28:].mean() < changed[:, :, :20].mean() / 2
 
@@ -566,14 +574,14 @@ def test_a_sheet_grows(jobs):
         assert wait_for_state(jobs, stopped, "stopped", "done").has_result
     assert done.error == ""
     assert (done.clip.frame, done.clip.frames) == (3, 3)
-    assert load_image(jobs.result(job)).shape[-1] == 3 * (48 + 8) + 8
-    assert jobs.result(job, ".jpg").is_file()
+    assert load_image(result_file(jobs.store, job)).shape[-1] == 3 * (48 + 8) + 8
+    assert result_file(jobs.store, job, ".jpg").is_file()
 
 
 def test_the_weights_of_a_clip_stay(jobs):
     job = jobs.create(clip_request(jobs), "me").id
-    jobs.store.take()
-    with pytest.raises(StudioError, match="the weights of a clip stay"):
+    jobs.store.jobs.take()
+    with pytest.raises(StudioError, match="the weights of a clip cannot change"):
         jobs.change(job, style_weight=3.0)
 
 
@@ -598,19 +606,19 @@ def test_estimates(jobs):
 
 
 def test_what_a_clip_took_replaces_what_was_measured_on_a_busy_machine(jobs, monkeypatch):
-    monkeypatch.setattr(answers, "_TELLING", 0.0)
+    monkeypatch.setattr(paces, "_SHORTEST", 0.0)
     request = clip_request(jobs, 12)
     with working(jobs):
         jobs.estimate(request)
         for name in facts(jobs, "pace", "the latest pace", "motion"):
-            known = jobs.store.fact(name)
+            known = jobs.store.facts.get(name)
             slow = {key: value * 100 for key, value in known.items()} if isinstance(known, dict) \
                 else known * 100  # fmt: skip
-            jobs.store.remember(name, slow)
+            jobs.store.facts.set(name, slow)
         before = make_jobs(jobs.store.folder).estimate(request)
         job = jobs.create(request, "me").id
         wait_for_state(jobs, job, "done")
-        wait_until(lambda: jobs.store.fact(LESSONS), "a lesson")
+        wait_until(lambda: jobs.store.facts.get(PACES_LEARNED), "a lesson")
         after = jobs.estimate(request)
     assert after.seconds < before.seconds / 5
     assert after.measured
@@ -629,26 +637,26 @@ def facts(jobs, *beginnings: str) -> list[str]:
 def test_clips_and_frames_count_and_go(tmp_path, monkeypatch):
     jobs = make_jobs(tmp_path, keep=100_000)
     request = clip_request(jobs)
-    lost, torn = upload(jobs, clip_bytes(), "lost.mp4").id, jobs.store.clip_file(new_id())
+    lost, torn = upload_clip(jobs, clip_bytes(), "lost.mp4").id, jobs.store.clips.file(new_id())
     torn.write_bytes(b"the server was killed meanwhile")
     job = jobs.create(request, "me").id
-    jobs.store.take()
-    frames = jobs.store.frames_folder(job)
+    jobs.store.jobs.take()
+    frames = jobs.store.jobs.frames_folder(job)
     frames.mkdir(parents=True)
     (frames / "frame-000001.png").write_bytes(bytes(200_000))
-    jobs.store.move(job, "cancelled")
+    jobs.store.jobs.move(job, "cancelled")
     tidy(jobs)
     assert not frames.exists()
-    assert jobs.clip(request.clip).frames == 4
-    assert jobs.clip(lost).frames == 4
+    assert known_clip(jobs.store, request.clip).frames == 4
+    assert known_clip(jobs.store, lost).frames == 4
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)
     tidy(jobs)
-    assert jobs.clip(request.clip).frames == 4
+    assert known_clip(jobs.store, request.clip).frames == 4
     with pytest.raises(NoSuchThing):
-        jobs.clip(lost)
+        known_clip(jobs.store, lost)
     assert not torn.exists()
-    jobs.store.clip_file(request.clip).write_bytes(bytes(200_000))
+    jobs.store.clips.file(request.clip).write_bytes(bytes(200_000))
     tidy(jobs)  # too much: the job goes, and what only it used
     assert jobs.history("me") == []
     assert files_in(jobs) == []
@@ -701,7 +709,7 @@ def test_a_clip_from_its_upload_to_its_result(client, jobs):
     clip = answer.json()
     assert clip["frames"] == 4
     assert client.get(f"/api/clips/{clip['id']}").headers["content-type"] == "image/jpeg"
-    painting = next(each for each in jobs.examples() if "gogh" in each)
+    painting = next(each for each in example_names() if "gogh" in each)
     body = {
         "kind": "video", "clip": clip["id"], "styles": [f"example:{painting}"],
         "settings": {"long_side": 48, "steps": 2, "coarsest": 0}, "options": {"frame_steps": 1},
@@ -738,7 +746,7 @@ def test_what_the_api_refuses(client, jobs):
     assert client.get(f"/api/clips/{new_id()}").status_code == 404
     assert client.get("/api/clips/..%2F..%2Fstudio.db").status_code == 404
     long = send(client, clip_bytes(72)).json()["id"]
-    body = {"kind": "video", "clip": long, "styles": [f"example:{jobs.examples()[0]}"]}
+    body = {"kind": "video", "clip": long, "styles": [f"example:{example_names()[0]}"]}
     answer = client.post("/api/jobs", json=body)
     assert answer.status_code == 413
     assert "choose a part of clip.mp4" in answer.json()["error"]

@@ -23,10 +23,18 @@ from impasto.studio.jobs.limits import (
     TooLarge,
 )
 from impasto.studio.jobs.requests import KINDS, Request, check_request, describe_settings
-from impasto.studio.jobs.store import Store, new_id
-from impasto.studio.jobs.uploads import bare_name, read_stored
+from impasto.studio.jobs.results import losses, preview_file, result_file
+from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.database import new_id
+from impasto.studio.jobs.uploads import (
+    add_example,
+    bare_name,
+    example_names,
+    picture_file,
+    read_picture,
+)
 from impasto.studio.supervisor import recover, tidy
-from studio_harness import make_jobs, picture_bytes, small_request
+from studio_harness import make_jobs, picture_bytes, small_request, upload_picture
 
 
 def test_ids_cannot_be_guessed():
@@ -46,11 +54,22 @@ def test_jobs_are_taken_in_their_order(tmp_path):
     request = small_request(jobs)
     first, second = jobs.create(request, "me"), jobs.create(request, "me")
     assert (first.position, second.position) == (1, 2)
-    assert jobs.store.take().id == first.id
+    assert jobs.store.jobs.take().id == first.id
     assert jobs.job(first.id).state == "running"
     assert jobs.job(second.id).position == 1
-    assert jobs.store.take().id == second.id
-    assert jobs.store.take() is None
+    assert jobs.store.jobs.take().id == second.id
+    assert jobs.store.jobs.take() is None
+
+
+def test_two_jobs_of_one_clock_tick_have_different_positions(tmp_path, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    jobs = make_jobs(tmp_path)
+    request = small_request(jobs)
+    first, second = jobs.create(request, "me"), jobs.create(request, "me")
+    assert first.created == second.created
+    assert [jobs.job(each.id).position for each in (first, second)] == [1, 2]
+    assert jobs.store.jobs.take().id == first.id  # the order in which they are painted
 
 
 def test_two_workers_never_take_the_same_job(tmp_path):
@@ -62,7 +81,7 @@ def test_two_workers_never_take_the_same_job(tmp_path):
 
     def take() -> None:
         store = Store(tmp_path)
-        while (row := store.take()) is not None:
+        while (row := store.jobs.take()) is not None:
             taken.append(row.id)
         store.close()
 
@@ -91,7 +110,7 @@ def test_the_queue_is_limited_also_for_those_who_ask_at_once(tmp_path):
     for each in threads:
         each.join()
     assert len(full) == 5
-    assert full[0].startswith("queue full: 3 jobs wait already")
+    assert full[0].startswith("queue full: 3 jobs are waiting")
     assert jobs.queue() == {"waiting": 3, "running": 0, "paused": 0, "limit": 3}
 
 
@@ -99,34 +118,36 @@ def test_an_ended_job_never_changes(tmp_path):
     jobs = make_jobs(tmp_path)
     job = jobs.create(small_request(jobs), "me").id
     assert jobs.cancel(job).state == "cancelled"
-    assert not jobs.store.move(job, "done")
+    assert not jobs.store.jobs.move(job, "done")
     with pytest.raises(StudioError, match="the job is cancelled; only running or paused jobs"):
         jobs.cancel(job)
-    assert jobs.store.take() is None
+    assert jobs.store.jobs.take() is None
 
 
 def test_everything_survives_a_restart(tmp_path):
     jobs = make_jobs(tmp_path)
     first = jobs.create(small_request(jobs), "me")
-    jobs.store.take()
-    jobs.store.report(first.id, {"step": 3, "count": 4, "losses": {"style": 1.0}}, [{"step": 3}])
+    jobs.store.jobs.take()
+    jobs.store.jobs.report(
+        first.id, {"step": 3, "count": 4, "losses": {"style": 1.0}}, [{"step": 3}]
+    )
     jobs.store.close()
     again = make_jobs(tmp_path)
     recover(again, "the studio was restarted")
     assert again.history("me")[0].step == 3
     assert again.job(first.id).state == "queued"
-    assert again.losses(first.id) == [{"step": 3}]
+    assert losses(again.store, first.id) == [{"step": 3}]
 
 
 def test_a_job_that_strikes_down_every_worker_fails(tmp_path):
     jobs = make_jobs(tmp_path)
     job = jobs.create(small_request(jobs), "me").id
     for _ in range(3):
-        assert jobs.store.take().id == job
+        assert jobs.store.jobs.take().id == job
         recover(jobs, "the worker ended unexpectedly (signal 9)", blame=True)
     assert jobs.job(job).state == "failed"
     assert jobs.job(job).error == (
-        "the worker ended unexpectedly (signal 9), 3 times while it painted this"
+        "the worker ended unexpectedly (signal 9), 3 times while it painted this job"
     )
 
 
@@ -143,14 +164,14 @@ def test_a_closed_page_stops_its_jobs_and_no_others(tmp_path, monkeypatch):
     request = small_request(jobs)
     running, waiting = (jobs.create(request, "me", watched=True).id for _ in range(2))
     other = jobs.create(request, "me").id
-    assert jobs.store.take().id == running
+    assert jobs.store.jobs.take().id == running
     jobs.stop_unwatched()
     assert jobs.job(waiting).state == "queued"
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 61)
     jobs.stop_unwatched()
     assert jobs.job(waiting).state == "cancelled"
-    assert jobs.store.take_command(running) == ("stop", {"reason": "its page was closed"})
+    assert jobs.store.commands.take(running) == ("stop", {"reason": "its page was closed"})
     assert jobs.job(other).state == "queued"
 
 
@@ -167,13 +188,13 @@ def test_the_oldest_results_make_room(tmp_path):
     request, ids = small_request(jobs), []
     for _ in range(3):
         ids.append(jobs.create(request, "me").id)
-        jobs.store.take()
-        jobs.store.job_folder(ids[-1]).mkdir()
-        (jobs.store.job_folder(ids[-1]) / "result.png").write_bytes(bytes(40_000))
-        jobs.store.move(ids[-1], "done")
+        jobs.store.jobs.take()
+        jobs.store.jobs.folder(ids[-1]).mkdir()
+        (jobs.store.jobs.folder(ids[-1]) / "result.png").write_bytes(bytes(40_000))
+        jobs.store.jobs.move(ids[-1], "done")
     tidy(jobs)
     assert [each.id for each in jobs.history("me")] == [ids[2], ids[1]]
-    assert not jobs.store.job_folder(ids[0]).exists()
+    assert not jobs.store.jobs.folder(ids[0]).exists()
     with pytest.raises(NoSuchThing):
         jobs.job(ids[0])
     tidy(jobs)
@@ -183,14 +204,14 @@ def test_the_oldest_results_make_room(tmp_path):
 def test_old_results_and_unused_uploads_go(tmp_path, monkeypatch):
     jobs = make_jobs(tmp_path)
     job = jobs.create(small_request(jobs), "me")
-    lost = jobs.upload(picture_bytes(), "lost.png", "me").id
+    lost = upload_picture(jobs, picture_bytes(), "lost.png", "me").id
     used = job.request["pictures"]["content"]
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)
     tidy(jobs)
     with pytest.raises(NoSuchThing):
-        jobs.picture(lost)
-    assert jobs.picture(used).is_file()
+        picture_file(jobs.store, lost)
+    assert picture_file(jobs.store, used).is_file()
     jobs.cancel(job.id)
     monkeypatch.setattr(time, "time", lambda: now + 40 * 86400)
     tidy(jobs)
@@ -201,11 +222,13 @@ def test_old_results_and_unused_uploads_go(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "a" * 24 + "/", "ä" * 24, "." * 24, "x"])
 def test_only_ids_lead_to_files(tmp_path, name):
     jobs = make_jobs(tmp_path)
-    for look in (jobs.job, jobs.picture, jobs.preview, jobs.result, jobs.losses):
-        with pytest.raises(NoSuchThing):
-            look(name)
     with pytest.raises(NoSuchThing):
-        jobs.store.job_folder(name)
+        jobs.job(name)
+    for look in (picture_file, preview_file, result_file, losses):
+        with pytest.raises(NoSuchThing):
+            look(jobs.store, name)
+    with pytest.raises(NoSuchThing):
+        jobs.store.jobs.folder(name)
 
 
 # ---- uploads ------------------------------------------------------------------------------------
@@ -227,12 +250,12 @@ def test_nothing_but_pixels_is_kept_of_an_upload(tmp_path):
     jobs = make_jobs(tmp_path)
     data = with_place(picture_bytes(size=(40, 32)))
     assert b"a camera" in data
-    upload = jobs.upload(data, "photo.jpg", "me")
+    upload = upload_picture(jobs, data, "photo.jpg", "me")
     assert (upload.width, upload.height) == (32, 40)  # upright
-    kept = jobs.picture(upload.id).read_bytes()
+    kept = picture_file(jobs.store, upload.id).read_bytes()
     assert kept.startswith(b"\x89PNG")
     assert b"a camera" not in kept
-    with Image.open(jobs.picture(upload.id)) as picture:
+    with Image.open(picture_file(jobs.store, upload.id)) as picture:
         assert not picture.getexif()
         assert not picture.getexif().get_ifd(0x8825)
 
@@ -262,8 +285,8 @@ def test_what_is_read_of_it_is_the_same_to_the_last_bit(tmp_path, kind):
     own = tmp_path / "own.bin"
     own.write_bytes(buffer.getvalue())
     expected = load_picture(own)
-    upload = jobs.upload(buffer.getvalue(), "own.bin", "me")
-    found = read_stored(jobs.store, upload.id)
+    upload = upload_picture(jobs, buffer.getvalue(), "own.bin", "me")
+    found = read_picture(jobs.store, upload.id)
     assert bool((found.image == expected.image).all())
     assert (found.name, found.sha256) == (expected.name, expected.sha256)
     if kind == "alpha":
@@ -278,8 +301,11 @@ def test_a_picture_that_cannot_be_kept_exactly_is_known_by_what_is_kept(tmp_path
     Image.fromarray(np.random.default_rng(0).random((20, 20), dtype=np.float32)).save(
         buffer, "tiff"
     )
-    upload = jobs.upload(buffer.getvalue(), "floats.tiff", "me")
-    found, kept = read_stored(jobs.store, upload.id), load_picture(jobs.picture(upload.id))
+    upload = upload_picture(jobs, buffer.getvalue(), "floats.tiff", "me")
+    found, kept = (
+        read_picture(jobs.store, upload.id),
+        load_picture(picture_file(jobs.store, upload.id)),
+    )
     assert found.sha256 == kept.sha256
 
 
@@ -295,7 +321,7 @@ def test_a_picture_that_cannot_be_kept_exactly_is_known_by_what_is_kept(tmp_path
 def test_uploads_that_are_refused(tmp_path, data, error, words):
     jobs = make_jobs(tmp_path, max_bytes=1_000_000, max_pixels=10_000)
     with pytest.raises(error, match=words):
-        jobs.upload(data, "../evil.png", "me")
+        upload_picture(jobs, data, "../evil.png", "me")
     assert list((tmp_path / "pictures").iterdir()) == []
 
 
@@ -320,10 +346,10 @@ def test_names_are_no_paths(name, bare):
 
 def test_bundled_pictures(tmp_path):
     jobs = make_jobs(tmp_path)
-    assert "neuschwanstein.jpg" in jobs.examples()
-    assert jobs.example("neuschwanstein.jpg", "me").width == 1024
+    assert "neuschwanstein.jpg" in example_names()
+    assert add_example(jobs.store, "neuschwanstein.jpg", "me", jobs.limits).width == 1024
     with pytest.raises(NoSuchThing, match="bundled pictures"):
-        jobs.example("../vgg19.safetensors", "me")
+        add_example(jobs.store, "../vgg19.safetensors", "me", jobs.limits)
 
 
 # ---- requests -----------------------------------------------------------------------------------
@@ -334,7 +360,7 @@ PICTURES = {"content": "c", "styles": ["s"]}
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (Request(kind="stylize"), "kind: 'stylize' is not one of .*did you mean stylize"),
+        (Request(kind="stilize"), "kind: 'stilize' is not one of .*did you mean stylize"),
         (Request(pictures={"content": "c"}), "the kind stylize needs styles"),
         (Request(pictures={**PICTURES, "style": "s"}), "takes content, styles, masks"),
         (Request(pictures={**PICTURES, "masks": ["m", "m"]}), "masks: 2 for 1 styles"),

@@ -103,7 +103,7 @@ def test_files_and_settings_in_one_form(client):
         ({"settings": {"long_side": 100_000}}, 413, "megapixels"),
         ({"content": "example:../../x"}, 404, "bundled pictures"),
         ({"content": "data:image/png;base64,!!"}, 400, "not base64"),
-        ({"content": "data:image/png,xx"}, 400, "is to be data:image/…;base64,…"),
+        ({"content": "data:image/png,xx"}, 400, "must look like this: data:image/…;base64,…"),
         ({"content": data_uri(b"x")}, 400, "not a picture"),
         ({"content": "http://127.0.0.1:1/x.png"}, 404, "no such picture"),
         ({"content": "file:///etc/passwd"}, 404, "no such picture"),
@@ -132,7 +132,7 @@ def test_the_queue_is_full(client):
         assert client.post("/api/jobs", json=small_body()).status_code == 201
     answer = client.post("/api/jobs", json=small_body())
     assert answer.status_code == 429
-    assert answer.json()["error"].startswith("queue full: 3 jobs wait already")
+    assert answer.json()["error"].startswith("queue full: 3 jobs are waiting")
     assert answer.headers["retry-after"] == "10"
 
 
@@ -265,9 +265,9 @@ def test_user_and_password(jobs):
 @pytest.mark.parametrize(
     ("host", "keys", "words"),
     [
-        ("0.0.0.0", Keys(), "lets other machines in"),
+        ("0.0.0.0", Keys(), "lets other machines use"),
         ("192.168.1.2", Keys(), "--auth USER:PASSWORD or --token"),
-        ("0.0.0.0", Keys(login="me"), "wanted is USER:PASSWORD"),
+        ("0.0.0.0", Keys(login="me"), "must be USER:PASSWORD"),
         ("0.0.0.0", Keys(token="short"), "at least 16 characters"),
     ],
 )
@@ -296,7 +296,7 @@ def test_a_second_studio_in_the_same_folder(jobs):
     from impasto.studio.server import _lock
 
     lock = _lock(jobs.store)
-    with pytest.raises(StudioError, match="another studio keeps its data there"):
+    with pytest.raises(StudioError, match="another studio uses this folder"):
         _lock(jobs.store)
     lock.close()
     _lock(jobs.store).close()

@@ -30,7 +30,7 @@ def api(tmp_path, monkeypatch):
     jobs = make_jobs(tmp_path, queue=50)
     request = small_request(jobs)
     made = [jobs.create(request, "me").id for _ in range(3)]
-    jobs.store.take()
+    jobs.store.jobs.take()
     jobs.cancel(made[2])
     KNOWN["job"], KNOWN["picture"] = made, request.ids
     clip = clip_request(jobs)

@@ -313,7 +313,7 @@ def brush_the_middle(page, role: str) -> None:
     page.click(f".picker[data-role={role}] .tile .mask")
     page.wait_for_selector("#masks[open]")
     page.wait_for_function("document.querySelector('#masks img').naturalWidth")
-    page.click(".swatches label >> text=Stays the photo")
+    page.click(".swatches label >> text=Keep the photo")
     page.fill("#brush-width", "40")
     box = page.locator("#masks canvas").bounding_box()
     middle = box["y"] + box["height"] / 2

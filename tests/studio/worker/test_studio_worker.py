@@ -16,15 +16,30 @@ from impasto.pictures.files import load_image, load_picture, read_metadata
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.limits import NoSuchThing, QueueFull, StudioError
 from impasto.studio.jobs.requests import Request
-from impasto.studio.jobs.rows import LESSONS
-from impasto.studio.worker import estimates as answers
-from impasto.studio.worker.checkpoints import Start, left_of, plan_run
-from impasto.studio.worker.picture_log import read_checkpoint, write_checkpoint
+from impasto.studio.jobs.results import (
+    command_line,
+    losses,
+    preview_file,
+    python_lines,
+    result_file,
+    timelapse_file,
+)
+from impasto.studio.jobs.tables.rows import PACES_LEARNED
+from impasto.studio.jobs.uploads import picture_file
+from impasto.studio.worker import paces
+from impasto.studio.worker.checkpoints import (
+    Start,
+    left_of,
+    plan_run,
+    read_checkpoint,
+    write_checkpoint,
+)
 from studio_harness import (
     SMALL,
     make_jobs,
     picture_bytes,
     small_request,
+    upload_picture,
     wait_for_state,
     wait_for_step,
     wait_until,
@@ -53,18 +68,18 @@ def test_a_result_can_be_made_again_from_its_own_metadata(jobs, tmp_path, comman
     assert (done.state, done.error) == ("done", "")
     assert done.has_result
     assert (done.step, done.count, done.remaining) == (4, 4, 0.0)
-    assert [row["step"] for row in jobs.losses(job.id)] == [1, 2, 3, 4]
+    assert [row["step"] for row in losses(jobs.store, job.id)] == [1, 2, 3, 4]
     assert set(done.losses) == {"content", "style", "tv"}
     folder = own_files(tmp_path)
-    result = jobs.result(job.id)
+    result = result_file(jobs.store, job.id)
     assert read_metadata(result)["content"]["name"] == "photo.png"
     again = folder / "again.png"
     outcome = command("redo", result, "-o", again, "--look-in", folder)
     assert outcome.code == 0, outcome.err
     assert bool((load_image(again) == load_image(result)).all())
     for suffix in (".jpg", ".tiff"):
-        assert read_metadata(jobs.result(job.id, suffix)) == read_metadata(result)
-    assert not (jobs.store.job_folder(job.id) / "checkpoint.npz").exists()
+        assert read_metadata(result_file(jobs.store, job.id, suffix)) == read_metadata(result)
+    assert not (jobs.store.jobs.folder(job.id) / "checkpoint.npz").exists()
 
 
 KINDS = {
@@ -81,8 +96,8 @@ def test_the_command_and_the_python_lines_make_the_same_picture(
 ):
     roles, settings, options = KINDS[kind]
     ids = {
-        1: jobs.upload(picture_bytes(1), "photo.png", "me").id,
-        2: jobs.upload(picture_bytes(2, (36, 34)), "painting.png", "me").id,
+        1: upload_picture(jobs, picture_bytes(1), "photo.png", "me").id,
+        2: upload_picture(jobs, picture_bytes(2, (36, 34)), "painting.png", "me").id,
     }
     pictures = {
         role: [ids[each] for each in given] if isinstance(given, list) else ids[given]
@@ -93,16 +108,16 @@ def test_the_command_and_the_python_lines_make_the_same_picture(
         job = jobs.create(request, "me").id
         done = wait_for_state(jobs, job, "done", "failed")
     assert done.error == ""
-    result = load_image(jobs.result(job))
+    result = load_image(result_file(jobs.store, job))
     monkeypatch.chdir(own_files(tmp_path))
-    words = shlex.split(jobs.command_line(job))
+    words = shlex.split(command_line(jobs.store, job))
     outcome = command(*words[1:])
     assert outcome.code == 0, outcome.err
     made = Path(words[words.index("-o") + 1])
     assert bool((load_image(made) == result).all())
-    assert read_metadata(jobs.result(job)) == read_metadata(made)
+    assert read_metadata(result_file(jobs.store, job)) == read_metadata(made)
     made.unlink()
-    exec(compile(jobs.python_lines(job), "lines", "exec"), {})
+    exec(compile(python_lines(jobs.store, job), "lines", "exec"), {})
     assert bool((load_image(made) == result).all())
 
 
@@ -116,7 +131,7 @@ def test_masks_keep_the_photo(jobs):
     buffer = io.BytesIO()
     half.save(buffer, "png")
     request = small_request(jobs)
-    mask = jobs.upload(buffer.getvalue(), "mask.png", "me").id
+    mask = upload_picture(jobs, buffer.getvalue(), "mask.png", "me").id
     request = request.with_pictures({**request.pictures, "masks": [mask]})
     request = Request(
         pictures=request.pictures, settings={"long_side": 40, "steps": 3, "coarsest": 0}
@@ -124,11 +139,11 @@ def test_masks_keep_the_photo(jobs):
     with working(jobs):
         job = jobs.create(request, "me").id
         assert wait_for_state(jobs, job, "done", "failed").error == ""
-    result = load_image(jobs.result(job))
-    photo = load_image(jobs.picture(request.pictures["content"]))
+    result = load_image(result_file(jobs.store, job))
+    photo = load_image(picture_file(jobs.store, request.pictures["content"]))
     assert bool((result[..., 20:] == photo[..., 20:]).all())
     assert not bool((result[..., :20] == photo[..., :20]).all())
-    assert "--mask mask.png" in jobs.command_line(job)
+    assert "--mask mask.png" in command_line(jobs.store, job)
 
 
 def test_previews_follow_and_a_stop_keeps_the_picture(jobs):
@@ -142,16 +157,16 @@ def test_previews_follow_and_a_stop_keeps_the_picture(jobs):
             return len(seen - {0}) >= 3
 
         wait_until(three, "three previews")
-        preview = jobs.preview(job)
+        preview = preview_file(jobs.store, job)
         assert preview is not None
         assert load_picture(preview).size == (26, 32)
         with pytest.raises(NoSuchThing, match="the job is running"):
-            jobs.result(job)
+            result_file(jobs.store, job)
         jobs.stop(job)
         done = wait_for_state(jobs, job, "stopped")
     assert done.has_result
-    assert read_metadata(jobs.result(job))["finished"] is False
-    film = jobs.timelapse(job, ".gif")
+    assert read_metadata(result_file(jobs.store, job))["finished"] is False
+    film = timelapse_file(jobs.store, job, ".gif")
     assert film.read_bytes().startswith(b"GIF8")
 
 
@@ -168,7 +183,11 @@ def test_pause_and_resume_change_nothing(jobs, tmp_path):
             assert jobs.job(job).step == wait_for_step(jobs, job).step
             jobs.resume(job)
         wait_for_state(jobs, job, "done")
-    assert bool((load_image(jobs.result(plain)) == load_image(jobs.result(job))).all())
+    assert bool(
+        (
+            load_image(result_file(jobs.store, plain)) == load_image(result_file(jobs.store, job))
+        ).all()
+    )
 
 
 def test_a_paused_job_makes_way_and_is_taken_up_again(jobs):
@@ -186,7 +205,7 @@ def test_a_paused_job_makes_way_and_is_taken_up_again(jobs):
         assert after.continued == [{"step": before, "after": "an interruption"}]
         jobs.stop(job)
         wait_for_state(jobs, job, "stopped")
-    assert read_metadata(jobs.result(job))["continued"][0]["step"] == before
+    assert read_metadata(result_file(jobs.store, job))["continued"][0]["step"] == before
 
 
 def test_a_paused_job_is_cancelled_while_another_is_painted(jobs):
@@ -216,10 +235,10 @@ def test_other_weights_go_on_from_the_present_picture(jobs):
         wait_for_state(jobs, job, "stopped")
     assert after.continued[0]["after"] == "a change"
     assert after.continued[0]["step"] >= before.step
-    noted = read_metadata(jobs.result(job))
+    noted = read_metadata(result_file(jobs.store, job))
     assert noted["settings"]["content_weight"] == 0.5
     assert noted["settings"]["style_weight"] == 40.0
-    assert "--content-weight 0.5" in jobs.command_line(job)
+    assert "--content-weight 0.5" in command_line(jobs.store, job)
     with pytest.raises(StudioError, match="the job is stopped; only running or paused"):
         jobs.change(job, style_weight=1.0)
 
@@ -235,10 +254,10 @@ def test_other_weights_go_on_from_the_present_picture(jobs):
 )
 def test_weights_that_are_refused(jobs, weights, words):
     job = jobs.create(small_request(jobs), "me").id
-    jobs.store.take()
+    jobs.store.jobs.take()
     with pytest.raises(SettingsError, match=words):
         jobs.change(job, **weights)
-    assert jobs.store.waiting_commands(job) == []
+    assert jobs.store.commands.waiting(job) == []
 
 
 def test_cancel_keeps_nothing(jobs):
@@ -249,7 +268,7 @@ def test_cancel_keeps_nothing(jobs):
         done = wait_for_state(jobs, job, "cancelled")
         assert not done.has_result
         jobs.delete(job)
-    assert not jobs.store.job_folder(job).exists()
+    assert not jobs.store.jobs.folder(job).exists()
 
 
 def test_the_time_limit_keeps_the_picture(tmp_path):
@@ -268,10 +287,10 @@ def test_a_job_goes_on_from_its_last_preview(jobs):
         wait_for_step(jobs, job, 3)
     left = jobs.job(job)
     assert left.state == "running"
-    start = read_checkpoint(jobs.store.job_folder(job) / "checkpoint.npz")
+    start = read_checkpoint(jobs.store.jobs.folder(job) / "checkpoint.npz")
     assert start is not None
     assert start.step == left.step
-    jobs.store.move(job, "queued")
+    jobs.store.jobs.move(job, "queued")
     with working(jobs):
         after = wait_for_step(jobs, job, left.step + 1)
         assert after.continued == [{"step": left.step, "after": "an interruption"}]
@@ -285,11 +304,11 @@ def test_a_failed_job_is_resumed_from_its_last_preview(jobs):
     job = jobs.create(small_request(jobs, steps=60), "me").id
     with working(jobs):
         wait_for_step(jobs, job, 3)
-    jobs.store.blame(job)
-    jobs.store.move(job, "failed", error="struck down")
+    jobs.store.jobs.count_death(job)
+    jobs.store.jobs.move(job, "failed", error="struck down")
     left = jobs.job(job).step
     assert jobs.resume(job).position == 1
-    assert (jobs.job(job).error, jobs.store.job(job).deaths) == ("", 0)
+    assert (jobs.job(job).error, jobs.store.jobs.get(job).deaths) == ("", 0)
     with working(jobs):
         done = wait_for_state(jobs, job, "done", "failed")
     assert done.continued[0]["step"] == left
@@ -300,7 +319,7 @@ def test_a_failed_job_is_resumed_from_its_last_preview(jobs):
 def test_a_failed_job_queues_as_others_do(tmp_path):
     jobs = make_jobs(tmp_path / "studio", queue=1)
     job = jobs.create(small_request(jobs), "me").id
-    jobs.store.move(job, "failed")
+    jobs.store.jobs.move(job, "failed")
     jobs.create(small_request(jobs), "me")
     with pytest.raises(QueueFull):
         jobs.resume(job)
@@ -308,16 +327,16 @@ def test_a_failed_job_queues_as_others_do(tmp_path):
 
 
 def test_what_cannot_be_painted_fails_and_the_next_is_painted(jobs):
-    tiny = jobs.upload(picture_bytes(1, (4, 4)), "tiny.png", "me").id
+    tiny = upload_picture(jobs, picture_bytes(1, (4, 4)), "tiny.png", "me").id
     good = small_request(jobs)
     bad = good.with_pictures({**good.pictures, "content": tiny})
-    lost = good.with_pictures({**good.pictures, "content": jobs.upload(
-        picture_bytes(5), "lost.png", "me").id})  # fmt: skip
+    lost = good.with_pictures({**good.pictures, "content": upload_picture(
+jobs,         picture_bytes(5), "lost.png", "me").id})  # fmt: skip
     first, second, third = (jobs.create(each, "me").id for each in (bad, lost, good))
-    jobs.picture(lost.pictures["content"]).unlink()
+    picture_file(jobs.store, lost.pictures["content"]).unlink()
     with working(jobs):
         assert "tiny.png: 4 x 4 px" in wait_for_state(jobs, first, "failed").error
-        assert wait_for_state(jobs, second, "failed").error == "the picture lost.png was cleaned up"
+        assert wait_for_state(jobs, second, "failed").error == "the picture lost.png was deleted"
         wait_for_state(jobs, third, "done")
 
 
@@ -337,40 +356,40 @@ def test_estimates(jobs):
         assert not jobs.estimate(other).measured  # what is painted comes first
         jobs.cancel(job)
         wait_for_state(jobs, job, "cancelled")
-        tiny = jobs.upload(picture_bytes(1, (4, 4)), "tiny.png", "me").id
+        tiny = upload_picture(jobs, picture_bytes(1, (4, 4)), "tiny.png", "me").id
         with pytest.raises(StudioError, match="is too small"):
             jobs.estimate(request.with_pictures({**request.pictures, "content": tiny}))
 
 
 def test_what_a_job_took_replaces_what_was_measured_on_a_busy_machine(jobs, monkeypatch):
-    monkeypatch.setattr(answers, "_TELLING", 0.0)
+    monkeypatch.setattr(paces, "_SHORTEST", 0.0)
     request = small_request(jobs, steps=20)
     settings = Settings.from_dict(jobs.create(request, "nobody").request["settings"])
     jobs.cancel(jobs.history("nobody")[0].id)
-    for name in (answers._name(settings), answers._LATEST):  # as a starved machine measures
-        jobs.store.remember(name, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
+    for name in (paces._name(settings), paces._LATEST):  # as a starved machine measures
+        jobs.store.facts.set(name, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
     with working(jobs):
         before = jobs.estimate(request)
         assert before.measured
         assert before.seconds > 200
         job = jobs.create(request, "me").id
         wait_for_state(jobs, job, "done")
-        wait_until(lambda: jobs.store.fact(LESSONS), "a lesson")
+        wait_until(lambda: jobs.store.facts.get(PACES_LEARNED), "a lesson")
         after = jobs.estimate(request)
     assert after.seconds < before.seconds / 5
-    pace = jobs.store.fact(answers._LATEST)
+    pace = jobs.store.facts.get(paces._LATEST)
     assert pace["fixed"] / pace["step"] == pytest.approx(1e4)
 
 
 def test_what_was_interrupted_teaches_nothing(jobs, monkeypatch):
-    monkeypatch.setattr(answers, "_TELLING", 0.0)
-    jobs.store.remember(answers._LATEST, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
+    monkeypatch.setattr(paces, "_SHORTEST", 0.0)
+    jobs.store.facts.set(paces._LATEST, {"fixed": 10.0, "step": 1e-3, "forward": 1e-3})
     with working(jobs):
         stopped = jobs.create(small_request(jobs, **LONG), "me").id
         wait_for_step(jobs, stopped)
         jobs.stop(stopped)
         wait_for_state(jobs, stopped, "stopped")
-    assert jobs.store.fact(LESSONS) is None
+    assert jobs.store.facts.get(PACES_LEARNED) is None
 
 
 # ---- going on -----------------------------------------------------------------------------------

@@ -5,24 +5,17 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.cli.recorder import MakingOf, plot_library
-from impasto.cli.run import (
-    Ending,
-    Job,
-    failed_allocations,
-    follow,
-    interruptible,
-    prepare,
-)
-from impasto.cli.run_options import Force, Json, Quiet, Threads
-from impasto.cli.setting_flags import with_settings
+from impasto.cli.failures import failed_allocations, interruptible
+from impasto.cli.follow import Ending, follow
+from impasto.cli.recorder import check_record, plot_library
+from impasto.cli.setting_flags import with_flags
+from impasto.cli.task import Task, prepare
+from impasto.settings.run import FileOptions, RecordOptions, RunOptions
 from impasto.settings.sounds import AudioSettings
 
 if TYPE_CHECKING:
@@ -38,42 +31,46 @@ _TOO_LARGE = (
 )
 
 
-@partial(with_settings, kinds=(AudioSettings,))
+Content = Annotated[
+    Path, typer.Argument(metavar="CONTENT", help="The sound whose events and timing are kept.")
+]
+Style = Annotated[
+    Path, typer.Argument(metavar="STYLE", help="The sound whose texture and timbre are taken.")
+]
+Output = Annotated[
+    str, typer.Option("--output", "-o", metavar="OUT", help="The result: .wav or .flac.")
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Plot of the three spectrograms: .png, .svg or .pdf, with impasto[plot].",
+    ),
+]
+Bits = Annotated[int, typer.Option(metavar="16|24", help="Bits per sample.", hidden=True)]
+
+
+@with_flags
 def audio_command(
-    content: Annotated[
-        Path, typer.Argument(metavar="CONTENT", help="The sound that says what happens when.")
-    ],
-    style: Annotated[
-        Path, typer.Argument(metavar="STYLE", help="The sound that it is to sound like.")
-    ],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUT", help="The result: .wav or .flac.")
-    ],
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Draw the spectrograms of all three: .png, .svg or .pdf, with impasto[plot].",
-        ),
-    ] = None,
-    force: Force = False,
-    bits: Annotated[int, typer.Option(metavar="16|24", help="Bits a sample.", hidden=True)] = 16,
-    threads: Threads = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
-    options: Mapping[str, Any] | None = None,
+    content: Content,
+    style: Style,
+    output: Output,
+    plot: Plot = None,
+    bits: Bits = 16,
+    *,
+    run: RunOptions,
+    settings: AudioSettings,
 ) -> None:
-    """Let the sound CONTENT keep what happens when, and sound like STYLE."""
-    settings = AudioSettings(**(options or {}))
-    job = Job(
-        content=str(content), styles=[style], output=output, force=force, bits=bits,
-        threads=threads, quiet=quiet, json=as_json, making=MakingOf(plot=plot), makes="sound",
+    """Transfer the style of the sound STYLE to the sound CONTENT."""
+    task = Task(
+        content=str(content), styles=[style], output=output, file=FileOptions(bits=bits), run=run,
+        record=RecordOptions(plot=plot), makes="sound",
     )  # fmt: skip
     start = time.perf_counter()
-    with interruptible(job), failed_allocations(_TOO_LARGE):
-        prepare(job)
-        transfer, ending = _listen(job, settings)
-        job.note("Finding the phases …")
+    with interruptible(task), failed_allocations(_TOO_LARGE):
+        prepare(task)
+        transfer, ending = _paint(task, settings)
+        task.note("Finding the phases …")
         finished = ending.finished
         pastiche = transfer.finish(ending.image, ending.history, finished=finished)
         pastiche.save(output, bits=bits)
@@ -81,37 +78,41 @@ def audio_command(
             from impasto.storage import write_file
 
             write_file(plot, plot_spectrograms(transfer, pastiche, plot.suffix))
-    _conclude(pastiche, ending, job, time.perf_counter() - start)
+    _conclude(pastiche, ending, task, time.perf_counter() - start)
 
 
-def _listen(job: Job, settings: AudioSettings) -> tuple[SoundTransfer, Ending]:
+def _paint(task: Task, settings: AudioSettings) -> tuple[SoundTransfer, Ending]:
     """Read and check everything, then run the steps."""
     from impasto.audio.files import check_sound_target
     from impasto.audio.transfer import plan_sound
+    from impasto.machine import choose_device
     from impasto.painting.pyramid import Level
 
-    check_sound_target(job.output, bits=job.bits, overwrite=job.force)
-    job.making.check(overwrite=job.force)
-    transfer = plan_sound(Path(job.content), job.styles[0], settings)
+    check_sound_target(task.output, bits=task.file.bits, overwrite=task.run.force)
+    check_record(task.record, overwrite=task.run.force)
+    choose_device(task.run.device)  # sounds are always computed on the CPU
+    transfer = plan_sound(
+        Path(task.content), task.styles[0], settings, memory=task.run.memory
+    )  # fmt: skip
     frames = transfer.transform.frames(transfer.working.samples.shape[1])
     level = Level((transfer.transform.bins, frames), frames, settings.steps)
     label = f"{transfer.content.seconds:.1f} s"
-    return transfer, follow(transfer.steps(), [level], job, label=label)
+    return transfer, follow(transfer.steps(), [level], task, label=label)
 
 
-def _conclude(pastiche: SoundPastiche, ending: Ending, job: Job, seconds: float) -> None:
-    """Say what was written, in words and as JSON, and exit if the run did not end well."""
+def _conclude(pastiche: SoundPastiche, ending: Ending, task: Task, seconds: float) -> None:
+    """Report the result, in words and as JSON, and exit if the run did not end well."""
     sound, distances = pastiche.sound, pastiche.distances
     channels = sound.samples.shape[0]
     name = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
-    job.note(
-        f"{ending.note} {job.output}: {sound.seconds:.1f} s, {name}, {sound.rate} Hz; "
+    task.note(
+        f"{ending.note} {task.output}: {sound.seconds:.1f} s, {name}, {sound.rate} Hz; "
         f"distance from the style {distances['content']:.3g} → {distances['result']:.3g}; "
         f"{seconds:.0f} s"
     )
-    if job.json:
+    if task.run.json:
         summary = {
-            "output": job.output,
+            "output": task.output,
             "length": round(sound.seconds, 3),
             "channels": channels,
             "rate": sound.rate,

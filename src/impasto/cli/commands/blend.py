@@ -1,66 +1,53 @@
-"""The command blend: what lies between styles, as a row of pictures or a grid."""
+"""The command `impasto blend CONTENT STYLE... -o OUT`: a row or a grid between styles."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from impasto.cli.run import Job
-from impasto.cli.run_options import (
-    Device,
-    Force,
-    Json,
-    Output,
-    Quiet,
-    Recipe,
-    Schedule,
-    SettingsFile,
-    Threads,
-)
-from impasto.cli.setting_flags import gather_settings, with_settings
+from impasto.cli.arguments import Content, Output
+from impasto.cli.setting_flags import Changes, gather_settings, with_flags
 from impasto.cli.sheets import paint_blends
+from impasto.cli.task import Task
 from impasto.errors import SettingsError
+from impasto.settings.run import BlendMaskOptions, FileOptions, RecipeOptions, RunOptions
 
 __all__ = ["blend_command"]
 
+Styles = Annotated[
+    list[Path],
+    typer.Argument(metavar="STYLE...", help="Two paintings for a row, four for a grid."),
+]
+Count = Annotated[
+    int, typer.Option(min=2, max=25, metavar="N", help="Pictures in the row, or along each side.")
+]
 
-@with_settings
+
+@with_flags
 def blend_command(
-    content: Annotated[
-        str, typer.Argument(metavar="CONTENT", help="The photo; - reads it from stdin.")
-    ],
-    styles: Annotated[
-        list[Path],
-        typer.Argument(metavar="STYLE...", help="Two paintings for a row, four for a grid."),
-    ],
+    content: Content,
+    styles: Styles,
     output: Output,
-    count: Annotated[
-        int,
-        typer.Option(min=2, max=25, metavar="N", help="Pictures in the row, or along each side."),
-    ] = 5,
-    recipe: Recipe = "default",
-    schedule: Schedule = None,
-    settings_file: SettingsFile = None,
-    force: Force = False,
-    threads: Threads = None,
-    device: Device = "auto",
-    quiet: Quiet = False,
-    as_json: Json = False,
-    options: Mapping[str, Any] | None = None,
+    count: Count = 5,
+    *,
+    masks: BlendMaskOptions,
+    recipe: RecipeOptions,
+    file: FileOptions,
+    run: RunOptions,
+    changes: Changes,
 ) -> None:
-    """Paint CONTENT by shares of several styles, from all of one to all of another, on one sheet.
+    """Paint CONTENT in shares of several styles, on one sheet.
 
-    Two styles make a row; four make a grid with one in each corner. One of these pictures at its
-    full size is `impasto stylize` with a --style-weight for each style.
+    Two styles make a row, from all of one to all of the other; four make a grid with one in each
+    corner. To paint one of these pictures at full size, use `impasto stylize` with a
+    --style-weight for each style.
     """
     if len(styles) not in (2, 4):
         raise SettingsError(f"{len(styles)} styles: two make a row and four a grid")
-    settings = gather_settings(recipe, schedule, settings_file, options or {}, styles)
-    job = Job(
-        content=content, styles=styles, output=output, force=force, threads=threads,
-        device=device, quiet=quiet, json=as_json,
+    task = Task(
+        content=content, styles=styles, output=output, guides=masks.guides_for(len(styles)),
+        file=file, run=run,
     )  # fmt: skip
-    paint_blends(job, settings, count)
+    paint_blends(task, gather_settings(recipe, changes, styles), count)

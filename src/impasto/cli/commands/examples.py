@@ -1,4 +1,4 @@
-"""The bundled pictures, and the command that copies them out: `impasto examples FOLDER`."""
+"""The command `impasto examples`: copies the bundled pictures to a folder."""
 
 from __future__ import annotations
 
@@ -8,31 +8,29 @@ from typing import Annotated
 
 import typer
 
-from impasto.cli.run_options import Force
+from impasto.cli.setting_flags import with_flags
 from impasto.errors import ImageError
+from impasto.pictures.examples import example_files
+from impasto.settings.run import ForceOptions
+from impasto.storage import one_line
 
-__all__ = ["EXAMPLES", "example_files", "examples_command"]
-
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
-
-
-def example_files() -> list[Path]:
-    """List the bundled pictures by name."""
-    return sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
+__all__ = ["examples_command"]
 
 
+@with_flags
 def examples_command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put them.")],
-    force: Force = False,
+    *,
+    options: ForceOptions,
 ) -> None:
-    """Copy the bundled pictures to a folder, to try things on."""
+    """Copy the bundled pictures to FOLDER."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for picture in example_files():
             target = folder / picture.name
-            if target.exists() and not force:
-                raise ImageError(f"{target} exists already; --force replaces it")
+            if target.exists() and not options.force:
+                raise ImageError("exists already; --force replaces it", path=target)
             shutil.copyfile(picture, target)
             typer.echo(target)
     except OSError as error:
-        raise ImageError(f"{folder}: cannot write there: {error.strerror}") from error
+        raise ImageError(f"cannot be written: {one_line(error)}", path=folder) from error

@@ -1,28 +1,20 @@
-"""The command plan: what a picture will take, before it is painted."""
+"""The command `impasto plan CONTENT`: sizes, memory and time of a picture before it is painted."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.cli.printing import for_print
-from impasto.cli.run import Job, check_streams, interruptible, memory_errors, prepared
-from impasto.cli.run_options import (
-    Device,
-    Dpi,
-    Json,
-    Memory,
-    Print,
-    Recipe,
-    Schedule,
-    SettingsFile,
-    Threads,
-)
-from impasto.cli.setting_flags import gather_settings, memory_limit, with_settings
+from impasto.cli.arguments import Content
+from impasto.cli.failures import interruptible, memory_errors
+from impasto.cli.run import prepared
+from impasto.cli.setting_flags import Changes, gather_settings, with_flags
+from impasto.cli.task import Task, check_streams
+from impasto.settings.run import MachineOptions, PrintOptions, RecipeOptions, RunOptions
 
 if TYPE_CHECKING:
     from impasto.painting.memory_plan import Workload
@@ -31,44 +23,40 @@ if TYPE_CHECKING:
 __all__ = ["plan_command"]
 
 
-@with_settings
+Paintings = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[STYLE...]", help="The paintings; if not given, one of the photo's size."
+    ),
+]
+
+
+@with_flags
 def plan_command(
-    content: Annotated[
-        str, typer.Argument(metavar="CONTENT", help="The photo; - reads it from stdin.")
-    ],
-    styles: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[STYLE...]", help="The paintings; if not given, one as large."),
-    ] = None,
-    recipe: Recipe = "default",
-    schedule: Schedule = None,
-    settings_file: SettingsFile = None,
-    paper: Print = None,
-    dpi: Dpi = None,
-    threads: Threads = None,
-    device: Device = "auto",
-    memory: Memory = None,
-    as_json: Json = False,
-    options: Mapping[str, Any] | None = None,
+    content: Content,
+    styles: Paintings = None,
+    *,
+    recipe: RecipeOptions,
+    print: PrintOptions,
+    machine: MachineOptions,
+    changes: Changes,
 ) -> None:
-    """Tell how CONTENT would be painted: sizes, tiles, memory, and the time, from a few steps."""
-    # In place of a painting, the photo: of these figures, only its size matters.
+    """Show sizes, memory and time before painting CONTENT."""
+    print.check(changes)
+    # Only the sizes of the paintings matter here: the photo can stand in for one.
     paintings = list(styles or [Path(content)])
-    settings = gather_settings(recipe, schedule, settings_file, options or {}, paintings)
-    job = Job(
-        content=content, styles=paintings if styles else (), output="", threads=threads,
-        device=device, memory=memory_limit(memory),
-        **for_print(paper, dpi, options or {}),
-    )  # fmt: skip
-    check_streams(job)
-    with interruptible(job), memory_errors(settings.long_side):
-        stylizer, inputs = prepared(job, settings)
+    settings = gather_settings(recipe, changes, paintings)
+    run = RunOptions.from_dict(machine.to_dict())
+    task = Task(content=content, output="", styles=styles or (), print=print, run=run)
+    check_streams(task)
+    with interruptible(task), memory_errors(settings.long_side):
+        stylizer, inputs = prepared(task, settings)
         from impasto.painting.timing import measure_pace
 
-        plan = stylizer.plan(inputs.photo, inputs.paintings)
+        plan = stylizer.plan(inputs).works
         pace = measure_pace(stylizer, inputs)
     seen = [each.size[0] * each.size[1] for each in inputs.paintings]
-    if as_json:
+    if run.json:
         typer.echo(json.dumps(_facts(plan, pace, seen)))
     else:
         for line in _table(plan, pace, seen):
@@ -76,7 +64,7 @@ def plan_command(
 
 
 def _seconds(work: Workload, pace: Pace, seen: Sequence[int]) -> float:
-    # Paintings shrink with the picture.
+    # Paintings are scaled down with the picture.
     return pace.seconds(work, sum(min(each, work.pixels) for each in seen))
 
 
@@ -102,7 +90,7 @@ def _facts(plan: Sequence[Workload], pace: Pace, seen: Sequence[int]) -> dict[st
 
 
 def _table(plan: Sequence[Workload], pace: Pace, seen: Sequence[int]) -> list[str]:
-    """Lay the plan out for a terminal of 80 columns."""
+    """Format the plan for a terminal of 80 columns."""
     from impasto.cli.progress import clock
     from impasto.painting.memory_plan import show_bytes
 

@@ -1,4 +1,4 @@
-"""The command `recipes`: which there are, for what and after whom; one of them in full."""
+"""The command `impasto recipes`: all recipes with purpose and source, or one in full."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from impasto.cli.setting_flags import GroupedCommand, show_value
 from impasto.errors import SettingsError, nearest_match
+from impasto.settings.options import show_value
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import RECIPES, recipe_settings
 
-__all__ = ["add_recipes_command"]
-
-
-def add_recipes_command(app: typer.Typer) -> None:
-    """Give the command line its command `recipes`."""
-    app.command("recipes", cls=GroupedCommand, options_metavar="[NAME] [OPTIONS]")(recipes_command)
+__all__ = ["recipes_command"]
 
 
 def recipes_command(
@@ -32,7 +27,7 @@ def recipes_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON on stdout.")] = False,
 ) -> None:
-    """List the recipes, or show one."""
+    """List the recipes, or show the settings of one."""
     if name is not None and name not in RECIPES:
         raise SettingsError(
             f"{name}: no such recipe (there are {', '.join(RECIPES)}){nearest_match(name, RECIPES)}"
@@ -56,7 +51,7 @@ def recipes_command(
 
 
 def recipe_halves(name: str) -> dict[str, dict[str, Any]]:
-    """Return all settings of a recipe by its two halves, as plain values."""
+    """Return all settings of a recipe by halves, as plain values."""
     settings = recipe_settings(name).to_dict()
     halves: dict[str, dict[str, Any]] = {"objective": {}, "schedule": {}}
     for option in dataclasses.fields(Settings):

@@ -1,101 +1,104 @@
-"""The command `impasto recolor PHOTO STYLE -o OUT`: only the painting's palette, no strokes."""
+"""The command `impasto recolor PHOTO STYLE -o OUT`: a painting's colors, without its strokes."""
 
 from __future__ import annotations
 
 import json
 import time
-import typing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.cli.run import Job, check_streams, memory_errors, read_content, write_image
-from impasto.cli.run_options import Bits, Force, Json, Output, Quiet
-from impasto.settings.pictures import MatchingName
+from impasto.cli.arguments import Output
+from impasto.cli.failures import memory_errors
+from impasto.cli.output import check_output, write_image
+from impasto.cli.setting_flags import with_flags
+from impasto.cli.task import Task, prepare, read_content
+from impasto.errors import MemoryLimitError
+from impasto.settings.run import FileOptions, RecolorOptions, RunOptions
 
 if TYPE_CHECKING:
     from impasto.pictures.picture import Picture
 
 __all__ = ["recolor_command"]
 
-METHODS: tuple[str, ...] = typing.get_args(MatchingName)
-
+# Measured on Linux with torch 2.13, for pictures of up to 2000 x 2000 px.
+_PROCESS = 240e6  # bytes of the interpreter, torch and its libraries
+_BYTES_PER_PIXEL = 128  # of both pictures, for the costliest method, histogram
 
 Photo = Annotated[
     str, typer.Argument(metavar="PHOTO", help="The picture to change; - reads it from stdin.")
 ]
-Style = Annotated[Path, typer.Argument(metavar="STYLE", help="The painting whose colors it gets.")]
-Method = Annotated[
-    str,
-    typer.Option(
-        metavar="|".join(METHODS),
-        help="What is matched: mean and covariance of the colors, moving them as little as "
-        "possible (symmetric), in the order red, green, blue (cholesky) or along the main "
-        "axes (pca); or each channel's distribution (histogram).",
-        autocompletion=lambda: list(METHODS),
-    ),
-]
-Strength = Annotated[float, typer.Option(metavar="X", help="From 0, the photo's colors, to 1.")]
+Style = Annotated[Path, typer.Argument(metavar="STYLE", help="The painting that gives the colors.")]
 LongSide = Annotated[
     int | None,
     typer.Option(metavar="PX", min=1, help="Long side of the result; if not given, the photo's."),
 ]
 
 
+@with_flags
 def recolor_command(
     photo: Photo,
     style: Style,
     output: Output,
-    method: Method = METHODS[0],
-    strength: Strength = 1.0,
     long_side: LongSide = None,
-    force: Force = False,
-    bits: Bits = 8,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    *,
+    colors: RecolorOptions,
+    file: FileOptions,
+    run: RunOptions,
 ) -> None:
-    """Give the photo PHOTO the colors of the painting STYLE, and nothing else of it."""
-    job = Job(
-        content=photo, styles=[style], output=output, force=force, bits=bits, quiet=quiet,
-        json=as_json,
-    )  # fmt: skip
+    """Give the photo PHOTO the colors of the painting STYLE."""
+    task = Task(content=photo, styles=[style], output=output, file=file, run=run)
     start = time.perf_counter()
-    check_streams(job)
+    prepare(task)
     with memory_errors(long_side or 4096):
-        picture, metadata = recolored(job, method, strength, long_side)
-        write_image(picture.image, job, alpha=picture.alpha, metadata=metadata)
+        picture, metadata = recolored(task, colors, long_side)
+        write_image(picture.image, task, alpha=picture.alpha, metadata=metadata)
     height, width = picture.size
     seconds = time.perf_counter() - start
-    name = "stdout" if output == "-" else output
-    job.note(f"Wrote {name}: {width} x {height} px, {seconds:.0f} s")
-    if as_json:
+    task.note(f"Wrote {task.output_name}: {width} x {height} px, {seconds:.0f} s")
+    if run.json:
         summary = {"output": output, "width": width, "height": height, "seconds": round(seconds, 2)}
         typer.echo(json.dumps({**summary, **metadata}))
 
 
 def recolored(
-    job: Job, method: str, strength: float, long_side: int | None
+    task: Task, colors: RecolorOptions, long_side: int | None
 ) -> tuple[Picture, dict[str, Any]]:
     """Read, check that the result can be written, and recolor; return it and its metadata."""
     from impasto._version import __version__
-    from impasto.pictures.colors import check_recoloring, recolor
-    from impasto.pictures.files import check_writable, load_picture
+    from impasto.machine import choose_device
+    from impasto.pictures.colors import recolor
+    from impasto.pictures.files import load_picture
 
-    check_recoloring(method, strength)
-    photo = load_picture(read_content(job), long_side=long_side)
-    style = load_picture(job.styles[0])
-    if job.output != "-":
-        check_writable(job.output, bits=job.bits, overwrite=job.force)
+    device = choose_device(task.run.device)
+    photo = load_picture(read_content(task), long_side=long_side)
+    style = load_picture(task.styles[0])
+    check_output(task)
+    check_memory(task, photo, style)
     with memory_errors(max(photo.size)):
-        image = recolor(photo.image, style.image, method=method, strength=strength)
+        image = recolor(
+            photo.image.to(device), style.image, method=colors.method, strength=colors.strength
+        ).cpu()
     metadata = {
         "impasto": __version__,
-        "made": {
-            "command": "recolor", "method": method, "strength": strength, "long_side": long_side,
-        },
+        "made": {"command": "recolor", **colors.to_dict(), "long_side": long_side},
         "content": {"name": photo.name, "sha256": photo.sha256},
         "styles": [{"name": style.name, "sha256": style.sha256}],
-    }  # fmt: skip
+    }
     return replace(photo, image=image), metadata
+
+
+def check_memory(task: Task, *pictures: Picture) -> None:
+    """Raise a MemoryLimitError if both pictures need more than the given limit."""
+    from impasto.painting.memory_plan import show_bytes
+
+    pixels = sum(picture.size[0] * picture.size[1] for picture in pictures)
+    needed = _PROCESS + _BYTES_PER_PIXEL * pixels
+    if task.run.memory is not None and needed > task.run.memory:
+        raise MemoryLimitError(
+            f"both pictures need {show_bytes(needed)} of memory, and "
+            f"{show_bytes(task.run.memory)} are allowed; try a smaller --long-side, or a larger "
+            "--memory"
+        )

@@ -1,4 +1,4 @@
-"""The command redo: paint a picture again from what its own file says, in any size."""
+"""The command `impasto redo PICTURE`: paint a picture again from its metadata, in any size."""
 
 from __future__ import annotations
 
@@ -10,117 +10,110 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.cli.printing import for_print, long_side_for_print
-from impasto.cli.run import Job, paint
-from impasto.cli.run_options import (
-    Bits,
-    Device,
-    Dpi,
-    Force,
-    Json,
-    Memory,
-    Print,
-    Quiet,
-    Threads,
-    Time,
-)
-from impasto.cli.setting_flags import check_budget, memory_limit
+from impasto.cli.run import paint
+from impasto.cli.setting_flags import with_flags
+from impasto.cli.task import Task
 from impasto.errors import ImageError, SettingsError
 from impasto.settings.pictures import Settings
+from impasto.settings.run import (
+    FileOptions,
+    PrintOptions,
+    RecordOptions,
+    RunOptions,
+    TimeOptions,
+)
+from impasto.settings.units import long_side_for_print
 
 if TYPE_CHECKING:
     from impasto.pictures.picture import Picture
 
-__all__ = ["Recipe", "find_files", "read_recipe", "redo_command"]
+__all__ = ["Origin", "find_files", "read_origin", "redo_command"]
 
 
+Painted = Annotated[
+    Path, typer.Argument(metavar="PICTURE", help="A picture that impasto has painted.")
+]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="NEW", help="The result. [default: PICTURE-redo.…]"),
+]
+LookIn = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder of the photo, the paintings and a weights file, if they are not beside the "
+        "picture; may be repeated.",
+    ),
+]
+LongSide = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="PX", help="Another size: the run starts from the picture."),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Another number of steps than the picture's."),
+]
+
+
+@with_flags
 def redo_command(
-    picture: Annotated[
-        Path, typer.Argument(metavar="PICTURE", help="A picture that impasto has painted.")
-    ],
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", metavar="NEW", help="The result. [default: PICTURE-redo.…]"),
-    ] = None,
-    look_in: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where photo, paintings and own weights are, if not beside the picture; may be "
-            "repeated.",
-        ),
-    ] = None,
-    long_side: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="PX", help="Another size: starts from the picture as it is."),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Other than the picture's own.")
-    ] = None,
-    budget: Time = None,
-    paper: Print = None,
-    dpi: Dpi = None,
-    force: Force = False,
-    bits: Bits = 8,
-    threads: Threads = None,
-    device: Device = "auto",
-    memory: Memory = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    picture: Painted,
+    output: Output = None,
+    look_in: LookIn = None,
+    long_side: LongSide = None,
+    steps: Steps = None,
+    *,
+    time: TimeOptions,
+    print: PrintOptions,
+    record: RecordOptions,
+    file: FileOptions,
+    run: RunOptions,
 ) -> None:
     """Paint PICTURE again from its own metadata; at its size, the same pixels."""
     flags = {"long_side": long_side, "steps": steps}
     given = {name: value for name, value in flags.items() if value is not None}
-    sizes = for_print(paper, dpi, given)
-    check_budget(budget, given)
-    recipe = read_recipe(picture)
-    files = find_files(recipe, [picture.parent, *(look_in or [])])
-    content = files[recipe.content["sha256"]]
-    settings = recipe.settings if steps is None else recipe.settings.replace(steps=steps)
-    if recipe.weights:
-        settings = settings.replace(weights=str(files[recipe.weights["sha256"]]))
-    if paper is not None:
-        long_side = _print_side(content, sizes.pop("print_size"), sizes["dpi"])
-    start = files[recipe.init["sha256"]] if recipe.init else None
+    print.check(given)
+    time.check(given)
+    origin = read_origin(picture)
+    files = find_files(origin, [picture.parent, *(look_in or [])])
+    settings = origin.settings if steps is None else origin.settings.replace(steps=steps)
+    if origin.weights:
+        settings = settings.replace(weights=str(files[origin.weights["sha256"]]))
+    content = files[origin.content["sha256"]]
+    if print.paper:
+        long_side = long_side_for_print(_loaded(content).size, print.paper, print.dpi)
+    init = _loaded(files[origin.init["sha256"]]) if origin.init else None
     if long_side is not None and long_side != settings.long_side:
-        settings, start = resized(picture, settings, long_side), picture
-    job = Job(
-        content=str(content), styles=[files[each["sha256"]] for each in recipe.styles],
-        output=output or beside(picture), budget=budget, force=force, bits=bits, threads=threads,
-        device=device, memory=memory_limit(memory), quiet=quiet, json=as_json,
-        init=_loaded(start),
-        guidance=masks_of(recipe.guidance, files), **sizes,
+        settings, init = resized(picture, settings, long_side), _loaded(picture)
+    task = Task(
+        content=str(content), styles=[files[each["sha256"]] for each in origin.styles],
+        output=output or beside(picture), guides=masks_of(origin.guidance, files), init=init,
+        time=time, print=PrintOptions(dpi=print.resolution), record=record, file=file, run=run,
     )  # fmt: skip
-    if recipe.ended:
-        job.note(f"{picture} {recipe.ended}; now all steps are painted")
-    paint(job, settings)
+    if origin.ended:
+        task.note(f"{picture} {origin.ended}; now all steps are painted")
+    paint(task, settings)
 
 
-def _print_side(content: Path, paper: tuple[float, float], dpi: float | None) -> int:
+def _loaded(path: Path) -> Picture:
     from impasto.pictures.files import load_picture
 
-    return long_side_for_print(load_picture(content).size, paper, dpi)
-
-
-def _loaded(path: Path | None) -> Picture | None:
-    from impasto.pictures.files import load_picture
-
-    return None if path is None else load_picture(path)
+    return load_picture(path)
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a picture's file says about how it was made.
+class Origin:
+    """How a picture was made, from its own file.
 
     Attributes:
         label: the picture's name, for messages.
-        settings: all of them.
+        settings: all settings.
         content: name and SHA-256 of the photo.
-        styles: of the paintings.
-        init: of the picture it was started from; None if from none.
-        weights: of a weights file of one's own; None if none was used.
-        guidance: of masks and maps, one or a list of them under each name.
-        ended: in words, how the picture came to be unfinished; None if it did not.
+        styles: the same of the paintings.
+        init: the same of the picture that the run started from; None: there was none.
+        weights: the same of the user's weights file; None: there was none.
+        guidance: the same of masks and maps, one or a list of them under each name.
+        ended: in words, why the picture is unfinished; None: it is finished.
     """
 
     label: str
@@ -134,17 +127,18 @@ class Recipe:
 
     @property
     def files(self) -> list[Mapping[str, Any]]:
-        """Every file that it was made from."""
+        """Every file that the picture was made from."""
         masks = [each for noted in self.guidance.values() for each in _as_list(noted) if each]
         perhaps = [self.init, self.weights]
         return [self.content, *self.styles, *(each for each in perhaps if each), *masks]
 
 
-def read_recipe(picture: Path) -> Recipe:
+def read_origin(picture: Path) -> Origin:
     """Read how a picture was made from its metadata.
 
-    Raises: ImageError: it cannot be read or says nothing; SettingsError: it says what this
-        version does not know.
+    Raises:
+        ImageError: it cannot be read, or has no metadata of impasto.
+        SettingsError: it has settings that this version does not know.
     """
     from impasto.pictures.files import read_metadata
 
@@ -152,7 +146,7 @@ def read_recipe(picture: Path) -> Recipe:
     if not noted:
         raise ImageError(
             f"{picture}: nothing in it says how it was made; only a picture that impasto wrote, "
-            "and no program has written since, can be redone"
+            "and that no other program has changed, can be redone"
         )
     made = noted.get("made")
     if isinstance(made, dict):
@@ -175,7 +169,7 @@ def read_recipe(picture: Path) -> Recipe:
     if not isinstance(values, dict):
         raise ImageError(f"{picture}: its metadata hold no settings")
     try:
-        # How the network is run is the machine's matter: the next may have nothing to compile with.
+        # Compiling depends on the machine; this one may have no compiler.
         settings = Settings.from_dict({**values, "compiled": False})
     except SettingsError as error:
         version = noted.get("impasto", "unknown")
@@ -185,11 +179,11 @@ def read_recipe(picture: Path) -> Recipe:
         ) from error
     paintings = inputs[1 : 1 + len(styles)]
     ended = _ended(noted, settings)
-    return Recipe(str(picture), settings, inputs[0], paintings, init, weights, guidance, ended)
+    return Origin(str(picture), settings, inputs[0], paintings, init, weights, guidance, ended)
 
 
 def _ended(noted: Mapping[str, Any], settings: Settings) -> str | None:
-    """Say how an unfinished picture ended."""
+    """Describe how an unfinished picture ended."""
     if noted.get("finished") is not False:
         return None
     done = noted.get("steps")
@@ -198,7 +192,7 @@ def _ended(noted: Mapping[str, Any], settings: Settings) -> str | None:
     return "was ended before its last step"
 
 
-# What the metadata may name beside photo, paintings, start and weights.
+# Further inputs in the metadata, besides photo, paintings, start and weights.
 GUIDES = ("masks", "style_masks", "regions", "style_regions", "content_mask")
 
 
@@ -226,18 +220,19 @@ def _is_input(value: Any) -> bool:
     )
 
 
-def find_files(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Path]:
-    """Find what a picture was made from by SHA-256; return the files by it.
+def find_files(origin: Origin, folders: Sequence[Path]) -> dict[str, Path]:
+    """Find the files that a picture was made from, by their SHA-256.
 
-    A file of the right name is looked at first; then every file of the folders, so that renamed
-    ones are found too.
+    Files of the right name are tried first, then all files of the folders: they may be renamed.
 
-    Raises: ImageError: some are not there; names them all.
+    Returns: SHA-256 → file.
+
+    Raises: ImageError: some are missing; names them all.
     """
     for folder in folders:
         if not folder.is_dir():
             raise ImageError(f"{folder}: there is no such folder")
-    wanted = recipe.files
+    wanted = origin.files
     names = {str(each["name"]) for each in wanted}
     missing = {str(each["sha256"]) for each in wanted if each["sha256"]}
     found: dict[str, Path] = {}
@@ -255,7 +250,7 @@ def find_files(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Path]:
     ]
     if lost:
         raise ImageError(
-            f"{recipe.label} was made from {', '.join(dict.fromkeys(lost))}, not found in "
+            f"{origin.label} was made from {', '.join(dict.fromkeys(lost))}, not found in "
             f"{', '.join(str(folder) for folder in folders)}; name their folder with --look-in"
         )
     return found
@@ -273,14 +268,14 @@ def _digest(path: Path) -> str | None:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return None  # not ours to read, so it cannot be ours
+        return None  # a file that we may not read is none of the inputs
 
 
 def resized(picture: Path, settings: Settings, long_side: int) -> Settings:
     """Return settings that paint the picture, from itself, in another size.
 
-    The pyramid begins at the picture's own size, so that no coarser level undoes what it has
-    decided; enlarged, the picture gets the photo's detail, as between two levels.
+    The pyramid begins at the picture's own size, so that no coarser level changes its composition.
+    An enlarged picture gets the photo's detail, as between two levels.
     """
     from impasto.pictures.files import load_picture
 
@@ -291,5 +286,5 @@ def resized(picture: Path, settings: Settings, long_side: int) -> Settings:
 
 
 def beside(picture: Path) -> str:
-    """Return the name of the result where none is given."""
+    """Return the name of the result if none is given."""
     return str(picture.with_name(f"{picture.stem}-redo{picture.suffix}"))

@@ -1,85 +1,119 @@
-"""The command `impasto studio`: a page in the browser, served from this machine to itself."""
+"""The command `impasto studio`: a page in the browser, for this machine only by default."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from impasto.cli.setting_flags import parse_duration
+from impasto.cli.setting_flags import with_flags
 from impasto.machine import data_folder
+from impasto.settings.options import Options, option
+from impasto.settings.units import parse_duration, show_duration
 from impasto.studio.jobs.limits import Limits
 
-__all__ = ["studio_command"]
+__all__ = ["StudioOptions", "studio_command"]
 
 _DEFAULT = Limits()
 
 
-def studio_command(
-    host: Annotated[
-        str,
-        typer.Option(
-            metavar="HOST",
-            help="Where to listen; another than this machine itself needs --auth or --token.",
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(metavar="N", min=0, max=65535, help="0: any that is free.")
-    ] = 7860,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where uploads, jobs and results are kept. [default: the user's data folder]",
-        ),
-    ] = None,
-    open_page: Annotated[
-        bool, typer.Option("--open", help="Open the page in the browser.")
-    ] = False,
-    auth: Annotated[
-        str | None,
-        typer.Option(metavar="USER:PASSWORD", help="What visitors have to know."),
-    ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(metavar="TOKEN", help="The same for programs: Authorization: Bearer TOKEN."),
-    ] = None,
-    queue: Annotated[
-        int, typer.Option(metavar="N", min=1, max=10_000, help="Jobs that may wait.")
-    ] = _DEFAULT.queue,
-    max_pixels: Annotated[
-        int, typer.Option(metavar="N", min=10_000, help="Pixels of an upload, or of a result.")
-    ] = _DEFAULT.max_pixels,
-    max_megabytes: Annotated[
-        int, typer.Option(metavar="N", min=1, max=10_000, help="Megabytes of an upload.")
-    ] = _DEFAULT.max_bytes // 1_000_000,
-    max_clip_megabytes: Annotated[
-        int, typer.Option(metavar="N", min=1, max=100_000, help="Megabytes of a clip.")
-    ] = _DEFAULT.max_clip_bytes // 1_000_000,
-    max_frames: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Frames of a clip, or of its painted part.")
-    ] = _DEFAULT.max_frames,
-    max_time: Annotated[
-        str, typer.Option(metavar="TIME", help="How long one job may take: 90s, 30m, 4h.")
-    ] = f"{_DEFAULT.max_time / 3600:g}h",
-    grace: Annotated[
-        str, typer.Option(metavar="TIME", help="When a picture stops whose page was closed.")
-    ] = f"{_DEFAULT.grace / 60:g}m",
-    keep: Annotated[
-        float, typer.Option(metavar="GB", min=0.01, help="Space for results; the oldest go first.")
-    ] = _DEFAULT.keep / 1e9,
-) -> None:
-    """Open a page on which to paint; with it, an HTTP API."""
+@dataclass(frozen=True, kw_only=True)
+class StudioOptions(Options):
+    """Where the studio listens, who may use it, and how much it accepts."""
+
+    host: str = option(
+        "127.0.0.1",
+        "Address to listen on; any other than this machine's own needs --auth or --token.",
+        metavar="HOST",
+        common=True,
+    )
+    port: int = option(
+        7860, "Port to listen on; 0: any free one.", low=0, high=65535, common=True
+    )  # fmt: skip
+    data: Path | None = option(
+        None,
+        "Folder for uploads, jobs and results.",
+        metavar="DIR",
+        shown_default="the user's data folder",
+        common=True,
+    )
+    open: bool = option(False, "Open the page in the browser.", switch=True, common=True)
+    auth: str | None = option(
+        None, "Name and password that visitors must enter.", metavar="USER:PASSWORD", common=True
+    )
+    token: str | None = option(
+        None,
+        "Token that programs must send: Authorization: Bearer TOKEN.",
+        metavar="TOKEN",
+        common=True,
+    )
+    queue: int = option(
+        _DEFAULT.queue, "Jobs that may wait.", low=1, high=10_000, common=True
+    )  # fmt: skip
+    max_pixels: int = option(
+        _DEFAULT.max_pixels, "Most pixels of an upload or of a result.", low=10_000, common=True
+    )
+    max_megabytes: int = option(
+        _DEFAULT.max_bytes // 1_000_000,
+        "Most megabytes of an upload.",
+        low=1,
+        high=10_000,
+        common=True,
+    )
+    max_clip_megabytes: int = option(
+        _DEFAULT.max_clip_bytes // 1_000_000,
+        "Most megabytes of a clip.",
+        low=1,
+        high=100_000,
+        common=True,
+    )
+    max_frames: int = option(
+        _DEFAULT.max_frames, "Most frames of a clip, or of its painted part.", low=1, common=True
+    )
+    max_time: float = option(
+        float(_DEFAULT.max_time),
+        "Longest time that a job may take: 90s, 30m, 4h.",
+        metavar="TIME",
+        shown_default=show_duration(_DEFAULT.max_time),
+        parse=parse_duration,
+        common=True,
+    )
+    grace: float = option(
+        float(_DEFAULT.grace),
+        "Time until a job stops after its page was closed.",
+        metavar="TIME",
+        shown_default=show_duration(_DEFAULT.grace),
+        parse=parse_duration,
+        common=True,
+    )
+    keep: float = option(
+        _DEFAULT.keep / 1e9,
+        "Space for results; the oldest are deleted first.",
+        low=0.01,
+        unit="GB",
+        common=True,
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """How much the studio accepts."""
+        return Limits(
+            queue=self.queue, max_pixels=self.max_pixels,
+            max_bytes=self.max_megabytes * 1_000_000,
+            max_clip_bytes=self.max_clip_megabytes * 1_000_000, max_frames=self.max_frames,
+            max_time=self.max_time, grace=self.grace, keep=int(self.keep * 1e9),
+        )  # fmt: skip
+
+
+@with_flags
+def studio_command(*, options: StudioOptions) -> None:
+    """Open a page to paint on, with an HTTP API."""
     from impasto.studio.server import serve
     from impasto.studio.web.guard import Keys
 
-    limits = Limits(
-        queue=queue, max_pixels=max_pixels, max_bytes=max_megabytes * 1_000_000,
-        max_clip_bytes=max_clip_megabytes * 1_000_000, max_frames=max_frames,
-        max_time=parse_duration(max_time), grace=parse_duration(grace), keep=int(keep * 1e9),
-    )  # fmt: skip
     serve(
-        data if data is not None else data_folder(), limits, Keys(login=auth, token=token),
-        host=host, port=port, open_page=open_page, say=lambda text: typer.echo(text, err=True),
+        options.data if options.data is not None else data_folder(), options.limits,
+        Keys(login=options.auth, token=options.token), host=options.host, port=options.port,
+        open_page=options.open, say=lambda text: typer.echo(text, err=True),
     )  # fmt: skip

@@ -1,1 +1,1 @@
-"""What can be asked for, and how it is stored."""
+"""The jobs of the studio: requests, uploads, the store, results."""

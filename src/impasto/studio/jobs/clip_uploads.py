@@ -1,9 +1,9 @@
-"""Uploads of clips: checked and kept as they are, never given out again.
+"""Uploaded clips: checked and stored as they are, never given out again.
 
-FFmpeg may be made to open other files, or addresses, by files that name them: playlists, lists,
-manifests. So only containers that hold all that they show are opened, whatever a file is called,
-and no protocol but `file`. What was filmed where is in the file's own texts, of which nothing comes
-into a result: a clip is written anew, from frames and packets of sound.
+FFmpeg opens other files and URLs that a playlist, list or manifest names. So the studio opens only
+containers that hold all their data, whatever the name of the file, and only by the protocol `file`.
+A clip's metadata may tell where it was filmed. A result contains none of it: it is a new file, made
+of frames and packets of sound.
 """
 
 from __future__ import annotations
@@ -18,16 +18,27 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from impasto.errors import ImpastoError, SettingsError, VideoError
 from impasto.studio.jobs.limits import Limits, TooLarge
-from impasto.studio.jobs.rows import StoredClip
-from impasto.studio.jobs.store import Store, new_id
-from impasto.studio.jobs.uploads import bare_name
+from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.database import new_id
+from impasto.studio.jobs.tables.rows import StoredClip
+from impasto.studio.jobs.uploads import DECODING, bare_name
+from impasto.studio.jobs.views import UploadedClip
 
 if TYPE_CHECKING:
     from impasto.video.io.clips import Clip
 
-__all__ = ["add_clip", "check_part", "frames_of", "missing_extra", "named", "read_clip"]
+__all__ = [
+    "add_clip",
+    "check_part",
+    "frames_of",
+    "known_clip",
+    "missing_extra",
+    "named",
+    "poster_file",
+    "read_clip",
+]
 
-# FFmpeg's names of the containers that are opened: each is one file, and names no other.
+# FFmpeg's names of the allowed containers. None of them can refer to another file.
 CONTAINERS = (
     "mov", "mp4", "matroska", "webm", "avi", "gif", "mpegts", "mpeg", "ogg", "asf", "flv",
 )  # fmt: skip
@@ -36,43 +47,59 @@ _POSTER_SIDE = 512  # px
 
 
 def missing_extra() -> str:
-    """Return what to install so that clips can be painted; "": nothing is missing."""
+    """Return what to install for clips; "": everything is installed."""
     if all(find_spec(name) is not None for name in ("av", "cv2")):
         return ""
     return "clips need PyAV and OpenCV: pip install 'impasto[video]'"
 
 
-def add_clip(store: Store, file: BinaryIO, name: str, owner: str, limits: Limits) -> StoredClip:
-    """Keep an uploaded clip.
+def add_clip(store: Store, file: BinaryIO, name: str, owner: str, limits: Limits) -> UploadedClip:
+    """Store an uploaded clip.
 
     Raises:
-        TooLarge: more bytes, or larger frames, than allowed.
-        VideoError: it cannot be read as a clip; or the extra is not installed.
+        TooLarge: it has more bytes, or larger frames, than allowed.
+        VideoError: it is not a readable clip; or the extra is not installed.
     """
     if missing_extra():
         raise VideoError(missing_extra())
+    with DECODING:
+        return UploadedClip.of(_write(store, file, name, owner, limits))
+
+
+def known_clip(store: Store, clip: str) -> UploadedClip:
+    """Return what is known of an uploaded clip. Raises: NoSuchThing."""
+    return UploadedClip.of(store.clips.get(clip))
+
+
+def poster_file(store: Store, clip: str) -> Path:
+    """Return the file of a clip's first frame, a JPEG. Raises: NoSuchThing."""
+    store.clips.get(clip)
+    return store.clips.first_frame(clip)
+
+
+def _write(store: Store, file: BinaryIO, name: str, owner: str, limits: Limits) -> StoredClip:
     clip, name = new_id(), bare_name(name, "clip")
-    path = store.clip_file(clip)
+    path = store.clips.file(clip)
     try:
         _copy(file, path, name, limits)
         with named(path, name):
             _check_frames(path, name, limits)
             known = read_clip(path)
-            _keep_poster(known, store.clip_file(clip, ".jpg"))
+            _write_poster(known, store.clips.first_frame(clip))
         height, width = known.size
-        return store.add_clip(StoredClip(
+        return store.clips.add(StoredClip(
             id=clip, owner=owner, name=name, width=width, height=height, frames=known.frames,
             seconds=known.duration, rate=float(known.rate), sound=int(known.has_sound),
             created=time.time(),
         ))  # fmt: skip
     except BaseException:
-        store.forget_clip(clip)
+        store.clips.delete(clip)
         raise
 
 
 @contextlib.contextmanager
 def named(path: Path, name: str) -> Iterator[None]:
-    """Let errors about a kept file name it as its owner does, and not where it is kept."""
+    """Replace the path of a stored file by its uploaded name in errors raised inside."""
     try:
         yield
     except ImpastoError as error:
@@ -82,7 +109,7 @@ def named(path: Path, name: str) -> Iterator[None]:
 
 
 def read_clip(path: Path) -> Clip:
-    """Return what a kept clip says of itself. Raises: VideoError."""
+    """Return what a stored clip says of itself. Raises: VideoError."""
     from impasto.video.io.clips import probe
 
     return probe(path, CONTAINERS)
@@ -104,7 +131,7 @@ def _copy(file: BinaryIO, path: Path, name: str, limits: Limits) -> None:
 
 
 def _check_frames(path: Path, name: str, limits: Limits) -> None:
-    """Refuse frames that are too large before one is decoded."""
+    """Raise a TooLarge for large frames, before one is decoded."""
     from impasto.video.io.clips import open_file, video_in
 
     with open_file(path, CONTAINERS) as container:
@@ -117,7 +144,7 @@ def _check_frames(path: Path, name: str, limits: Limits) -> None:
             )
 
 
-def _keep_poster(clip: Clip, path: Path) -> None:
+def _write_poster(clip: Clip, path: Path) -> None:
     from impasto.pictures.files import save_image
     from impasto.video.io.frames import read_frames
 
@@ -129,9 +156,9 @@ def _keep_poster(clip: Clip, path: Path) -> None:
 
 
 def frames_of(clip: StoredClip, part: Mapping[str, Any]) -> int | None:
-    """Return how many frames a part of a clip has, as far as its file tells.
+    """Return the number of frames in a part of a clip; None: unknown.
 
-    Args: part: start and end in seconds; an end of 0 is the clip's.
+    Args: part: start and end in seconds; an end of 0 means the end of the clip.
     """
     if clip.seconds is None:
         return clip.frames
@@ -142,9 +169,9 @@ def frames_of(clip: StoredClip, part: Mapping[str, Any]) -> int | None:
 
 
 def check_part(clip: StoredClip, part: Mapping[str, Any], limits: Limits) -> None:
-    """Refuse a part of a clip of which nothing is in the clip, or that is too long.
+    """Check a part of a clip.
 
-    Raises: SettingsError, TooLarge.
+    Raises: SettingsError: it begins after the end of the clip; TooLarge: it has too many frames.
     """
     if clip.seconds is not None and part["start"] >= clip.seconds:
         raise SettingsError(
@@ -154,5 +181,5 @@ def check_part(clip: StoredClip, part: Mapping[str, Any], limits: Limits) -> Non
     if frames is not None and frames > limits.max_frames:
         raise TooLarge(
             f"{frames} frames are more than the {limits.max_frames} that the studio paints in one "
-            f"job; choose a part of {clip.name} by start and end"
+            f"job; choose a part of {clip.name} with start and end"
         )

@@ -1,4 +1,4 @@
-"""What a studio allows, and what may go wrong besides what the library reports."""
+"""The limits of a studio, and its errors."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ __all__ = ["Busy", "Limits", "NoSuchThing", "QueueFull", "StudioError", "TooLarg
 
 
 class StudioError(ImpastoError):
-    """Something that was asked of the studio cannot be done; the message says why."""
+    """The studio cannot do what was asked; the message says why."""
 
     status = 409
 
 
 class NoSuchThing(StudioError):  # noqa: N818  (the name says what happened)
-    """No job, picture or file has this name, or it was cleaned up."""
+    """There is no job, picture or file of this name (any more)."""
 
     status = 404
 
 
 class TooLarge(StudioError):  # noqa: N818
-    """What was uploaded or asked for is larger than the studio allows."""
+    """An upload or a result is larger than the studio allows."""
 
     status = 413
 
 
 class Busy(StudioError):  # noqa: N818
-    """Not now: try again later."""
+    """The studio is busy: try again later."""
 
     status = 429
 
 
 class QueueFull(Busy):
-    """As many jobs wait as may: the documented answer under load."""
+    """The queue is full."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much the studio takes on.
+    """The limits of a studio.
 
     Attributes:
-        queue: jobs that may wait, besides the one that is painted.
-        max_bytes: of an uploaded file.
-        max_pixels: of an uploaded picture, and of a result.
-        max_clip_bytes: of an uploaded clip.
-        max_frames: of a clip, or of the part of it that is painted.
-        max_time: seconds that one job may paint; then it is stopped and what is there is kept.
-        grace: seconds after which a job stops whose page was closed.
-        keep: bytes of results and uploads that are kept; the oldest go first.
-        keep_days: days after which they go in any case.
+        queue: jobs that may wait, besides the one that is being painted.
+        max_bytes: bytes of an uploaded picture file.
+        max_pixels: pixels of an uploaded picture, and of a result.
+        max_clip_bytes: bytes of an uploaded clip.
+        max_frames: frames of a clip, or of the painted part of it.
+        max_time: painting time of a job in seconds; after that it is stopped, and its picture kept.
+        grace: seconds after which the jobs of a closed page are stopped.
+        keep: bytes of results and uploads to keep; the oldest are deleted first.
+        keep_days: days after which results and uploads are deleted in any case.
     """
 
     queue: int = 20

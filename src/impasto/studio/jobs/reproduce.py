@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from impasto.cli.setting_flags import options_of
 from impasto.settings.clips import VideoSettings
+from impasto.settings.options import options_of
 from impasto.settings.recipes import recipe_settings
 from impasto.studio.jobs.requests import KINDS, schedule_of
 

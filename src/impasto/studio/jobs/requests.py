@@ -7,25 +7,17 @@ the command of the same name; what they mean and allow is written there, once.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from impasto.cli.commands.variations import (
-    RECONSTRUCTION,
-    TEXTURE,
-    reconstruct_command,
-    texture_command,
-)
-from impasto.cli.commands.video import DRAFT_SCHEDULE
 from impasto.errors import SettingsError, nearest_match
 from impasto.settings.layers import check_layer
 from impasto.settings.options import Options, PerStyle, option_types
 from impasto.settings.pictures import Settings
-from impasto.settings.recipes import RECIPES, recipe_settings
+from impasto.settings.recipes import DRAFT_SCHEDULE, RECIPES, USED_SETTINGS, recipe_settings
 from impasto.studio.jobs.kind_options import (
     ClipOptions,
     PartOptions,
@@ -83,24 +75,19 @@ class Kind:
     recipes: bool = False
 
 
-def _fields_of(command: Callable[..., Any]) -> tuple[str, ...]:
-    names = inspect.signature(command).parameters
-    return tuple(each.name for each in dataclasses.fields(Settings) if each.name in names)
-
-
 KINDS: Mapping[str, Kind] = MappingProxyType({
     "stylize": Kind(
         purpose="Paint the content in the style of one painting or several.",
         needs=("content", "styles"),
         takes=("masks", "style_masks", "content_mask", "init"),
-        settings=tuple(each.name for each in dataclasses.fields(Settings)),
+        settings=USED_SETTINGS["stylize"].names,
         recipes=True,
     ),
     "texture": Kind(
         purpose="Paint nothing but the style of one painting or several, in any size.",
         needs=("styles",),
-        settings=_fields_of(texture_command),
-        defaults=TEXTURE,
+        settings=USED_SETTINGS["texture"].names,
+        defaults=USED_SETTINGS["texture"].defaults,
         options=TextureOptions,
     ),
     "recolor": Kind(
@@ -111,15 +98,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
     "reconstruct": Kind(
         purpose="Paint, from noise, what a layer of the network knows of a picture.",
         needs=("content",),
-        settings=_fields_of(reconstruct_command),
-        defaults=RECONSTRUCTION,
+        settings=USED_SETTINGS["reconstruct"].names,
+        defaults=USED_SETTINGS["reconstruct"].defaults,
         options=ReconstructOptions,
     ),
     "video": Kind(
         purpose="Paint a clip so that it holds together: strokes move with what they paint.",
         needs=("clip", "styles"),
         takes=("masks", "style_masks", "content_mask"),
-        settings=tuple(each.name for each in dataclasses.fields(Settings)),
+        settings=USED_SETTINGS["stylize"].names,
         options=ClipOptions,
         recipes=True,
     ),
@@ -127,7 +114,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
         purpose="Paint every 10th frame of a clip, small and each by itself, on one sheet.",
         needs=("clip", "styles"),
         takes=("masks", "style_masks", "content_mask"),
-        settings=tuple(each.name for each in dataclasses.fields(Settings)),
+        settings=USED_SETTINGS["stylize"].names,
         options=PartOptions,
         recipes=True,
     ),

@@ -1,8 +1,8 @@
-"""Uploads: decoded, checked and written anew, so that nothing of the file but its pixels is kept.
+"""Uploaded pictures: decoded, checked, and written again, so that only their pixels remain.
 
-What is read of the new file is to the last bit what is read of the old one (upright, in sRGB, at 8
-or 16 bits), so a result names the old file, by name and SHA-256, and can be made again from it. Its
-EXIF, with the place where it was taken, is gone.
+Reading the new file gives exactly what reading the uploaded one gave (upright, in sRGB, at 8 or 16
+bits). So a result names the uploaded file, by name and SHA-256, and can be reproduced from it. The
+EXIF data, with the place of a photo, is gone.
 """
 
 from __future__ import annotations
@@ -10,43 +10,49 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+import threading
 import time
 import unicodedata
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from impasto.cli.commands.examples import EXAMPLES, example_files
+from impasto.pictures.examples import EXAMPLES, example_files
 from impasto.studio.jobs.limits import Limits, NoSuchThing, TooLarge
-from impasto.studio.jobs.rows import StoredPicture
-from impasto.studio.jobs.store import Store, new_id
+from impasto.studio.jobs.store import Store
+from impasto.studio.jobs.tables.database import new_id
+from impasto.studio.jobs.tables.rows import StoredPicture
+from impasto.studio.jobs.views import Upload
 
 if TYPE_CHECKING:
     from impasto.pictures.picture import Picture
 
 __all__ = [
-    "add_example", "add_upload", "bare_name", "example_names", "read_stored",
+    "DECODING", "add_example", "add_picture", "bare_name", "example_names", "known_picture",
+    "picture_file", "read_picture",
 ]  # fmt: skip
 
+# Limits how many large pictures this process decodes at once, to save memory.
+DECODING = threading.Semaphore(2)
 _LONGEST_NAME = 80
 
 
-def bare_name(name: str, otherwise: str = "picture") -> str:
-    """Return a name that is no path, on any platform, and fit to be shown and downloaded."""
+def bare_name(name: str, default: str = "picture") -> str:
+    """Return a name without folders that is safe to show and download on any platform."""
     last = PureWindowsPath(name.replace("\0", "")).name
     plain = "".join(each for each in last if unicodedata.category(each)[0] != "C")
     plain = re.sub(r'[<>:"/\\|?*]', "_", plain).strip(" .")
     stem, dot, suffix = plain.rpartition(".")
     if len(plain) > _LONGEST_NAME and dot and len(suffix) < 8:
         plain = f"{stem[: _LONGEST_NAME - len(suffix) - 1]}.{suffix}"
-    return plain[:_LONGEST_NAME] or otherwise
+    return plain[:_LONGEST_NAME] or default
 
 
-def add_upload(store: Store, data: bytes, name: str, owner: str, limits: Limits) -> StoredPicture:
-    """Keep an uploaded picture.
+def add_picture(store: Store, data: bytes, name: str, owner: str, limits: Limits) -> Upload:
+    """Store an uploaded picture (the bytes of a file), re-encoded and without EXIF.
 
     Raises:
-        TooLarge: more bytes than allowed.
-        ImageError: it cannot be read as a picture, or has more pixels than allowed.
+        TooLarge: it has more bytes than allowed.
+        ImageError: it is not a readable picture, or has more pixels than allowed.
     """
     from impasto.pictures.files import load_picture
 
@@ -57,8 +63,9 @@ def add_upload(store: Store, data: bytes, name: str, owner: str, limits: Limits)
         )
     stream = _Named(data)
     stream.name = bare_name(name)
-    picture = load_picture(stream, max_pixels=limits.max_pixels)
-    return _keep(store, picture, owner)
+    with DECODING:
+        picture = load_picture(stream, max_pixels=limits.max_pixels)
+        return Upload.of(_write(store, picture, owner))
 
 
 class _Named(io.BytesIO):
@@ -67,25 +74,25 @@ class _Named(io.BytesIO):
     name = ""
 
 
-def _keep(store: Store, picture: Picture, owner: str) -> StoredPicture:
+def _write(store: Store, picture: Picture, owner: str) -> StoredPicture:
     from impasto.pictures.files import save_image
 
     bits, exact = _depth(picture)
     height, width = picture.size
-    kept = StoredPicture(
+    stored = StoredPicture(
         id=new_id(), owner=owner, name=picture.name or "picture",
         sha256=(picture.sha256 or "") if exact else "", width=width, height=height,
         dpi=picture.dpi, suffix=".png", created=time.time(),
     )  # fmt: skip
-    save_image(picture.image, store.picture_file(kept), alpha=picture.alpha, bits=bits)
-    return store.add_picture(kept)
+    save_image(picture.image, store.pictures.file(stored), alpha=picture.alpha, bits=bits)
+    return store.pictures.add(stored)
 
 
 def _depth(picture: Picture) -> tuple[int, bool]:
-    """Return the bits a channel that hold a picture, and whether they do so without a loss."""
+    """Return the bits a channel to store a picture with, and whether that is lossless."""
     planes = [picture.image]
     if picture.alpha is not None:
-        # What is hidden is made up whenever a picture is read, from what is visible.
+        # Reading fills invisible pixels from visible ones, so their values do not matter.
         planes = [picture.image * (picture.alpha > 0), picture.alpha]
     for bits, tolerance in ((8, 1e-3), (16, 0.05)):
         scaled = [plane * (2**bits - 1) for plane in planes]
@@ -94,33 +101,47 @@ def _depth(picture: Picture) -> tuple[int, bool]:
     return 16, False
 
 
-def read_stored(store: Store, picture: str) -> Picture:
-    """Read a kept picture under the name and SHA-256 of what was uploaded.
+def known_picture(store: Store, picture: str) -> Upload:
+    """Return what is known of an uploaded picture. Raises: NoSuchThing."""
+    picture_file(store, picture)
+    return Upload.of(store.pictures.get(picture))
 
-    Raises: NoSuchThing: it was cleaned up.
+
+def picture_file(store: Store, picture: str) -> Path:
+    """Return the (re-encoded) PNG file of an uploaded picture. Raises: NoSuchThing."""
+    path = store.pictures.file(store.pictures.get(picture))
+    if not path.is_file():
+        raise NoSuchThing("there is no such picture; it may have been deleted")
+    return path
+
+
+def read_picture(store: Store, picture: str) -> Picture:
+    """Read a stored picture under the name and SHA-256 of the uploaded file.
+
+    Raises: NoSuchThing: it was deleted.
     """
     from impasto.pictures.files import load_picture
 
-    kept = store.picture(picture)
-    path = store.picture_file(kept)
+    stored = store.pictures.get(picture)
+    path = store.pictures.file(stored)
     if not path.is_file():
-        raise NoSuchThing(f"the picture {kept.name} was cleaned up")
+        raise NoSuchThing(f"the picture {stored.name} was deleted")
     read = load_picture(path)
-    changes: dict[str, Any] = {"name": kept.name, "dpi": kept.dpi}
-    if kept.sha256:
-        changes["sha256"] = kept.sha256
+    changes: dict[str, Any] = {"name": stored.name, "dpi": stored.dpi}
+    if stored.sha256:
+        changes["sha256"] = stored.sha256
     return dataclasses.replace(read, **changes)
 
 
 def example_names() -> list[str]:
-    """List the bundled pictures."""
+    """Return the names of the bundled pictures."""
     return [path.name for path in example_files()]
 
 
-def add_example(store: Store, name: str, owner: str, limits: Limits) -> StoredPicture:
-    """Keep a bundled picture as if it had been uploaded. Raises: NoSuchThing."""
+def add_example(store: Store, name: str, owner: str, limits: Limits) -> Upload:
+    """Store a bundled picture as if it had been uploaded. Raises: NoSuchThing."""
     if name not in example_names():
         raise NoSuchThing(
             f"{name!r} is not one of the bundled pictures: {', '.join(example_names())}"
         )
-    return add_upload(store, (EXAMPLES / name).read_bytes(), name, owner, limits)
+    return add_picture(store, (EXAMPLES / name).read_bytes(), name, owner, limits)

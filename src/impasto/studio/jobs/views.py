@@ -1,33 +1,38 @@
-"""What is shown of pictures and jobs, by the page and by the HTTP API: plain, and all there is."""
+"""What pages and programs see of pictures, clips, jobs and estimates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from impasto.studio.jobs.rows import ENDED, State
+from impasto.studio.jobs.tables.rows import State, StoredClip, StoredPicture
 
 __all__ = ["ClipProgress", "Estimate", "Job", "Upload", "UploadedClip"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """A picture that was uploaded: what a request names by its id."""
+    """An uploaded picture. Requests refer to it by its id."""
 
     id: str
     name: str
     width: int
     height: int
 
+    @classmethod
+    def of(cls, row: StoredPicture) -> Upload:
+        """Return what to show of a stored picture."""
+        return cls(id=row.id, name=row.name, width=row.width, height=row.height)
+
 
 @dataclass(frozen=True, kw_only=True)
 class UploadedClip:
-    """A clip that was uploaded.
+    """An uploaded clip. Requests refer to it by its id.
 
     Attributes:
-        width, height: of its frames, in px.
-        frames: how many there are, an estimate for some formats; None: unknown.
-        seconds: how long it is; None: unknown.
+        width, height: size of its frames, px.
+        frames: number of frames, for some formats estimated; None: unknown.
+        seconds: duration; None: unknown.
         rate: frames a second.
         sound: whether there is a sound track.
     """
@@ -41,19 +46,27 @@ class UploadedClip:
     rate: float
     sound: bool
 
+    @classmethod
+    def of(cls, row: StoredClip) -> UploadedClip:
+        """Return what to show of a stored clip."""
+        return cls(
+            id=row.id, name=row.name, width=row.width, height=row.height, frames=row.frames,
+            seconds=row.seconds, rate=row.rate, sound=bool(row.sound),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a job would take.
+    """An estimate of the time and memory that a job needs.
 
     Attributes:
-        seconds: of painting, without waiting.
-        memory: bytes, at most.
-        width, height: of the result, in px.
-        levels: per size its width, height, steps, tiles and seconds.
-        frames: of a clip; 0: it is none, or unknown.
-        measured: whether the time was measured with these settings on this machine; else it is
-            that of the default recipe, scaled.
+        seconds: painting time, without waiting.
+        memory: peak memory, bytes.
+        width, height: size of the result, px.
+        levels: width, height, steps, tiles and seconds of each level.
+        frames: number of frames of a clip; 0: not a clip, or unknown.
+        measured: whether the pace was measured with these settings on this machine; otherwise the
+            time is scaled from other settings.
     """
 
     seconds: float
@@ -67,14 +80,14 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipProgress:
-    """How far a clip is.
+    """The progress of a clip.
 
     Attributes:
-        frame: the number of the frame that is painted, from 1; 0: none is yet.
-        frames: how many there will be, an estimate for some clips; None: unknown.
-        done: how many are finished, in all passes.
-        stage, stages: the pass, from 1, and how many there are.
-        encoding: whether all are painted, and the file is written.
+        frame: number of the frame being painted, from 1; 0: none yet.
+        frames: total number of frames, for some clips estimated; None: unknown.
+        done: number of finished frames, of all passes.
+        stage, stages: current pass, from 1, and number of passes.
+        encoding: whether all frames are painted and the file is being written.
     """
 
     frame: int = 0
@@ -87,26 +100,27 @@ class ClipProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job as it is shown.
+    """A job.
 
     Attributes:
-        id: its name; whoever knows it may see it.
-        kind: see `kinds.KINDS`.
-        state: queued, running, paused; or at its end done, stopped (kept as far as it was), failed
-            or cancelled.
-        position: place in the queue, from 1; None: it does not wait.
+        id: whoever knows the id may see the job.
+        kind: see `requests.KINDS`.
+        state: queued, running, paused; or finally done, stopped (kept as it was), failed or
+            cancelled.
+        position: place in the queue, from 1; None: it is not queued.
         created, started, ended: seconds since 1970; None: not yet.
         error: why it failed or was stopped, in words; "" otherwise.
-        step, count: the last step, and how many there will be; of a clip: of the frame.
-        level, levels: the size that is painted, and how many there are.
-        width, height: of the last preview; 0: there is none yet.
-        losses: of the last step: content, style, tv.
-        clip: how far a clip is; None: it is none.
-        seconds: of painting so far, without pauses. Tick on from `reported` for a clock.
-        remaining: seconds that are left, estimated; None: unknown.
-        reported: when the worker last said something, seconds since 1970.
-        previews: how many previews there have been: a new number is a new picture.
-        request: what was asked for, complete; settings as last changed.
+        step, count: last step and total number of steps; for a clip, those of the frame.
+        level, levels: current level (size) and number of levels.
+        width, height: size of the last preview; 0: there is none yet.
+        losses: losses of the last step: content, style, tv.
+        clip: progress of a clip; None: it is not a clip.
+        seconds: painting time at the last report, without pauses. For a clock, add the time since
+            `reported`.
+        remaining: estimated remaining seconds; None: unknown.
+        reported: time of the worker's last report, seconds since 1970.
+        previews: number of previews so far; it changes with every new preview.
+        request: the complete request, with settings as last changed.
         continued: notes of interruptions and changes, each a dictionary with its step.
         has_result: whether there is a picture or clip to download.
     """
@@ -134,8 +148,3 @@ class Job:
     request: dict[str, Any]
     continued: list[dict[str, Any]]
     has_result: bool
-
-    @property
-    def ended_well(self) -> bool:
-        """Whether there is nothing left to wait for, and a result to show."""
-        return self.state in ENDED and self.has_result

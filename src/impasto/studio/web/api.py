@@ -1,4 +1,4 @@
-"""The HTTP API: the same jobs as the page's, by documented endpoints."""
+"""The HTTP API. It does all that the page does."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from impasto._version import __version__
 from impasto.errors import ImpastoError, SettingsError
 from impasto.settings.recipes import RECIPES, recipe_settings
-from impasto.studio.jobs import requests as kinds
-from impasto.studio.jobs.jobs import RESULTS, Estimate, Job, Jobs, Upload, UploadedClip
+from impasto.studio.jobs import clip_uploads, requests as kinds, results, uploads
+from impasto.studio.jobs.jobs import Jobs
 from impasto.studio.jobs.limits import Busy, NoSuchThing
+from impasto.studio.jobs.views import Estimate, Job, Upload, UploadedClip
 from impasto.studio.web.api_docs import reference_page
 from impasto.studio.web.api_models import Failure, NewJob, Reproduction, Weights
 from impasto.studio.web.guard import session_in
@@ -30,17 +31,20 @@ __all__ = ["build_api"]
 T = TypeVar("T")
 
 _ABOUT = """\
-Paint pictures and clips in the style of others. What is painted is uploaded, a job is made of it
-and of settings, and asked about until it has ended; then its result is there. What is wrong with a
-request is said in the field `error` of a 4xx answer, in one sentence."""
+Paints pictures and clips in the style of other pictures. Upload your pictures, create a job with
+them, ask for the job until it has ended, then download its result. If something is wrong with a
+request, the answer has a status of 4xx and one sentence in its field `error`."""
 
 _FAILURES: dict[int | str, dict[str, Any]] = {
-    400: {"model": Failure, "description": "Something about it is wrong; says what"},
+    400: {"model": Failure, "description": "The request is wrong; the error says why"},
     404: {"model": Failure, "description": "There is no such job, picture or file (any more)"},
-    409: {"model": Failure, "description": "Not in the state that the job is in"},
+    409: {"model": Failure, "description": "Not possible in the present state of the job"},
     413: {"model": Failure, "description": "Too large"},
-    422: {"model": Failure, "description": "Not of the form that is documented here"},
-    429: {"model": Failure, "description": "queue full, or busy: try again later"},
+    422: {"model": Failure, "description": "The request does not have the documented form"},
+    429: {
+        "model": Failure,
+        "description": "The queue is full, or the studio is busy: try again later",
+    },
 }
 
 
@@ -71,8 +75,8 @@ def _owner(request: Request) -> str:
 
 
 Owner = Annotated[str, Depends(_owner)]
-# Decoding takes memory and time: what does it waits in a line of its own, so that the threads that
-# answer quick questions are never all taken.
+# Requests that decode pictures take long. Limiters keep them from taking all the threads, so that
+# quick requests are answered at once.
 _DECODERS = 2
 _ASKERS = 4
 
@@ -86,21 +90,19 @@ def _add_pictures(app: FastAPI, jobs: Jobs) -> None:
 
     @app.post("/api/pictures", status_code=201, tags=["pictures"])
     async def upload_picture(file: Annotated[UploadFile, File()], owner: Owner) -> Upload:
-        """Upload a picture file. Only its pixels are kept: no EXIF, no place."""
-        # Read there, so that not many large files are in memory at once.
-        return await _apart(
-            decoders, lambda: jobs.upload(file.file.read(), file.filename or "", owner)
-        )
+        """Upload a picture file. The studio keeps only its pixels: no EXIF data, no place."""
+        # Files are read inside the limiter, so that few large files are in memory at once.
+        return await _apart(decoders, lambda: _upload(jobs, file, owner))
 
     @app.get("/api/pictures/{picture}", tags=["pictures"], response_class=FileResponse)
     def get_picture(picture: str) -> Response:
-        """Return an upload, as PNG."""
-        return FileResponse(jobs.picture(picture), media_type="image/png")
+        """Return an uploaded picture, as PNG."""
+        return FileResponse(uploads.picture_file(jobs.store, picture), media_type="image/png")
 
     @app.get("/api/examples", tags=["pictures"])
     def list_examples() -> list[str]:
-        """List the bundled pictures, for example:NAME."""
-        return jobs.examples()
+        """List the names of the bundled pictures; requests refer to them as example:NAME."""
+        return uploads.example_names()
 
 
 def _add_clips(app: FastAPI, jobs: Jobs) -> None:
@@ -108,15 +110,18 @@ def _add_clips(app: FastAPI, jobs: Jobs) -> None:
 
     @app.post("/api/clips", status_code=201, tags=["clips"])
     async def upload_clip(file: Annotated[UploadFile, File()], owner: Owner) -> UploadedClip:
-        """Upload a clip (MP4, MOV, WebM, Matroska, AVI, GIF …). It is never given out again."""
+        """Upload a clip (MP4, MOV, WebM, Matroska, AVI, GIF …). Nobody can download it again."""
         return await _apart(
-            decoders, lambda: jobs.upload_clip(file.file, file.filename or "", owner)
+            decoders,
+            lambda: clip_uploads.add_clip(
+                jobs.store, file.file, file.filename or "", owner, jobs.limits
+            ),
         )
 
     @app.get("/api/clips/{clip}", tags=["clips"], response_class=FileResponse)
     def get_clip(clip: str) -> Response:
-        """Return the first frame of a clip, a JPEG."""
-        return FileResponse(jobs.poster(clip), media_type="image/jpeg")
+        """Return the first frame of a clip, as JPEG."""
+        return FileResponse(clip_uploads.poster_file(jobs.store, clip), media_type="image/jpeg")
 
 
 def _add_jobs(app: FastAPI, jobs: Jobs) -> None:
@@ -124,7 +129,7 @@ def _add_jobs(app: FastAPI, jobs: Jobs) -> None:
 
     @app.post("/api/jobs", status_code=201, tags=["jobs"])
     async def create_job(body: NewJob, owner: Owner) -> Job:
-        """Queue a job made of uploads, pictures in the request itself, or bundled ones."""
+        """Queue a job. Its pictures are uploads, bundled ones, or part of the request."""
         return await _apart(decoders, lambda: jobs.create(_request(body, jobs, owner), owner))
 
     @app.post("/api/jobs/form", status_code=201, tags=["jobs"])
@@ -135,15 +140,12 @@ def _add_jobs(app: FastAPI, jobs: Jobs) -> None:
         recipe: Annotated[str, Form()] = "default",
         settings: Annotated[str, Form(description="Changes to the recipe, as JSON.")] = "{}",
     ) -> Job:
-        """Upload a photo and paintings and queue a job of the kind stylize, in one request."""
+        """Upload a photo and paintings, and queue a job of the kind stylize, in one request."""
 
         def create() -> Job:
             changes = _parse_settings(settings)
             jobs.check_queue()
-            photo, *paintings = [
-                jobs.upload(each.file.read(), each.filename or "", owner).id
-                for each in (content, *styles)
-            ]
+            photo, *paintings = [_upload(jobs, each, owner).id for each in (content, *styles)]
             pictures = {"content": photo, "styles": paintings}
             request = kinds.Request(pictures=pictures, recipe=recipe, settings=changes)
             return jobs.create(request, owner)
@@ -152,24 +154,24 @@ def _add_jobs(app: FastAPI, jobs: Jobs) -> None:
 
     @app.post("/api/estimate", tags=["jobs"])
     async def estimate_job(body: NewJob, owner: Owner) -> Estimate:
-        """Tell what a job would take, before it is made: time, memory, sizes."""
+        """Estimate time, memory and sizes of a job, without creating it."""
         request = await _apart(decoders, lambda: _request(body, jobs, owner))
         return await _apart(askers, lambda: jobs.estimate(request))
 
     @app.get("/api/jobs", tags=["jobs"])
     def list_jobs(owner: Owner) -> list[Job]:
-        """List the jobs of this session (its cookie), the newest first."""
+        """List the jobs of this session (it has a cookie), the newest first."""
         return jobs.history(owner)
 
     @app.get("/api/jobs/{job}", tags=["jobs"])
     def get_job(job: str) -> Job:
-        """Return a job as it is now; ask as often as twice a second."""
+        """Return a job as it is now. You may ask twice a second."""
         jobs.touch(job)
         return jobs.job(job)
 
     @app.delete("/api/jobs/{job}", status_code=204, tags=["jobs"])
     def delete_job(job: str) -> Response:
-        """Delete a job that has ended, and its picture."""
+        """Delete a job that has ended, with its picture."""
         jobs.delete(job)
         return Response(status_code=204)
 
@@ -179,14 +181,14 @@ def _add_views(app: FastAPI, jobs: Jobs) -> None:
 
     @app.get("/api/jobs/{job}/losses", tags=["jobs"])
     def get_losses(job: str) -> list[dict[str, Any]]:
-        """Return up to 200 points of the curves of its losses."""
-        return jobs.losses(job)
+        """Return up to about 200 points of the curves of the losses."""
+        return results.losses(jobs.store, job)
 
     @app.get("/api/jobs/{job}/preview", tags=["jobs"], response_class=FileResponse)
     def get_preview(job: str) -> Response:
-        """Return the picture, or a clip's present frame, as it is now, a JPEG; 404 before."""
+        """Return the current picture, or frame of a clip, as JPEG; 404: there is none yet."""
         jobs.touch(job)
-        path = jobs.preview(job)
+        path = results.preview_file(jobs.store, job)
         if path is None:
             raise NoSuchThing("there is no preview yet")
         return FileResponse(path, media_type="image/jpeg", headers={"cache-control": "no-cache"})
@@ -195,24 +197,27 @@ def _add_views(app: FastAPI, jobs: Jobs) -> None:
     def get_result(
         job: str, format: Literal["png", "jpg", "tiff", "mp4"] | None = None
     ) -> Response:
-        """Return the result: a clip as MP4; a picture as PNG, or in another form.
+        """Return the result: a clip as MP4, a picture as PNG or in another format.
 
-        Pictures have the settings in their metadata; TIFF has 16 bits a channel.
+        Pictures have the settings in their metadata. TIFF has 16 bits a channel.
         """
-        path = jobs.result(job, None if format is None else f".{format}")
-        return _download(path, jobs.title(job), RESULTS[path.suffix])
+        path = results.result_file(jobs.store, job, None if format is None else f".{format}")
+        return _download(path, results.title(jobs.store, job), results.RESULTS[path.suffix])
 
     @app.get("/api/jobs/{job}/timelapse", tags=["jobs"], response_class=FileResponse)
     async def get_timelapse(job: str, format: Literal["webp", "gif", "mp4"] = "webp") -> Response:
-        """Return a film of the job, made when first asked for."""
-        path = await _apart(decoders, lambda: jobs.timelapse(job, f".{format}"))
+        """Return a time-lapse of the job. The first request makes it."""
+        path = await _apart(decoders, lambda: results.timelapse_file(jobs.store, job, f".{format}"))
         media = "video/mp4" if format == "mp4" else f"image/{format}"
-        return _download(path, jobs.title(job), media)
+        return _download(path, results.title(jobs.store, job), media)
 
     @app.get("/api/jobs/{job}/reproduction", tags=["jobs"])
     def get_reproduction(job: str) -> Reproduction:
-        """Return the command line and the Python lines that make the same picture."""
-        return Reproduction(command=jobs.command_line(job), python=jobs.python_lines(job))
+        """Return a command and a Python program that make the same picture."""
+        return Reproduction(
+            command=results.command_line(jobs.store, job),
+            python=results.python_lines(jobs.store, job),
+        )
 
 
 def _add_commands(app: FastAPI, jobs: Jobs) -> None:
@@ -229,7 +234,7 @@ def _add_commands(app: FastAPI, jobs: Jobs) -> None:
 
     @app.patch("/api/jobs/{job}", status_code=202, tags=["commands"])
     def change_job(job: str, weights: Weights) -> Job:
-        """Go on from the present picture with other weights."""
+        """Continue from the current picture with other weights."""
         given: Any = weights.style_weight
         return jobs.change(job, content_weight=weights.content_weight, style_weight=given)
 
@@ -237,17 +242,17 @@ def _add_commands(app: FastAPI, jobs: Jobs) -> None:
 def _add_facts(app: FastAPI, jobs: Jobs) -> None:
     @app.get("/api/queue", tags=["studio"])
     def get_queue() -> dict[str, int]:
-        """Tell how many jobs wait and run, and how many may wait."""
+        """Return how many jobs wait and run, and how many may wait."""
         return jobs.queue()
 
     @app.get("/api/limits", tags=["studio"])
     def get_limits() -> dict[str, float]:
-        """Tell what this studio allows."""
+        """Return the limits of this studio."""
         return dataclasses.asdict(jobs.limits)
 
     @app.get("/api/recipes", tags=["studio"])
     def list_recipes() -> dict[str, dict[str, Any]]:
-        """List the recipes: what for, from where, and all their settings."""
+        """List the recipes: purpose, source, and all settings."""
         return {
             name: {
                 "purpose": each.purpose,
@@ -259,12 +264,18 @@ def _add_facts(app: FastAPI, jobs: Jobs) -> None:
 
     @app.get("/api/settings", tags=["studio"])
     def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[dict[str, Any]]:
-        """Describe all settings and options of a kind of job: type, range, default, help."""
+        """Describe all settings and options of a kind: type, range, default, help."""
         return kinds.describe_settings(kind, recipe)
 
 
+def _upload(jobs: Jobs, file: UploadFile, owner: str) -> Upload:
+    return uploads.add_picture(
+        jobs.store, file.file.read(), file.filename or "", owner, jobs.limits
+    )
+
+
 def _request(body: NewJob, jobs: Jobs, owner: str) -> kinds.Request:
-    """Upload the pictures that a request carries itself, and name all by their ids."""
+    """Return a request with the ids of all pictures; store those that are part of the body."""
     jobs.check_queue()
 
     def known(picture: str | None) -> str | None:
@@ -272,9 +283,9 @@ def _request(body: NewJob, jobs: Jobs, owner: str) -> kinds.Request:
             return None
         scheme, colon, rest = picture.partition(":")
         if colon and scheme == "example":
-            return jobs.example(rest, owner).id
+            return uploads.add_example(jobs.store, rest, owner, jobs.limits).id
         if colon and scheme == "data":
-            return jobs.upload(_data_in(rest), "", owner).id
+            return uploads.add_picture(jobs.store, _data_in(rest), "", owner, jobs.limits).id
         return picture
 
     given = {role: getattr(body, role) for role in kinds.ROLES}
@@ -283,12 +294,12 @@ def _request(body: NewJob, jobs: Jobs, owner: str) -> kinds.Request:
         kind=body.kind, recipe=body.recipe, settings=body.settings, options=body.options,
         pictures=bare,
     )  # fmt: skip
-    kinds.check_request(request, jobs.limits)  # before anything is decoded
+    kinds.check_request(request, jobs.limits)  # before decoding pictures
     pictures = {
         role: [known(each) for each in value] if isinstance(value, list) else known(value)
         for role, value in bare.items() if role != "clip"
     }  # fmt: skip
-    if "clip" in bare:  # which is uploaded before, and has an id
+    if "clip" in bare:  # always the id of an upload
         pictures["clip"] = bare["clip"]
     return request.with_pictures(pictures)
 
@@ -296,20 +307,20 @@ def _request(body: NewJob, jobs: Jobs, owner: str) -> kinds.Request:
 def _data_in(rest: str) -> bytes:
     kind, comma, text = rest.partition(",")
     if not comma or not kind.endswith(";base64"):
-        raise SettingsError("a picture's data: is to be data:image/…;base64,…")
+        raise SettingsError("the data of a picture must look like this: data:image/…;base64,…")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise SettingsError("a picture's data: is not base64") from error
+        raise SettingsError("the data of a picture is not base64") from error
 
 
 def _parse_settings(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"settings are not JSON: {error}") from error
+        raise SettingsError(f"the settings are not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise SettingsError('settings are to be a JSON object, like {"long_side": 512}')
+        raise SettingsError('the settings must be a JSON object, like {"long_side": 512}')
     return values
 
 
@@ -331,5 +342,5 @@ async def _explain_form(_: Request, error: Exception) -> JSONResponse:
 
 
 def _plain(text: str) -> str:
-    """Return a message on one line, without what UTF-8 cannot write."""
+    """Return a message on one line, without characters that UTF-8 cannot encode."""
     return " ".join(text.encode("utf-8", "replace").decode().split())

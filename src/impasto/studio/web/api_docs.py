@@ -1,4 +1,4 @@
-"""The page /docs: the API's OpenAPI description as plain HTML, which loads nothing."""
+"""The page /docs: the OpenAPI description of the API as one HTML page that loads nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ vertical-align: top; border-top: 1px solid #8884; }
 
 
 def reference_page(schema: Mapping[str, Any]) -> str:
-    """Write an OpenAPI description as a page."""
+    """Return an OpenAPI description as an HTML page."""
     groups: dict[str, list[str]] = {}
     for path, verbs in schema["paths"].items():
         for verb, operation in verbs.items():
@@ -38,7 +38,7 @@ def reference_page(schema: Mapping[str, Any]) -> str:
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{info['title']}: API</title>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<style>{_STYLE}</style><h1>{info['title']}: API</h1><p>{html.escape(info['description'])}"
-        "</p><p><a href='/api/openapi.json'>openapi.json</a> describes it for programs.</p>"
+        "</p><p><a href='/api/openapi.json'>openapi.json</a> is the same for programs.</p>"
         f"{body}</html>"
     )
 

@@ -1,4 +1,4 @@
-"""What is sent to the HTTP API and comes back from it, as its description has it."""
+"""Requests and answers of the HTTP API."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Picture = Annotated[
     str,
     Field(
         description="The id of an upload; or data:image/…;base64,… with the file itself; or "
-        "example:NAME, a bundled picture."
+        "example:NAME for a bundled picture."
     ),
 ]
 PerStyleNumber = float | list[float]
 
 
 def _settings_schema(kind: str) -> dict[str, Any]:
-    """Write a kind's settings as a JSON schema, from what forms are made of."""
+    """Return the settings of a kind as a JSON schema."""
     plain: dict[str, dict[str, Any]] = {
         "boolean": {"type": "boolean"}, "integer": {"type": "integer"},
         "number": {"type": "number"}, "text": {"type": "string"}, "choice": {"type": "string"},
@@ -44,27 +44,32 @@ def _settings_schema(kind: str) -> dict[str, Any]:
 
 
 class NewJob(BaseModel):
-    """What is to be painted."""
+    """A job to create."""
 
     model_config = ConfigDict(extra="forbid")
 
     kind: str = Field("stylize", description=f"One of {', '.join(kinds.KINDS)}.")
     content: Picture | None = Field(None, description="The photo.")
     clip: str | None = Field(
-        None, description="For the kinds video and preview: the id of a clip that was uploaded."
+        None, description="The id of an uploaded clip, for the kinds video and preview."
     )
     styles: list[Picture] = Field(
         default_factory=list, max_length=16, description="The paintings: one, or several to blend."
     )
     masks: list[Picture | None] | None = Field(
         None, max_length=16,
-        description="Where on the photo each style goes: white; black stays the photo; null: "
-        "everywhere.",
+        description="For each style a mask of the photo. White is painted in the style, black "
+        "stays the photo; null: everywhere.",
     )  # fmt: skip
     style_masks: list[Picture | None] | None = Field(
-        None, max_length=16, description="What of each painting is taken: white."
+        None,
+        max_length=16,
+        description="For each painting a mask. The style is taken from its "
+        "white part; null: everywhere.",
     )
-    content_mask: Picture | None = Field(None, description="Where the photo counts more: white.")
+    content_mask: Picture | None = Field(
+        None, description="A mask. Where it is white, the photo is kept more closely."
+    )
     init: Picture | None = Field(None, description="A picture to start from.")
     recipe: str = Field("default", description=f"One of {', '.join(RECIPES)}.")
     settings: Annotated[dict[str, Any], WithJsonSchema(_settings_schema("stylize"))] = Field(
@@ -72,13 +77,13 @@ class NewJob(BaseModel):
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="What kinds but stylize take besides: see /api/settings?kind=…. Of a clip, "
-        "that is also which part of it: start and end, in seconds.",
+        description="The options of the kind: see /api/settings?kind=…. For a clip, start and end, "
+        "in seconds, choose a part of it.",
     )
 
 
 class Weights(BaseModel):
-    """Other weights to go on with."""
+    """Other weights for a job that is being painted."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -87,13 +92,13 @@ class Weights(BaseModel):
 
 
 class Failure(BaseModel):
-    """What was wrong."""
+    """What is wrong with a request."""
 
     error: str
 
 
 class Reproduction(BaseModel):
-    """How to make the same picture elsewhere, from the files that were uploaded."""
+    """A command and a Python program that make the same picture from the uploaded files."""
 
     command: str
     python: str

@@ -1,4 +1,4 @@
-"""The forms: settings and options of a kind of job as Gradio's components, made from `Settings`."""
+"""The forms: the settings and options of a kind of job as Gradio components."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from impasto.studio.web import html as parts
 
 __all__ = ["Form", "label_of"]
 
-# Where a slider serves better than a box to type in: from, to, step. What is allowed, and every
-# default, follows from `Settings`.
+# Settings with a slider instead of a number field: from, to, step.
 _SLIDERS: Mapping[str, tuple[float, float, float]] = {
     "long_side": (16, 4096, 16),
     "steps": (1, 2000, 1),
@@ -23,37 +22,37 @@ _SLIDERS: Mapping[str, tuple[float, float, float]] = {
     "strength": (0, 1, 0.05),
     "frame_steps": (1, 500, 1),
 }
-# What matters comes first, in this order.
+# The most important settings, in the order of the form.
 _FIRST = (
     "start", "end", "long_side", "frame_steps", "draft", "sound", "temporal_weight", "steps",
     "style_weight", "content_weight", "style_scale", "color", "statistic", "feather",
 )  # fmt: skip
-# Drawn in the page instead, or needless in it.
+# Settings that the form does not show.
 _LEFT_OUT = ("weights", "weights_convention", "flow_weights")
 _TITLES = {
-    "video": "How frames hold together", "objective": "What is aimed at",
-    "schedule": "How it is reached",
+    "video": "Frames", "objective": "Photo and style", "schedule": "Size and steps",
 }  # fmt: skip
-# … but of some kinds rather not.
+# Settings that come later in the forms of these kinds.
 _LATER: Mapping[str, tuple[str, ...]] = {"video": ("flow",), "preview": ("feather",)}
-# What settings are called on the page, where that is not their name.
-_SPOKEN_OF_CLIPS = {"steps": "First frame's steps"}
-_SPOKEN = {
-    "long_side": "Size", "style_scale": "Stroke size", "color": "Colors", "statistic": "Manner",
-    "feather": "Soft edge of masks", "tv_weight": "Calm", "init": "Start from", "of": "Look for",
-    "start": "Begin", "frame_steps": "Steps per frame", "temporal_weight": "Steadiness",
-    "flow": "Motion is found by", "cuts": "Look for cuts",
+# Labels of settings that differ from their names.
+_CLIP_LABELS = {"steps": "Steps for the first frame"}
+_LABELS = {
+    "long_side": "Size", "style_scale": "Stroke size", "color": "Colors",
+    "statistic": "Compare style by",
+    "feather": "Soft edge of masks", "tv_weight": "Smoothness", "init": "Start from", "of": "Show",
+    "start": "Start", "frame_steps": "Steps per frame", "temporal_weight": "Steadiness",
+    "flow": "Find motion by", "cuts": "Find scene cuts",
 }  # fmt: skip
 
 
 class Form:
-    """A component for each setting and option of a kind, laid out where it is made.
+    """A Gradio component for each setting and option of a kind.
 
-    Args: kind: see `kinds.KINDS`.
+    Args: kind: see `requests.KINDS`.
 
     Attributes:
-        rows: what `describe_settings` says of each.
-        components: in the same order.
+        rows: the rows of `describe_settings`.
+        components: the components in the same order.
     """
 
     def __init__(self, kind: str) -> None:
@@ -83,14 +82,14 @@ class Form:
     def values(
         self, recipe: str, settings: Mapping[str, Any], options: Mapping[str, Any]
     ) -> list[Any]:
-        """Return what the components are to show: a recipe's settings, some of them changed."""
+        """Return the values of the components for a recipe with some changes."""
         base = {row["name"]: row["default"] for row in describe_settings(self.kind, recipe)}
         return [_shown(row, {**base, **settings, **options}[row["name"]]) for row in self.rows]
 
     def read(self, recipe: str, values: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the settings that differ from a recipe's, and the options.
+        """Return the settings that differ from a recipe, and all options.
 
-        Raises: SettingsError: a list that is none.
+        Raises: SettingsError: a text is not a list of numbers.
         """
         base = {row["name"]: row["default"] for row in describe_settings(self.kind, recipe)}
         settings, options = {}, {}
@@ -116,7 +115,7 @@ def _is_first(row: Mapping[str, Any], kind: str) -> bool:
 
 
 def _help(row: Mapping[str, Any], kind: str) -> str:
-    """Return what is said of a setting, others not by their flags but as they are called here."""
+    """Return the help of a setting, with labels instead of command-line flags."""
 
     def called(flag: re.Match[str]) -> str:
         return f"“{label_of({'name': flag[1].replace('-', '_')}, kind)}”"
@@ -125,11 +124,11 @@ def _help(row: Mapping[str, Any], kind: str) -> str:
 
 
 def label_of(row: Mapping[str, Any], kind: str = "") -> str:
-    """Return what a setting is called on the page, of a kind of job."""
+    """Return the label of a setting in the form of a kind."""
     name = row["name"]
-    if kind == "video" and name in _SPOKEN_OF_CLIPS:
-        return _SPOKEN_OF_CLIPS[name]
-    return _SPOKEN.get(name) or name.replace("_", " ").capitalize().replace("Tv", "TV")
+    if kind == "video" and name in _CLIP_LABELS:
+        return _CLIP_LABELS[name]
+    return _LABELS.get(name) or name.replace("_", " ").capitalize().replace("Tv", "TV")
 
 
 def _component(row: Mapping[str, Any], of: str) -> Any:
@@ -158,7 +157,7 @@ def _shown(row: Mapping[str, Any], value: Any) -> Any:
         return ", ".join(map(str, value))
     if row["type"] == "number per style" and isinstance(value, list | tuple):
         return max(value)
-    # Not 1.4142135623730951; what was not touched is read as the default that it stands for.
+    # 1.41421, not 1.4142135623730951. `read` turns unchanged values back into the exact default.
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 

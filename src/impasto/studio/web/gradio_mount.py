@@ -1,4 +1,4 @@
-"""Gradio, put to what this product wants of it: below our guard, and deaf to the world outside."""
+"""Mounts the Gradio page behind the guard; disables downloads from URLs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import gradio as gr
 from fastapi.staticfiles import StaticFiles
 from gradio import processing_utils
 
-from impasto.cli.commands.examples import EXAMPLES
+from impasto.pictures.examples import EXAMPLES
+from impasto.studio.jobs.clip_uploads import known_clip
 from impasto.studio.jobs.limits import StudioError
+from impasto.studio.jobs.uploads import known_picture
 from impasto.studio.jobs.views import Upload, UploadedClip
 from impasto.studio.web.page import build_page
 from impasto.studio.web.theme import FOLDER, HEAD, theme
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["mount_page"]
 
 
-# Seconds between two clean-ups of what browsers have sent to Gradio, and for which it is kept.
+# Seconds between two deletions of files that browsers sent to Gradio, and their age in seconds.
 _CLEANED, _KEPT = 600, 86400
 
 
 def mount_page(app: FastAPI, jobs: Jobs) -> None:
-    """Put the page at the root of the app, behind the routes that it has already."""
+    """Mount the page at the root of the app, after the routes that the app already has."""
     _fetch_nothing()
     _add_files(app, jobs)
     page = build_page(jobs)
@@ -37,31 +39,31 @@ def mount_page(app: FastAPI, jobs: Jobs) -> None:
         mcp_server=False, enable_monitoring=False, max_file_size=jobs.limits.max_bytes,
         theme=theme(), head=HEAD, favicon_path=str(FOLDER / "icon.svg"),
     )  # fmt: skip
-    # Gradio checks that a file that a browser names was uploaded by it, but only in a page that it
-    # has launched itself; without this, any file of this machine could be named.
+    # Gradio checks that a browser may only refer to files that it uploaded, but only on a page that
+    # Gradio launched itself. Without this line, a browser could read any file of this machine.
     page.has_launched = True
 
 
 def _add_files(app: FastAPI, jobs: Jobs) -> None:
-    """Serve what the page is made of, and what its scripts want besides the API."""
+    """Serve the files of the page, and the facts about uploads that its scripts need."""
 
     @app.get("/look/pictures/{picture}", include_in_schema=False)
     def tell_of_picture(picture: str) -> Upload:
-        return jobs.known(picture)
+        return known_picture(jobs.store, picture)
 
     @app.get("/look/clips/{clip}", include_in_schema=False)
     def tell_of_clip(clip: str) -> UploadedClip:
-        return jobs.clip(clip)
+        return known_clip(jobs.store, clip)
 
     app.mount("/look/examples", StaticFiles(directory=EXAMPLES))
     app.mount("/look", StaticFiles(directory=FOLDER))
 
 
 def _fetch_nothing() -> None:
-    """Refuse what Gradio would do for a browser that names a URL in the place of a file."""
+    """Disable Gradio's downloads: a browser could send a URL in the place of a file."""
 
     def refuse(*_: Any, **__: Any) -> Any:
-        raise StudioError("the studio fetches nothing from elsewhere")
+        raise StudioError("the studio downloads nothing from other servers")
 
     for name in (
         "save_url_to_cache", "ssrf_protected_download", "async_ssrf_protected_download",

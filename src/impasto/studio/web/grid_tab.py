@@ -1,4 +1,4 @@
-"""The grid: one picture painted with several values of two settings, side by side."""
+"""The grid: the same picture painted with several values of two settings, side by side."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from impasto.cli.setting_flags import show_value
 from impasto.errors import ImpastoError, SettingsError
+from impasto.settings.options import show_value
 from impasto.studio.jobs.requests import Request
 from impasto.studio.web import html as parts
 from impasto.studio.web.forms import label_of
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Grid", "values_of"]
 
-_MOST = 12  # pictures of a grid
+_MOST = 12  # pictures in a grid
 
 
 class Grid:
-    """The tab: which two settings, which values. The rest is as the tab Paint has it.
+    """The tab for a grid. All other settings come from the tab Paint.
 
     Args:
-        painting: the form of that tab.
+        painting: the form of the tab Paint.
         session_of, make_request: see `page`.
     """
 
@@ -47,9 +47,9 @@ class Grid:
         parts.html(parts.GRID)
         with gr.Group(elem_classes="settings"):
             across = gr.Dropdown(names, value="style_weight", label="Across", elem_id="grid-across")
-            these = gr.Textbox("5, 20, 80", label="with these values", elem_id="grid-these")
+            these = gr.Textbox("5, 20, 80", label="Values across", elem_id="grid-these")
             down = gr.Dropdown(names, value="statistic", label="Down", elem_id="grid-down")
-            those = gr.Textbox("moments, gram", label="with these values", elem_id="grid-those")
+            those = gr.Textbox("moments, gram", label="Values down", elem_id="grid-those")
         with gr.Column(elem_classes="launch"):
             parts.html(parts.estimate("grid"))
             start = gr.Button(
@@ -65,11 +65,11 @@ class Grid:
                 columns = values_of(self.rows[first], first_values)
                 lines = values_of(self.rows[second], second_values)
                 if first == second:
-                    raise SettingsError("the two settings of a grid are to be different ones")
+                    raise SettingsError("choose two different settings for the grid")
                 if len(columns) * len(lines) > _MOST:
                     raise SettingsError(
                         f"{len(columns)} x {len(lines)} pictures are more than {_MOST}; "
-                        "give fewer values"
+                        "enter fewer values"
                     )
                 asked = make_request(painting, json.loads(text), values)
                 changes = [[{first: x, second: y} for x in columns] for y in lines]
@@ -91,7 +91,7 @@ class Grid:
 def _begin(
     jobs: Jobs, asked: Request, grid: list[list[dict[str, Any]]], owner: str
 ) -> list[list[str]]:
-    """Queue all pictures of a grid, or none."""
+    """Queue all pictures of a grid, or none of them."""
     begun: list[str] = []
     try:
         for changes in (each for row in grid for each in row):
@@ -110,10 +110,10 @@ def _head(name: str, value: Any) -> str:
 
 
 def values_of(row: dict[str, Any], text: str) -> list[Any]:
-    """Read a list of values of a setting. Raises: SettingsError."""
+    """Parse a list of values of a setting. Raises: SettingsError."""
     items = [each.strip() for each in text.split(",") if each.strip()]
     if not items:
-        raise SettingsError(f"{row['name']}: give at least one value")
+        raise SettingsError(f"{row['name']}: enter at least one value")
     kinds: dict[str, Callable[[str], Any]] = {
         "integer": int, "number": float, "number per style": float,
         "boolean": lambda item: {"on": True, "off": False, "true": True, "false": False}[

@@ -1,6 +1,6 @@
-"""What stands before page and API: who may ask, from where, and how much they may send.
+"""The guard of page and API: checks who may send requests, from where, and how large.
 
-A plain ASGI layer, so that it sees every request there is, also Gradio's own.
+It is a plain ASGI layer, so it sees every request, including those of Gradio.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-SESSION = "impasto_session"  # the cookie that tells one browser from another
-CLIPS = "/api/clips"  # where more may be sent than elsewhere
-_TOKEN = "impasto_token"  # a cookie, too
+SESSION = "impasto_session"  # cookie with the id of a browser's session
+CLIPS = "/api/clips"  # its uploads may be larger
+_TOKEN = "impasto_token"  # cookie with the token
 _SAFE = ("GET", "HEAD", "OPTIONS")
-# Bytes of a request beside the file in it: a form's other fields, a mask, JSON around base64.
+# Bytes of a request besides its file: other fields of a form, a mask, JSON around base64.
 _BESIDE = 4_000_000
-# Gradio's ways to fetch what a browser names: there are none here.
+# Gradio downloads URLs that a browser sends to these paths. The guard refuses them.
 _FETCHING = ("/gradio_api/proxy=", "/gradio_api/file=http", "/proxy=", "/file=http")
-# Nothing may be loaded from elsewhere: fonts, scripts and styles are all served from here.
+# A page may load nothing from other servers: all fonts, scripts and styles come from here.
 _POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; frame-ancestors 'none'; "
@@ -45,22 +45,22 @@ _HEADERS = (
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host to bind to can be reached from this machine only."""
+    """Return whether only this machine can reach a host."""
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:  # another name, whatever it resolves to
+    except ValueError:  # a name, which may resolve to any address
         return False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """What a visitor has to show; nothing at all where both are None.
+    """The password and the token that visitors need; both None: visitors need nothing.
 
     Attributes:
-        login: "USER:PASSWORD", asked for by the browser (HTTP Basic).
-        token: sent as "Authorization: Bearer TOKEN", or once as ?token=TOKEN by a browser.
+        login: "USER:PASSWORD". The browser asks for it (HTTP Basic).
+        token: programs send "Authorization: Bearer TOKEN"; a browser opens ?token=TOKEN once.
     """
 
     login: str | None = None
@@ -68,16 +68,16 @@ class Keys:
 
 
 class Guard:
-    """The layer.
+    """The ASGI layer.
 
     Args:
-        app: what it stands before.
-        keys: what a visitor has to show.
-        loopback: whether the server listens to this machine only. Then pages of other sites, which
-            a browser could be made to show under a name that leads here (DNS rebinding), are told
-            from ours by the Host header.
-        max_bytes: of an upload.
-        max_clip_bytes: of an upload to `CLIPS`.
+        app: the app to guard.
+        keys: what visitors need.
+        loopback: whether only this machine can reach the server. Then the guard also checks the
+            Host header, because a page of another site may use a name that resolves to this
+            machine (DNS rebinding).
+        max_bytes: bytes of an upload.
+        max_clip_bytes: bytes of an upload to `CLIPS`.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Guard:
         self.most_of_clips = max_clip_bytes + _BESIDE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it."""
+        """Pass a request on to the app, or refuse it."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -110,7 +110,7 @@ class Guard:
         if len(session) < 20:
             session = secrets.token_urlsafe(24)
             set_cookies.append(_cookie(SESSION, session))
-            # … so that what answers this very request knows it, too.
+            # Add the session to this request too, for the app.
             fresh = f"{headers['cookie']}; " if "cookie" in headers else ""
             value = f"{fresh}{SESSION}={session}".encode("latin-1")
             kept = [each for each in scope["headers"] if each[0] != b"cookie"]
@@ -118,23 +118,31 @@ class Guard:
         await self.app(scope, self._limited(scope, receive), _with_headers(send, set_cookies))
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str, str] | None:
-        """Return status, text and challenge of a request that is not let through."""
+        """Return status, text and challenge of a refused request; None: it is allowed."""
         host = headers.get("host", "")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         if self.loopback and not is_loopback(name):
-            return 403, f"this studio answers to localhost only, not to {host!r}", ""
+            return 403, f"this studio answers requests to localhost only, not to {host!r}", ""
         safe = scope["type"] == "http" and scope["method"] in _SAFE
         if not safe and _is_foreign(headers, host):
-            return 403, "requests from pages of other sites are refused", ""
+            return 403, "the studio refuses requests from pages of other sites", ""
         if any(part in scope["path"] for part in _FETCHING):
-            return 403, "the studio fetches nothing from elsewhere", ""
+            return 403, "the studio downloads nothing from other servers", ""
         if not self._may_enter(scope, headers):
             challenge = 'Basic realm="impasto", charset="UTF-8"' if self.keys.login else "Bearer"
-            return 401, "this studio wants its --auth user and password, or its --token", challenge
+            return (
+                401,
+                "this studio needs its user and password (--auth) or its token (--token)",
+                challenge,
+            )
         length = headers.get("content-length", "0")
         most = self._most(scope)
         if not length.isdecimal() or int(length) > most:
-            return 413, f"more than the {most / 1e6:.0f} MB that the studio takes at once", ""
+            return (
+                413,
+                f"the request has more than the {most / 1e6:.0f} MB that the studio allows",
+                "",
+            )
         return None
 
     def _may_enter(self, scope: Scope, headers: dict[str, str]) -> bool:
@@ -161,7 +169,7 @@ class Guard:
         return self.most_of_clips if scope["path"] == CLIPS else self.most
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        """Count what comes in, where no length was announced."""
+        """Cut off a request that is too large: not every request announces its length."""
         taken, most = 0, self._most(scope)
 
         async def counted() -> MutableMapping[str, Any]:
@@ -174,7 +182,7 @@ class Guard:
 
 
 def session_in(headers: Any) -> str:
-    """Return the session of a request by its headers; the guard has made sure that it has one."""
+    """Return the session of a request; the guard makes sure that it has one."""
     return _cookies({"cookie": headers.get("cookie", "")}).get(SESSION, "")
 
 
@@ -183,7 +191,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _is_foreign(headers: dict[str, str], host: str) -> bool:
-    """Tell whether a browser sent this from another site's page; programs send neither header."""
+    """Return whether a page of another site sent a request. Programs send neither header."""
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2] != host:
         return True
@@ -206,7 +214,7 @@ def _cookie(name: str, value: str) -> bytes:
 
 
 async def _drop_token(scope: Scope, send: Send, token: str) -> None:
-    """Put the token into a cookie and out of the address, which others may see."""
+    """Move the token from the address, which others may see, into a cookie."""
     rest = urlencode([each for each in _query(scope) if each[0] != "token"])
     target = scope["path"].replace("//", "/") + (f"?{rest}" if rest else "")
     headers = [(b"location", target.encode()), (b"set-cookie", _cookie(_TOKEN, token))]

@@ -1,8 +1,8 @@
-"""The page: what people see of the studio. Built on `Jobs`, as the HTTP API is.
+"""The page of the studio.
 
-Gradio lays it out, makes the forms and carries them to Python. Pictures, masks, the easel and the
-history are drawn by the scripts in look/, which talk to the HTTP API: so a file arrives as it is, a
-preview costs one small request, and a reload finds everything again.
+Gradio does the layout and the forms. The scripts in static/ show pictures, masks, the easel and the
+history, and use the HTTP API. So files are uploaded unchanged, a preview is one small request, and
+a reload of the page finds everything again.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
 
-from impasto.cli.setting_flags import options_of
 from impasto.errors import ImpastoError
+from impasto.settings.options import options_of
 from impasto.studio.jobs.clip_uploads import missing_extra
 from impasto.studio.jobs.requests import KINDS, Request
+from impasto.studio.jobs.uploads import example_names
 from impasto.studio.web import html as parts
 from impasto.studio.web.forms import Form
 from impasto.studio.web.grid_tab import Grid
@@ -35,18 +36,18 @@ _STARTS = {"texture": "Paint the texture", "video": "Paint the clip"}
 
 
 def session_of(request: gr.Request) -> str:
-    """Return the session, the `owner` of its jobs and pictures, of who looks at the page."""
+    """Return the session of a visitor: the `owner` of jobs and pictures."""
     return session_in(request.headers)
 
 
 def build_page(jobs: Jobs) -> gr.Blocks:
-    """Lay out the page."""
+    """Build the page."""
     page: gr.Blocks
     with gr.Blocks(title="impasto studio", analytics_enabled=False, fill_width=True) as page:
         parts.html(parts.HEADER, elem_id="top")
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=5, min_width=320, elem_id="work"):
-                parts.html(parts.pictures(jobs.examples()), elem_id="pictures")
+                parts.html(parts.pictures(example_names()), elem_id="pictures")
                 with gr.Tabs(elem_id="kinds"):
                     for kind, title in _TABS.items():
                         with gr.Tab(title, id=kind, elem_id=f"tab-{kind}"):
@@ -86,9 +87,9 @@ def _start(kind: str, words: str, variant: Literal["primary", "secondary"]) -> g
 
 
 def _connect(form: Form, starts: Mapping[str, gr.Button], jobs: Jobs) -> None:
-    """Let the form start jobs, ask for estimates, and show a recipe's settings or a job's.
+    """Connect a form: start jobs, ask for estimates, show the settings of a recipe or a job.
 
-    Args: starts: by the kind of job that a button starts with what the form has.
+    Args: starts: start buttons by the kind of job that they start.
     """
     kind = form.kind
     sent = gr.Textbox(visible="hidden", label="sent")
@@ -131,7 +132,7 @@ def _connect(form: Form, starts: Mapping[str, gr.Button], jobs: Jobs) -> None:
 
 
 def _answered(call: Callable[[], Mapping[str, Any]]) -> str:
-    """Return what a call gives, or what was wrong, as JSON."""
+    """Return the result of a call, or its error, as JSON."""
     try:
         return json.dumps(call())
     except ImpastoError as error:
@@ -145,12 +146,13 @@ def _sentence(error: Exception) -> str:
 def make_request(
     form: Form, given: Mapping[str, Any], values: Any, name: str | None = None
 ) -> Request:
-    """Put together what is asked for: the page's pictures and recipe, the form's settings.
+    """Return a request with the pictures and the recipe of the page and the settings of a form.
 
     Args:
-        given: pictures (by role), recipe, and shares: how much each painting counts beside the
-            others, multiplied by the style weight.
-        name: of the kind; None: the form's own. It may be one that looks at a part of it.
+        given: pictures by role, the recipe, and shares: a factor of the style weight for each
+            painting.
+        values: values of the form's components.
+        name: kind of job; None: the kind of the form.
 
     Raises: SettingsError.
     """

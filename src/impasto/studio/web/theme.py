@@ -1,4 +1,4 @@
-"""How the page looks: colors and type of the theme, and the files beside it that browsers load."""
+"""The theme of the page: colors, fonts, and the static files that browsers load."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import gradio as gr
 __all__ = ["FOLDER", "HEAD", "theme"]
 
 FOLDER = Path(__file__).parent / "static"
-# Of this machine only: a font that a system has is used, none is fetched.
+# Fonts of the visitor's system; the page downloads no fonts.
 _FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 _FIXED = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 HEAD = (
@@ -22,7 +22,7 @@ HEAD = (
 
 
 def theme() -> gr.themes.Base:
-    """Return the theme: paper and ultramarine by day, a dark workshop by night."""
+    """Return the Gradio theme, with light and dark colors."""
     fonts = tuple(gr.themes.Font(each) for each in _FONTS)
     fixed = tuple(gr.themes.Font(each) for each in _FIXED)
     base = gr.themes.Base(

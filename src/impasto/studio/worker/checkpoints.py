@@ -1,58 +1,54 @@
-"""A job as a run that can be begun, left and gone on with: the core's own generators of steps.
+"""Picture jobs that can be interrupted and resumed, and the checkpoint files for it.
 
-Whatever the kind, a run goes coarse to fine through levels. To go on from a picture (after a crash,
-a change of weights, or a pause in which another job was painted) is to paint the levels that are
-left, the first of them with the steps that are left, from that picture.
+Every kind of picture is painted level by level, coarse to fine. A run resumes from a picture after
+a crash, a change of weights, or a pause during which another job was painted. It then paints the
+remaining levels, the first of them with its remaining steps.
 """
 
 from __future__ import annotations
 
-import itertools
+import io
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from impasto._version import __version__
 from impasto.optimize.loop import Step
 from impasto.painting.guidance import Guidance
 from impasto.painting.inputs import Inputs, load_inputs
-from impasto.painting.memory_plan import Workload, unusual
-from impasto.painting.pastiche import Pastiche, finish
+from impasto.painting.memory_plan import Workload
+from impasto.painting.picture_plan import PicturePlan
 from impasto.painting.pyramid import Level
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.colors import recolor
 from impasto.pictures.picture import Picture, identity
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.store import Store
-from impasto.studio.jobs.uploads import read_stored
-from impasto.variations.variation import Variation, plan_reconstruction, plan_texture
+from impasto.studio.jobs.uploads import read_picture
+from impasto.studio.worker.job_log import replace_file
+from impasto.variations.reconstruction import plan_reconstruction
+from impasto.variations.texture import plan_texture
 
-__all__ = ["Result", "Run", "Start", "left_of", "plan_run"]
+__all__ = [
+    "PictureRun",
+    "Result",
+    "plan_run",
+    "read_checkpoint",
+    "write_checkpoint",
+]
 
 History = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
-    """Where a run is gone on with.
-
-    Attributes:
-        image: (1, 3, H, W), sRGB in [0, 1].
-        step: how many steps are done.
-        level: at which level, from 1.
-        seconds: how long it was painted.
-    """
-
-    image: Tensor
-    step: int
-    level: int
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
 class Result:
-    """A finished picture and what is written into its file."""
+    """A finished picture and the metadata for its file."""
 
     image: Tensor
     alpha: Tensor | None
@@ -60,36 +56,37 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Run:
-    """A job that is planned.
+class PictureRun:
+    """The plan of a picture's job.
 
     Attributes:
-        settings: all of them.
-        levels: sizes and steps, coarse to fine; none: there is nothing to watch.
-        works: how each level is computed with the memory there is.
+        settings: all settings.
+        levels: sizes and steps, coarse to fine; empty: the job has no steps.
+        works: how each level is computed within the available memory.
         size: (H, W) of the result.
-        seen: pixels of the pictures whose style is measured.
-        steps: paint, from the beginning or from a start.
-        finish: (last image, history, whether it was painted to its end) → what is kept.
-        change: other weights → the same run with them.
-        pace: (stylizer, inputs) to measure the pace of this machine with; None: no need.
+        style_pixels: pixel counts of the pictures whose style is measured.
+        steps: paints from the beginning (None) or goes on after a step.
+        finish: (last image, history, whether all steps were painted) → the result.
+        change: changed settings → the same run with them.
+        pace: returns (stylizer, inputs) with which to measure the pace of this machine; None: the
+            job takes no time worth measuring.
     """
 
     settings: Settings
     levels: tuple[Level, ...]
     works: tuple[Workload, ...]
     size: tuple[int, int]
-    seen: tuple[int, ...]
-    steps: Callable[[Start | None], Iterator[Step]]
+    style_pixels: tuple[int, ...]
+    steps: Callable[[Step | None], Iterator[Step]]
     finish: Callable[[Tensor | None, History, bool], Result]
-    change: Callable[[Mapping[str, Any]], Run]
+    change: Callable[[Mapping[str, Any]], PictureRun]
     pace: Callable[[], tuple[Stylizer, Inputs]] | None
 
 
-def plan_run(request: Mapping[str, Any], store: Store) -> Run:
+def plan_run(request: Mapping[str, Any], store: Store) -> PictureRun:
     """Read the pictures of a checked request and plan its run.
 
-    Raises: ImpastoError: as the core does for the same pictures and settings.
+    Raises: ImpastoError: the core cannot paint these pictures with these settings.
     """
     kind = {
         "stylize": _plan_stylize, "texture": _plan_texture, "recolor": _plan_recolor,
@@ -104,42 +101,12 @@ def plan_run(request: Mapping[str, Any], store: Store) -> Run:
 
 
 def _read(store: Store, picture: str | None) -> Picture | None:
-    return None if picture is None else read_stored(store, picture)
-
-
-def left_of(levels: Sequence[Level], start: Start | None) -> tuple[int, list[Level]]:
-    """Return how many levels are done, and those that are left, the first with fewer steps."""
-    if start is None:
-        return 0, list(levels)
-    done = start.level - 1
-    left = sum(level.steps for level in levels[: start.level]) - start.step
-    if left <= 0:  # between two levels; after the last one there is one more step to look at it
-        if start.level < len(levels):
-            return start.level, list(levels[start.level :])
-        left = 1
-    return done, [replace(levels[done], steps=left), *levels[done + 1 :]]
-
-
-def _renumbered(
-    steps: Iterator[Step], levels: Sequence[Level], start: Start | None
-) -> Iterator[Step]:
-    """Number the steps of what was left of a run as those of the whole."""
-    done, rest = left_of(levels, start)
-    total = sum(level.steps for level in levels)
-    before = total - sum(level.steps for level in rest)
-    for step in steps:
-        yield replace(
-            step, index=before + step.index, count=total, level=done + step.level,
-            levels=len(levels),
-        )  # fmt: skip
-
-
-# ---- pastiches ----------------------------------------------------------------------------------
+    return None if picture is None else read_picture(store, picture)
 
 
 def _plan_stylize(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
+) -> PictureRun:
     guidance = Guidance(
         masks=pictures.get("masks", ()), style_masks=pictures.get("style_masks", ()),
         content_mask=pictures.get("content_mask"),
@@ -148,111 +115,76 @@ def _plan_stylize(
         pictures["content"], pictures["styles"], settings, guidance=guidance,
         init=pictures.get("init"),
     )  # fmt: skip
-    return _stylizing(inputs, settings)
+    return _stylizing(Stylizer(settings), inputs)
 
 
-def _stylizing(inputs: Inputs, settings: Settings) -> Run:
-    stylizer = Stylizer(settings)
-    plan = stylizer.plan(inputs.photo, inputs.paintings)
-    levels = tuple(work.level for work in plan)
+def _stylizing(stylizer: Stylizer, inputs: Inputs) -> PictureRun:
+    def change(changes: Mapping[str, Any]) -> PictureRun:
+        settings = stylizer.settings.replace(**changes)
+        return _stylizing(stylizer.with_settings(settings), inputs)
 
-    def steps(start: Start | None) -> Iterator[Step]:
-        done, rest = left_of(levels, start)
-        works = [replace(work, level=level) for work, level in zip(plan[done:], rest, strict=True)]
-        begun = inputs if start is None else replace(inputs, init=Picture(start.image))
-        return _renumbered(stylizer.paint(begun, works), levels, start)
-
-    def finished(image: Tensor | None, history: History, whole: bool) -> Result:
-        if image is None:
-            raise ValueError("a pastiche without an image")
-        pastiche = finish(image, inputs, settings, history, computed=unusual(plan))
-        return _result(replace(pastiche, finished=whole))
-
-    return Run(
-        settings=settings, levels=levels, works=plan, size=levels[-1].size,
-        seen=tuple(each.size[0] * each.size[1] for each in inputs.paintings),
-        steps=steps, finish=finished,
-        change=lambda changes: _stylizing(inputs, settings.replace(**changes)),
-        pace=lambda: (stylizer, inputs),
-    )  # fmt: skip
-
-
-def _result(pastiche: Pastiche) -> Result:
-    return Result(pastiche.image, pastiche.alpha, pastiche.metadata)
-
-
-# ---- variations ---------------------------------------------------------------------------------
+    plan = stylizer.plan(inputs)
+    size = plan.levels[-1].size
+    return _run(plan, size, inputs.paintings, change, lambda: (stylizer, inputs))
 
 
 def _plan_texture(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
+) -> PictureRun:
     options = request["options"]
     size = (options["height"], options["width"])
-    variation = plan_texture(pictures["styles"], size, settings, seamless=options["seamless"])
+    plan = plan_texture(pictures["styles"], size, settings, seamless=options["seamless"])
 
-    def change(changes: Mapping[str, Any]) -> Run:
+    def change(changes: Mapping[str, Any]) -> PictureRun:
         return _plan_texture(pictures, request, settings.replace(**changes))
 
-    return _varying(variation, pictures["styles"], size, change)
+    return _run(plan, size, pictures["styles"], change)
 
 
 def _plan_reconstruct(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
-    options = request["options"]
-    variation = plan_reconstruction(
-        pictures["content"], options["layer"], settings, of=options["of"]
-    )
-    return _varying(
-        variation, [pictures["content"]], variation.levels[-1].size,
-        lambda _: _plan_reconstruct(pictures, request, settings),
-    )  # fmt: skip
+) -> PictureRun:
+    options, picture = request["options"], pictures["content"]
+    plan = plan_reconstruction(picture, options["layer"], settings, of=options["of"])
+
+    def change(changes: Mapping[str, Any]) -> PictureRun:
+        return _plan_reconstruct(pictures, request, settings)
+
+    return _run(plan, plan.levels[-1].size, [picture], change)
 
 
-def _varying(
-    variation: Variation,
-    pictures: Sequence[Picture],
+def _run(
+    plan: PicturePlan,
     size: tuple[int, int],
-    change: Callable[[Mapping[str, Any]], Run],
-) -> Run:
-    levels = variation.levels
+    measured: Sequence[Picture],
+    change: Callable[[Mapping[str, Any]], PictureRun],
+    pace: Callable[[], tuple[Stylizer, Inputs]] | None = None,
+) -> PictureRun:
+    """Make the run of a planned picture.
 
-    def rest(start: Start) -> Iterator[Step]:
-        done, left = left_of(levels, start)
-        image, before = start.image, 0
-        for number, level in enumerate(left, 1):
-            whole = levels[done + number - 1]  # which the variation knows
-            begun = variation.enlarge(image.cpu(), level.size)
-            steps = variation.descend(begun, variation.aim(whole), whole)
-            for step in itertools.islice(steps, level.steps):
-                yield replace(step, index=before + step.index, level=number)
-            image, before = step.image, before + level.steps
-
-    def steps(start: Start | None) -> Iterator[Step]:
-        return variation.steps() if start is None else _renumbered(rest(start), levels, start)
+    Args: measured: the pictures whose style is measured.
+    """
 
     def finished(image: Tensor | None, history: History, whole: bool) -> Result:
         if image is None:
-            raise ValueError("a variation without an image")
-        return _result(replace(variation.finish(image, history), finished=whole))
+            raise ValueError("a picture without an image")
+        pastiche = replace(plan.finish(image, history), finished=whole)
+        return Result(pastiche.image, pastiche.alpha, pastiche.metadata)
 
-    def pace() -> tuple[Stylizer, Inputs]:
-        inputs = load_inputs(pictures[0], pictures[:1], variation.settings)
-        return Stylizer(variation.settings), inputs
+    def measure() -> tuple[Stylizer, Inputs]:
+        inputs = load_inputs(measured[0], measured[:1], plan.settings)
+        return Stylizer(plan.settings), inputs
 
-    return Run(
-        settings=variation.settings, levels=levels, works=variation.works, size=size,
-        seen=tuple(each.size[0] * each.size[1] for each in pictures),
-        steps=steps, finish=finished, change=change, pace=pace,
+    return PictureRun(
+        settings=plan.settings, levels=plan.levels, works=plan.works, size=size,
+        style_pixels=tuple(each.size[0] * each.size[1] for each in measured),
+        steps=plan.steps, finish=finished, change=change, pace=pace or measure,
     )  # fmt: skip
 
 
 def _plan_recolor(
     pictures: Mapping[str, Any], request: Mapping[str, Any], settings: Settings
-) -> Run:
-    from impasto._version import __version__
-
+) -> PictureRun:
     photo, style, options = pictures["content"], pictures["styles"][0], request["options"]
 
     def finished(image: Tensor | None, history: History, whole: bool) -> Result:
@@ -265,10 +197,33 @@ def _plan_recolor(
         }
         return Result(colors, photo.alpha, metadata)
 
-    def change(changes: Mapping[str, Any]) -> Run:
+    def change(changes: Mapping[str, Any]) -> PictureRun:
         return _plan_recolor(pictures, request, settings)
 
-    return Run(
-        settings=settings, levels=(), works=(), size=photo.size, seen=(),
+    return PictureRun(
+        settings=settings, levels=(), works=(), size=photo.size, style_pixels=(),
         steps=lambda start: iter(()), finish=finished, change=change, pace=None,
     )  # fmt: skip
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+def write_checkpoint(path: Path, step: Step) -> None:
+    """Write a start to a file, its image in 16 bits."""
+    buffer = io.BytesIO()
+    image = (step.image.detach().cpu().clamp(0, 1) * 65535 + 0.5).numpy().astype(np.uint16)
+    place = np.array([step.index, step.level, step.seconds])
+    np.savez(buffer, image=image, place=place)
+    replace_file(path, buffer.getvalue())
+
+
+def read_checkpoint(path: Path) -> Step | None:
+    """Read a start from a file; None: the file is missing or damaged."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as saved:
+            image = torch.from_numpy(saved["image"].astype(np.float32) / 65535)
+            index, level, seconds = saved["place"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return Step(image, {}, int(index), int(index), level=int(level), seconds=float(seconds))

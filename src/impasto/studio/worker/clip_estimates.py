@@ -1,4 +1,4 @@
-"""What a clip would take: its first frame as any picture, the others by their steps and motion."""
+"""Estimates of clips: the first frame as a picture, the others by their steps and motion."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from impasto.pictures.picture import Image, Picture, fit
 from impasto.settings.clips import VideoSettings
 from impasto.studio.jobs.clip_uploads import named
 from impasto.studio.jobs.store import Store
-from impasto.studio.worker.clip_job import Footage, gather
-from impasto.studio.worker.estimates import known_pace, learn, levels_of, seconds_of
+from impasto.studio.worker.footage import Footage, read_footage
+from impasto.studio.worker.paces import known_pace, learn_pace, level_rows, total_seconds
 from impasto.video.frame_painter import FramePainter
 from impasto.video.io.frames import read_frames
 from impasto.video.preview import preview_step, small_settings
 from impasto.video.styling import read_styling
 from impasto.video.temporal import find_motion
 
-__all__ = ["forecast", "later_work", "learn_clip"]
+__all__ = ["estimate_clip", "later_work", "learn_clip_pace"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Course:
-    """What is to be done, counted.
+class _Effort:
+    """The work that a clip, or its preview sheet, takes.
 
     Attributes:
         works: the levels of a first frame, or of a sheet's pictures.
-        work: every later frame's.
-        pictures: how often the levels are painted.
-        steps, motions: of later frames, see `later_work`.
-        first: (1, 3, H, W).
+        work: the level of each later frame.
+        pictures: how often all levels are painted.
+        steps, motions: steps and motion searches of later frames, see `later_work`.
+        first: first frame, (1, 3, H, W).
     """
 
     footage: Footage
@@ -51,51 +51,51 @@ class _Course:
     first: Image
 
     def levels(self, pace: Pace) -> list[dict[str, Any]]:
-        """Return what the levels of a first frame take."""
-        return levels_of(self.works, self._seen, pace)
+        """Return the levels of a first frame, see `level_rows`."""
+        return level_rows(self.works, self._style_pixels, pace)
 
     @property
-    def _seen(self) -> list[int]:
+    def _style_pixels(self) -> list[int]:
         return [each.size[0] * each.size[1] for each in self.inputs.paintings]
 
     def seconds(self, pace: Pace, motion: float) -> float:
-        """Return what all of it takes. Args: motion: seconds of looking for it once."""
-        pictures = self.pictures * seconds_of(self.works, self._seen, pace)
+        """Return the seconds of all work. Args: motion: seconds of one motion search."""
+        pictures = self.pictures * total_seconds(self.works, self._style_pixels, pace)
         return pictures + self.steps * pace.seconds_per_step(self.work) + self.motions * motion
 
 
-def forecast(request: Mapping[str, Any], store: Store, *, idle: bool) -> dict[str, Any]:
-    """Return the fields of an `Estimate` of a clip, or of a sheet of it."""
-    course = _course(request, store)
-    stylizer, inputs, footage = course.stylizer, course.inputs, course.footage
+def estimate_clip(request: Mapping[str, Any], store: Store, *, idle: bool) -> dict[str, Any]:
+    """Return the fields of an `Estimate` of a clip, or of its preview sheet."""
+    effort = _effort(request, store)
+    stylizer, inputs, footage = effort.stylizer, effort.inputs, effort.footage
     pace, measured = known_pace(
         stylizer.settings, lambda: (stylizer, inputs), store, idle=idle
     )  # fmt: skip
-    motion = _seconds_of_motion(course, store, idle=idle) if course.motions else 0.0
-    height, width = course.work.level.size
+    motion = _seconds_of_motion(effort, store, idle=idle) if effort.motions else 0.0
+    height, width = effort.work.level.size
     return {
-        "seconds": round(course.seconds(pace, motion or 0.0), 1), "width": width, "height": height,
-        "levels": course.levels(pace), "frames": footage.frames or 0,
-        "memory": round(max(work.memory for work in (*course.works, course.work))),
+        "seconds": round(effort.seconds(pace, motion or 0.0), 1), "width": width, "height": height,
+        "levels": effort.levels(pace), "frames": footage.frames or 0,
+        "memory": round(max(work.memory for work in (*effort.works, effort.work))),
         "measured": measured and motion is not None and footage.frames is not None,
     }  # fmt: skip
 
 
-def learn_clip(request: Mapping[str, Any], seconds: float, store: Store) -> None:
-    """Let what a clip, or a sheet, took replace what was measured before."""
-    course = _course(request, store)
-    motion = _seconds_of_motion(course, store, idle=False) if course.motions else 0.0
-    if course.footage.frames is not None and motion is not None:
-        factor = learn(
-            course.stylizer.settings, seconds, lambda pace: course.seconds(pace, motion), store
+def learn_clip_pace(request: Mapping[str, Any], seconds: float, store: Store) -> None:
+    """Scale the known paces to the time that a finished clip, or sheet, took."""
+    effort = _effort(request, store)
+    motion = _seconds_of_motion(effort, store, idle=False) if effort.motions else 0.0
+    if effort.footage.frames is not None and motion is not None:
+        factor = learn_pace(
+            effort.stylizer.settings, seconds, lambda pace: effort.seconds(pace, motion), store
         )
-        if course.motions and factor is not None:
-            name = _motion_name(course)
-            store.remember(name, store.fact(name) * factor)
+        if effort.motions and factor is not None:
+            name = _motion_name(effort)
+            store.facts.set(name, store.facts.get(name) * factor)
 
 
-def _course(request: Mapping[str, Any], store: Store) -> _Course:
-    footage, is_sheet = gather(request, store), request["kind"] == "preview"
+def _effort(request: Mapping[str, Any], store: Store) -> _Effort:
+    footage, is_sheet = read_footage(request, store), request["kind"] == "preview"
     settings = small_settings(footage.settings) if is_sheet else footage.settings
     side = settings.long_side
     with named(footage.clip.path, footage.name):
@@ -109,17 +109,17 @@ def _course(request: Mapping[str, Any], store: Store) -> _Course:
     painter = FramePainter(stylizer, styling, size, footage.video.frame_steps)
     frames = footage.frames or 1
     steps, motions = (0, 0) if is_sheet else later_work(footage.video, frames)
-    return _Course(
+    return _Effort(
         footage=footage, stylizer=stylizer, inputs=inputs, first=first, work=painter.work,
-        works=stylizer.plan(inputs.photo, inputs.paintings), steps=steps, motions=motions,
+        works=stylizer.plan(inputs).works, steps=steps, motions=motions,
         pictures=-(-frames // preview_step(footage.clip)) if is_sheet else 1,
     )  # fmt: skip
 
 
 def later_work(video: VideoSettings, frames: int) -> tuple[int, int]:
-    """Return the steps at full size, and how often motion is looked for, after the first frame.
+    """Return the steps at full size and the motion searches after the first frame.
 
-    Of a scene or two; every further cut takes what the first frame takes.
+    For clips of one or two scenes; each further scene takes another first frame.
 
     >>> later_work(VideoSettings(frame_steps=30, distances=(1, 2, 4)), 11)
     (300, 30)
@@ -132,19 +132,19 @@ def later_work(video: VideoSettings, frames: int) -> tuple[int, int]:
     return others * video.frame_steps * video.passes, others * motions
 
 
-def _seconds_of_motion(course: _Course, store: Store, *, idle: bool) -> float | None:
-    """Return what looking for motion takes between two frames of this size; None: unknown."""
-    name, image = _motion_name(course), course.first
-    pixels, known = image.shape[-2] * image.shape[-1], store.fact(name)
+def _seconds_of_motion(effort: _Effort, store: Store, *, idle: bool) -> float | None:
+    """Return the seconds of one motion search at this size; None: unknown."""
+    name, image = _motion_name(effort), effort.first
+    pixels, known = image.shape[-2] * image.shape[-1], store.facts.get(name)
     if known is None:
         if not idle:
             return None
         begin = time.perf_counter()
-        find_motion(image, image.roll(2, -1), course.footage.video)
+        find_motion(image, image.roll(2, -1), effort.footage.video)
         known = (time.perf_counter() - begin) / pixels
-        store.remember(name, known)
+        store.facts.set(name, known)
     return float(known) * pixels
 
 
-def _motion_name(course: _Course) -> str:
-    return f"motion {course.footage.video.flow} {torch.get_num_threads()}"
+def _motion_name(effort: _Effort) -> str:
+    return f"motion {effort.footage.video.flow} {torch.get_num_threads()}"

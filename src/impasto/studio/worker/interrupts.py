@@ -1,100 +1,133 @@
-"""How a job is interrupted: by commands, the time limit, a pause, or the server's end."""
+"""Interruptions of a job: commands, the time limit, a pause, the end of the server."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from impasto.studio.jobs.store import Store
-from impasto.studio.worker.estimates import answer_questions
-from impasto.studio.worker.job_log import Logbook
+from impasto.studio.jobs.tables.rows import Command, State
+from impasto.studio.worker.job_log import JobLog
 
-__all__ = ["Leaving", "Manners", "wake"]
+__all__ = ["IDLE", "Cause", "Interrupted", "Interrupts", "Outcome", "requeue_paused"]
 
 IDLE = 0.05  # seconds between two looks into the store
 
 
-class Leaving(Exception):  # noqa: N818  (no error: how a run is left)
-    """The run is left: by a command, or because the server is gone.
+class Cause(StrEnum):
+    """Cause of an interruption; three of them are commands."""
+
+    SHUTDOWN = "shutdown"  # the worker has to end
+    PREEMPTED = "preempted"  # the job is paused, and another one waits
+    STOP = Command.STOP
+    CANCEL = Command.CANCEL
+    CHANGE = Command.CHANGE
+
+
+class Outcome(NamedTuple):
+    """How the painting of a job ended.
 
     Attributes:
-        how: stop (and keep), cancel, change; or go, park: it is taken up again later.
-        details: of a command.
+        state: the job's new state; None: unchanged, because a worker will resume the job.
+        error: why it was stopped, for people; "": it was finished, or a person stopped it.
     """
 
-    def __init__(self, how: str, **details: Any) -> None:
-        super().__init__(how)
-        self.how = how
+    state: State | None
+    error: str = ""
+
+
+class Interrupted(Exception):  # noqa: N818  (not an error)
+    """Raised to leave the loop over the steps of a job.
+
+    Attributes:
+        details: details of the command.
+    """
+
+    def __init__(self, cause: Cause, **details: Any) -> None:
+        super().__init__(cause)
+        self.cause = cause
         self.details = details
 
     @property
-    def reason(self) -> str:
-        """Why the job was stopped, in words; "" where somebody wanted it."""
-        return str(self.details.get("reason", ""))
+    def outcome(self) -> Outcome:
+        """The outcome of the job."""
+        if self.cause is Cause.STOP:
+            return Outcome(State.STOPPED, str(self.details.get("reason", "")))
+        if self.cause is Cause.CANCEL:
+            return Outcome(State.CANCELLED)
+        return Outcome(None)
 
 
-class Manners:
-    """What a painter attends to between two steps.
+class Interrupts:
+    """Checks between two steps whether a job has to be interrupted.
 
     Args:
-        logbook: of the job.
-        going: set when the worker is to go.
+        log: log of the job.
+        going: set when the worker has to end.
         max_time: see `Limits`.
+        answer: answers the questions that wait, and returns whether there were any. Its argument
+            `idle` says whether there is time to measure.
     """
 
-    def __init__(self, logbook: Logbook, going: threading.Event, max_time: float) -> None:
-        self.logbook = logbook
-        self.store = logbook.store
-        self.job = logbook.job
+    def __init__(
+        self, log: JobLog, going: threading.Event, max_time: float, answer: Callable[..., bool]
+    ) -> None:
+        self.log = log
+        self.store = log.store
+        self.job = log.job
         self.going = going
         self.max_time = max_time
+        self.answer = answer
 
-    def attend(self) -> None:
-        """See to what came up since the last step. Raises: Leaving."""
-        self._obey()
+    def check(self) -> None:
+        """Obey commands and limits, and answer questions. Raises: Interrupted."""
+        self._obey_commands()
         if self.going.is_set():
-            raise Leaving("go")
-        if self.logbook.seconds > self.max_time:
-            raise Leaving("stop", reason=f"stopped at its time limit of {self.max_time:g} s")
-        answer_questions(self.store, idle=False)
-        wake(self.store)
+            raise Interrupted(Cause.SHUTDOWN)
+        if self.log.seconds > self.max_time:
+            reason = f"stopped at its time limit of {self.max_time:g} s"
+            raise Interrupted(Cause.STOP, reason=reason)
+        self.answer(idle=False)
+        requeue_paused(self.store)
 
-    def _obey(self) -> None:
-        while (command := self.store.take_command(self.job)) is not None:
+    def _obey_commands(self) -> None:
+        while (command := self.store.commands.take(self.job)) is not None:
             name, details = command
-            if name == "pause":
+            if name == Command.PAUSE:
                 self._pause()
-            elif name in ("stop", "cancel", "change"):
-                raise Leaving(name, **details)
+            elif name != Command.RESUME:
+                raise Interrupted(Cause(name), **details)
 
     def _pause(self) -> None:
-        """Wait for a command; if another job waits meanwhile, make way for it."""
-        self.logbook.put_down()
-        if not self.store.move(self.job, "paused", among=("running",)):
+        """Wait for a command. Raises: Interrupted: another job waits, or the worker has to end."""
+        self.log.save_checkpoint()
+        if not self.store.jobs.move(self.job, State.PAUSED, among=(State.RUNNING,)):
             return
-        self.logbook.rest()
+        self.log.stop_clock()
         while True:
             if self.going.is_set():
-                raise Leaving("go")
-            names = self.store.waiting_commands(self.job)
-            if names and names[0] == "pause":  # once more
-                self.store.take_command(self.job)
+                raise Interrupted(Cause.SHUTDOWN)
+            names = self.store.commands.waiting(self.job)
+            if names and names[0] == Command.PAUSE:  # it is paused already
+                self.store.commands.take(self.job)
             elif names:
                 break
-            if self.store.count("queued"):
-                raise Leaving("park")
-            if not answer_questions(self.store, idle=True):
+            if self.store.jobs.count(State.QUEUED):
+                raise Interrupted(Cause.PREEMPTED)
+            if not self.answer(idle=True):
                 time.sleep(IDLE)
-        self.logbook.wake()
-        self.store.move(self.job, "running", among=("paused",))
+        self.log.start_clock()
+        self.store.jobs.move(self.job, State.RUNNING, among=(State.PAUSED,))
 
 
-def wake(store: Store) -> None:
-    """See to the commands for paused jobs that no worker holds."""
-    for row in store.jobs(states=("paused",)):
-        names = store.waiting_commands(row.id)
-        if "cancel" in names:
-            store.move(row.id, "cancelled", among=("paused",))
-        elif set(names) - {"pause"}:  # which are seen to when it is painted again
-            store.move(row.id, "queued", among=("paused",))
+def requeue_paused(store: Store) -> None:
+    """Obey the commands for paused jobs that no worker holds: cancel them or queue them again."""
+    for row in store.jobs.find(states=(State.PAUSED,)):
+        names = store.commands.waiting(row.id)
+        if Command.CANCEL in names:
+            store.jobs.move(row.id, State.CANCELLED, among=(State.PAUSED,))
+        elif set(names) - {Command.PAUSE}:  # the next worker obeys them
+            store.jobs.move(row.id, State.QUEUED, among=(State.PAUSED,))

@@ -1,8 +1,8 @@
-"""The worker: a process of its own that paints one job after the other.
+"""The worker: a separate process that paints one job after the other.
 
-`python -m impasto.studio.worker.worker FOLDER LIMITS`, with its standard input open for as long as
-the server lives. It takes jobs and commands from the store, and puts down there what it does;
-whatever happens to it, the server answers on.
+The server starts it as `python -m impasto.studio.worker.worker FOLDER LIMITS`, and keeps its
+standard input open. When the input closes, the worker ends. It takes jobs and commands from the
+store and writes progress and results there. If it crashes, the server keeps answering.
 """
 
 from __future__ import annotations
@@ -15,55 +15,53 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from impasto.errors import DivergenceError, ImpastoError
+from impasto.errors import ImpastoError
 from impasto.machine import keep_freed_memory, out_of_memory
+from impasto.network.kernel import compiled_kernel
 from impasto.painting.timing import Pace
 from impasto.studio.jobs.limits import Limits, StudioError
-from impasto.studio.jobs.rows import StoredJob
 from impasto.studio.jobs.store import Store
-from impasto.studio.worker.checkpoints import Run, plan_run
-from impasto.studio.worker.estimates import answer_questions, learn, seconds_of
-from impasto.studio.worker.interrupts import IDLE, Leaving, Manners, wake
-from impasto.studio.worker.job_log import Logbook
-from impasto.studio.worker.picture_log import Easel
+from impasto.studio.jobs.tables.rows import State, StoredJob
+from impasto.studio.worker.checkpoints import plan_run
+from impasto.studio.worker.clip_estimates import learn_clip_pace
+from impasto.studio.worker.clip_job import paint_clip, paint_sheet
+from impasto.studio.worker.estimates import answer_questions
+from impasto.studio.worker.interrupts import IDLE, Interrupts, requeue_paused
+from impasto.studio.worker.job_log import JobLog
+from impasto.studio.worker.paces import learn_pace, total_seconds
+from impasto.studio.worker.picture_job import PictureLog, paint_picture
 
 __all__ = ["main", "paint_job", "work"]
 
-_NICE = 10  # the page and whatever else the machine does come first
+_NICE = 10  # gives way to the server and to other programs
 
 
 def main() -> None:
-    """Work until the server goes."""
+    """Work until the server ends."""
     folder, limits = Path(sys.argv[1]), Limits(**json.loads(sys.argv[2]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C
     with contextlib.suppress(AttributeError, OSError):
         os.nice(_NICE)
     going = threading.Event()
-    threading.Thread(target=_wait_for_the_end, args=(going,), daemon=True).start()
+    threading.Thread(target=_wait_for_server_end, args=(going,), daemon=True).start()
     keep_freed_memory()
     work(Store(folder), going, limits)
 
 
-def _wait_for_the_end(going: threading.Event) -> None:
-    sys.stdin.buffer.read()  # until the server closes it, or dies
+def _wait_for_server_end(going: threading.Event) -> None:
+    sys.stdin.buffer.read()  # returns when the server closes it, or dies
     going.set()
 
 
 def work(store: Store, going: threading.Event, limits: Limits) -> None:
-    """Paint what waits, until it is time to go.
-
-    Args: going: set when it is.
-    """
-    from impasto.network.kernel import compiled_kernel
-
-    compiled_kernel()  # now, and not when the first job waits for it
+    """Paint the queued jobs until `going` is set."""
+    compiled_kernel()  # compiles it now, so that the first job does not wait for it
     while not going.is_set():
-        wake(store)
-        row = store.take()
+        requeue_paused(store)
+        row = store.jobs.take()
         if row is not None:
             paint_job(store, row, going, limits)
         elif not answer_questions(store, idle=True):
@@ -71,110 +69,63 @@ def work(store: Store, going: threading.Event, limits: Limits) -> None:
 
 
 def paint_job(store: Store, row: StoredJob, going: threading.Event, limits: Limits) -> None:
-    """Paint a job to its end, or as far as it may go; whatever is wrong with it is noted."""
+    """Paint a job to its end, or until an interruption. An error ends the job as failed."""
     try:
         if row.kind in ("video", "preview"):
             _paint_clip(store, row, going, limits)
         else:
             _paint_picture(store, row, going, limits)
     except ImpastoError as error:
-        store.move(row.id, "failed", error=" ".join(str(error).split()))
-    except Exception as error:  # noqa: BLE001  (the next job is to be painted all the same)
+        store.jobs.move(row.id, State.FAILED, error=" ".join(str(error).split()))
+    except Exception as error:  # noqa: BLE001  (the next job must still be painted)
         traceback.print_exc()
-        store.move(row.id, "failed", error=_words(error))
+        store.jobs.move(row.id, State.FAILED, error=_message(error))
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if out_of_memory(error):
         return "it does not fit into this machine's memory; try a smaller size"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full; free some space, and resume"
-    return f"unexpectedly: {type(error).__name__}: {error}"
+        return "the disk is full; free some space, then resume"
+    return f"unexpected error: {type(error).__name__}: {error}"
 
 
 def _paint_clip(store: Store, row: StoredJob, going: threading.Event, limits: Limits) -> None:
-    from impasto.studio.worker.clip_estimates import learn_clip
-    from impasto.studio.worker.clip_job import paint_film, paint_sheet
-
-    logbook = Logbook(store, row, row.progress.get("seconds", 0.0))
-    manners = Manners(logbook, going, limits.max_time)
+    log = JobLog(store, row, row.progress.get("seconds", 0.0))
+    interrupts = _interrupts(log, going, limits)
     if row.kind == "preview":
-        paint_sheet(store, row, manners)
+        paint_sheet(row, interrupts)
     else:
-        paint_film(store, row, manners, limits)
-    if _is_telling(store, row):
-        learn_clip(row.request, logbook.seconds, store)
+        paint_clip(row, interrupts, limits)
+    if _painted_in_one_go(store, row):
+        learn_clip_pace(row.request, log.seconds, store)
 
 
 def _paint_picture(store: Store, row: StoredJob, going: threading.Event, limits: Limits) -> None:
-    easel = Easel(store, row)
-    changed = row.progress.get("changed", {})
-    request = {**row.request, "settings": {**row.request["settings"], **changed}}
-    run = easel.run = plan_run(request, store)
+    log = PictureLog(store, row)
+    run = log.run = plan_run(row.current_request, store)
     if run.size[0] * run.size[1] > limits.max_pixels:
         raise StudioError(
             f"{run.size[1]} x {run.size[0]} px are more than the {limits.max_pixels} px that the "
             "studio allows"
         )
-    _paint(store, row, easel, Manners(easel, going, limits.max_time))
-    if easel.run.pace is not None and _is_telling(store, row):
-        run = easel.run
+    paint_picture(log, _interrupts(log, going, limits))
+    if run.pace is not None and _painted_in_one_go(store, row):
 
         def expected(pace: Pace) -> float:
-            return seconds_of(run.works, run.seen, pace)
+            return total_seconds(run.works, run.style_pixels, pace)
 
-        learn(run.settings, easel.seconds, expected, store)
-
-
-def _is_telling(store: Store, row: StoredJob) -> bool:
-    """Tell whether a job was painted in one go to its end, so that its time says something."""
-    ended = store.job(row.id)
-    return ended.state == "done" and not ended.error and "continued" not in ended.progress
+        learn_pace(run.settings, log.seconds, expected, store)
 
 
-def _paint(store: Store, row: StoredJob, easel: Easel, manners: Manners) -> None:
-    if easel.last is not None:
-        easel.note_break("an interruption")
-    run_from = easel.last
-    state, error = "done", ""
-    while True:
-        try:
-            for step in easel.run.steps(run_from):
-                easel.watch(step)
-                manners.attend()
-            break
-        except DivergenceError as diverged:
-            if easel.last is None:
-                raise
-            state, error = "stopped", str(diverged)
-            break
-        except Leaving as leaving:
-            if leaving.how == "change":
-                easel.run = _changed(easel, leaving.details)
-                run_from = easel.last
-                continue
-            if leaving.how in ("go", "park"):  # taken up again later
-                easel.put_down()
-                return
-            if leaving.how == "cancel":
-                store.move(row.id, "cancelled")
-                easel.report()
-                return
-            state, error = "stopped", leaving.reason
-            break
-    easel.show()
-    image = None if easel.last is None else easel.last.image
-    easel.finish(easel.run.finish(image, easel.history, state == "done"))
-    store.move(row.id, state, error=error)  # type: ignore[arg-type]
+def _interrupts(log: JobLog, going: threading.Event, limits: Limits) -> Interrupts:
+    return Interrupts(log, going, limits.max_time, partial(answer_questions, log.store))
 
 
-def _changed(easel: Easel, details: Mapping[str, Any]) -> Run:
-    """Return the run with other weights, and note them."""
-    easel.note_break("a change", **details)
-    changed = easel.run.change(details)
-    easel.facts["changed"] = {**easel.facts.get("changed", {}), **details}
-    easel.put_down()
-    return changed
+def _painted_in_one_go(store: Store, row: StoredJob) -> bool:
+    """Return whether a job was finished without a break, so that its time says something."""
+    ended = store.jobs.get(row.id)
+    return ended.state is State.DONE and not ended.error and "continued" not in ended.progress
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import SettingsError, ShapeError, VideoError, nearest_match
+from impasto.pictures.colors import luminance
 from impasto.pictures.picture import Image
 from impasto.video.motion.raft import Raft, load_raft
 from impasto.video.motion.warp import check_flow, points_outside, warp
@@ -283,8 +284,7 @@ def _opencv() -> Any:
 
 def _gray(image: Image) -> Gray:
     """Return the luma of Rec. 601 in 8 bits, (H, W)."""
-    weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    luma = (image.detach().clamp(0, 1) * weights).sum(dim=1)[0]
+    luma = luminance(image.detach().clamp(0, 1))[0, 0]
     return np.ascontiguousarray((luma * 255 + 0.5).to("cpu", torch.uint8).numpy())
 
 

@@ -1,4 +1,4 @@
-// The easel: the picture that is painted, its job, and the history. Talks to the HTTP API only.
+// The easel: the picture being painted, its job, and the history. It uses the HTTP API only.
 "use strict";
 
 (() => {
@@ -6,7 +6,7 @@
   const $$ = (query, from = document) => [...from.querySelectorAll(query)];
   const ALIVE = ["queued", "running", "paused"];
   const WORDS = { queued: "Waiting", running: "Painting", paused: "Paused", done: "Done",
-    stopped: "Stopped and kept", failed: "Failed", cancelled: "Cancelled" };
+    stopped: "Stopped, picture kept", failed: "Failed", cancelled: "Cancelled" };
   let id = null, job = null, shown = -1, curved = 0, comparing = false, cells = null;
   let asked = 0, answered = 0, open = 0, ticking = false;
 
@@ -28,7 +28,7 @@
     history();
   };
 
-  // After a reload: this tab's job, or else one of the session that is still painted.
+  // After a reload: show this tab's job, or else an unfinished job of the session.
   impasto.find = async () => {
     const mine = sessionStorage.getItem("impasto-job");
     const jobs = await impasto.ask("/api/jobs").catch(() => []);
@@ -37,10 +37,10 @@
     else history();
   };
 
-  // ---- looking -------------------------------------------------------------------------------
+  // ---- the job -------------------------------------------------------------------------------
 
-  // A server that takes longer than we wait between two looks is not asked again meanwhile: else each of its
-  // answers would be outdated when it comes, and nothing ever shown.
+  // If the server is slow, wait for its answer before the next request. Otherwise every answer would be
+  // outdated when it arrives, and the page would show nothing.
   async function look() {
     if (!id) return;
     const mine = id, number = ++asked;
@@ -58,7 +58,7 @@
     } finally {
       if (mine === id) open -= 1;
     }
-    // Of two that overtook each other, not the older.
+    // Ignore an answer that arrives after a newer one.
     if (mine !== id || number < answered) return;
     answered = number;
     const before = job;
@@ -104,7 +104,7 @@
     if (!job.has_result) $(".keep", easel).hidden = true;
   }
 
-  // What of a picture, or a clip, is painted at present.
+  // The current part of a picture or clip, in words.
   function stage() {
     const { clip } = job;
     if (clip?.encoding) return " · writing the clip";
@@ -112,7 +112,7 @@
     return !clip && job.levels > 1 ? ` · size ${job.level} of ${job.levels}` : "";
   }
 
-  // How much of it is done, from 0 to 1; null: unknown.
+  // The finished share of a job, from 0 to 1; null: unknown.
   function share() {
     const { clip, count, step } = job;
     if (!clip) return count ? step / count : null;
@@ -121,7 +121,7 @@
     return Math.min(1, (clip.done + now) / (clip.frames * (clip.stages ?? 1)));
   }
 
-  // A painted clip, to be played in the place of the picture.
+  // Show a painted clip in place of the picture.
   function film(easel) {
     const shown = $(".film", easel), path = `/api/jobs/${id}/result?format=mp4`;
     const there = job.kind === "video" && job.has_result;
@@ -144,8 +144,8 @@
     const image = $(".after", easel);
     $(".empty", easel).hidden = job.previews > 0;
     if (!job.previews) {
-      $(".empty .big", easel).textContent = { queued: "Waiting for its turn", running: "Preparing the canvas",
-        failed: "No picture", cancelled: "Cancelled" }[job.state] ?? "";
+      $(".empty .big", easel).textContent = { queued: "Your picture is in the queue", running: "Preparing…",
+        failed: "There is no picture", cancelled: "Cancelled" }[job.state] ?? "";
       for (const each of $$(".empty p:not(.big)", easel)) each.hidden = true;
     } else if (job.previews !== shown) {
       shown = job.previews;
@@ -157,7 +157,7 @@
         image.dataset.preview = shown;
       };
       next.src = `/api/jobs/${id}/preview?n=${job.previews}`;
-      image.alt = `The picture ${job.state === "done" ? "" : "so far"}`.trim();
+      image.alt = job.state === "done" ? "The finished picture" : "The picture so far";
     }
     if (film(easel)) image.hidden = true;
     for (const each of [$(".before", easel), $(".divider", easel), $(".wipe", easel)]) {
@@ -177,7 +177,7 @@
 
   function facts() {
     if (!job || cells) return;
-    // Between two reports of the worker the clocks tick on by themselves.
+    // Between two reports of the worker, count the seconds here.
     const since = job.state === "running" && job.reported
       ? Math.max(0, (performance.now() - job.received) / 1000) : 0;
     const rows = [];
@@ -198,7 +198,7 @@
       impasto.element("dt", { textContent: name }), impasto.element("dd", { textContent: value }))));
   }
 
-  // Seconds since the worker's last report, by its clock; by the page's from then on.
+  // The painting time: the worker's clock at its last report, then the clock of the page.
   function clock(of, since) {
     if (of.state !== "running") return of.seconds;
     if (!of.reported) return (Date.now() / 1000) - (of.started ?? Date.now() / 1000);
@@ -294,19 +294,19 @@
     }
   });
 
-  // ---- keeping -------------------------------------------------------------------------------
+  // ---- downloads -----------------------------------------------------------------------------
 
   async function keep(easel) {
     $(".keep", easel).hidden = false;
     const link = (text, path, title) =>
       impasto.element("a", { href: `/api/jobs/${id}/${path}`, download: "", textContent: text, title });
-    const rows = job.kind === "video" ? [link("MP4", "result?format=mp4", "H.264, with the clip's sound")] : [
-      link("PNG", "result?format=png", "8 bits a channel, with its settings inside"),
-      link("JPEG", "result?format=jpg", "smaller, with its settings inside"),
-      link("TIFF, 16 bit", "result?format=tiff", "16 bits a channel, with its settings inside"),
+    const rows = job.kind === "video" ? [link("MP4", "result?format=mp4", "H.264, with the sound of the clip")] : [
+      link("PNG", "result?format=png", "8 bits per channel, contains the settings"),
+      link("JPEG", "result?format=jpg", "a smaller file, contains the settings"),
+      link("TIFF, 16 bit", "result?format=tiff", "16 bits per channel, contains the settings"),
     ];
     if (job.count > 1 && !job.clip) rows.push(link("Time-lapse", "timelapse?format=webp", "an animated WebP"),
-      link("as GIF", "timelapse?format=gif", "an animated GIF"));
+      link("Time-lapse as GIF", "timelapse?format=gif", "an animated GIF"));
     $(".downloads", easel).replaceChildren(...rows);
     const mine = id, lines = await impasto.ask(`/api/jobs/${id}/reproduction`).catch(() => null);
     if (!lines || mine !== id) return;
@@ -330,13 +330,13 @@
         : impasto.element("i", { className: "blank" });
       const button = impasto.element("button", { type: "button", title: changes }, picture,
         impasto.element("b", { textContent: what }),
-        impasto.element("small", { textContent: each.state === "done" ? changes || "as it is" : WORDS[each.state] }));
+        impasto.element("small", { textContent: each.state === "done" ? changes || "default settings" : WORDS[each.state] }));
       button.setAttribute("aria-current", each.id === id);
       button.onclick = () => { impasto.watch(each.id); };
       return button;
     }));
     const waiting = await impasto.ask("/api/queue").catch(() => null);
-    $("#queue-note").textContent = waiting?.waiting ? `${waiting.waiting} waiting` : "";
+    $("#queue-note").textContent = waiting?.waiting ? `${waiting.waiting} in the queue` : "";
   }
 
   // ---- grids ---------------------------------------------------------------------------------
@@ -391,7 +391,7 @@
 
   setInterval(() => { if (job && ALIVE.includes(job.state) && !cells && !open) look(); }, 500);
   setInterval(facts, 250);
-  // A page that is open wants all that its session has begun: else the server lets it go after a while.
+  // An open page asks for all its jobs regularly. Otherwise the server stops them after a while.
   setInterval(async () => {
     const jobs = await impasto.ask("/api/jobs").catch(() => []);
     for (const each of jobs) {

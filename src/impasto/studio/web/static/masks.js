@@ -1,18 +1,18 @@
-// Masks, brushed onto the photo or a clip's first frame (which painting goes where), or onto a painting
-// (what of it is taken).
+// Masks. A mask on the photo, or on the first frame of a clip, says where each painting's style goes. A
+// mask on a painting says which part of it the style is taken from.
 "use strict";
 
 (() => {
   const $ = (query, from = document) => from.querySelector(query);
   const $$ = (query, from = document) => [...from.querySelectorAll(query)];
-  const SIDE = 1024; // px of a mask's long side; it is fitted to the picture
-  const KEEP = "#ffffff"; // brushed: stays the photo
+  const SIDE = 1024; // long side of a mask, px; the studio resizes it to the picture
+  const KEEP = "#ffffff"; // the color for areas that stay as in the photo
   let role, number, colors, chosen, canvas, context, undo, last;
 
   impasto.openMasks = (of, index) => {
     const { styles } = impasto.pictures;
     if (of !== "styles" && !styles.length) {
-      return impasto.say("pictures", "choose a painting first; then brush where it goes");
+      return impasto.say("pictures", "first choose a painting. Then you can paint a mask.");
     }
     impasto.say("pictures", "");
     [role, number, undo, last] = [of, index, [], null];
@@ -29,18 +29,19 @@
     $(".board", dialog).style.setProperty("--shape", `${picture.width} / ${picture.height}`);
     $(".board", dialog).style.setProperty("--ratio", picture.width / picture.height);
     colors = of !== "styles"
-      ? [...styles.map((each, at) => [impasto.COLORS[at], styles.length > 1 ? each.name : "Painted"]),
-        [KEEP, "Stays the photo"]]
-      : [[impasto.COLORS[index], "Taken"]];
+      ? [...styles.map((each, at) => [impasto.COLORS[at], styles.length > 1 ? each.name : "Paint this"]),
+        [KEEP, "Keep the photo"]]
+      : [[impasto.COLORS[index], "Use this part"]];
     colors.push(["", "Eraser"]);
-    $("#masks-title").textContent = of !== "styles" ? "Where it is painted" : `What of ${picture.name} is taken`;
+    $("#masks-title").textContent = of !== "styles" ? "Where to paint" : `Which part of ${picture.name} to use`;
     $(".explain", dialog).textContent = of === "styles"
-      ? "Brush the part of the painting that the style is to be taken from."
+      ? "Brush over the part of the painting whose style you want."
       : styles.length > 1
-        ? "Brush each painting's color where it is to go, white where the photo is to stay. What is not " +
-          "brushed goes to the paintings without a color here; if all have one, it stays the photo."
-        : "Brush what is to be painted, and the rest stays the photo; or brush in white what is to stay.";
-    if (of === "clip") $(".explain", dialog).textContent += " The same holds for every frame.";
+        ? "Each painting has a color. Brush with it where you want that style, and with white where you want " +
+          "to keep the photo. Areas without color get the style of the paintings that you did not use here. " +
+          "If you used all of them, these areas stay as in the photo."
+        : "Brush over the area to paint; the rest stays as in the photo. Or brush with white over the area to keep.";
+    if (of === "clip") $(".explain", dialog).textContent += " The mask applies to every frame.";
     $(".swatches", dialog).replaceChildren(
       impasto.element("legend", { textContent: "Brush" }),
       ...colors.map(([color, name], at) => {
@@ -60,7 +61,7 @@
 
   const brushed = () => (role === "styles" ? impasto.pictures.styles[number] : impasto.pictures[role]);
 
-  // The setting's own box in the form; the dialog's slider only moves it.
+  // The form's field for the soft edge. The slider of the dialog changes its value.
   const feather = () => $(role === "clip" ? "#video-feather input" : "#stylize-feather input");
 
   document.addEventListener("input", (event) => {
@@ -118,7 +119,7 @@
     document.addEventListener(name, () => { last = null; });
   }
 
-  // With the keyboard: arrows move a cursor, space brushes.
+  // Keyboard: arrows move a cursor, the space bar brushes.
   let cursor = null;
   document.addEventListener("keydown", (event) => {
     if (!canvas || event.target !== canvas) return;
@@ -137,7 +138,7 @@
 
   const channels = (color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
 
-  // Which color each pixel has: its number, or -1.
+  // The number of the color of each pixel, or -1.
   function labels() {
     const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
     const known = colors.filter(([color]) => color).map(([color]) => channels(color));
@@ -202,7 +203,7 @@
 
   async function load(file) {
     const image = await createImageBitmap(file).catch(() => null);
-    if (!image) { $("#masks .explain").textContent = `${file.name} cannot be read as a picture.`; return; }
+    if (!image) { $("#masks .explain").textContent = `${file.name} is not a readable picture.`; return; }
     const read = impasto.element("canvas", { width: canvas.width, height: canvas.height }).getContext("2d");
     read.drawImage(image, 0, 0, canvas.width, canvas.height);
     const { data } = read.getImageData(0, 0, canvas.width, canvas.height);

@@ -1,4 +1,4 @@
-// The page's pictures, forms and jobs. What is painted is in easel.js, masks are in masks.js.
+// Pictures, forms and recipes of the page. See easel.js for jobs, masks.js for masks.
 "use strict";
 
 const impasto = (window.impasto = {
@@ -12,7 +12,7 @@ const $ = (query, from = document) => from.querySelector(query);
 const $$ = (query, from = document) => [...from.querySelectorAll(query)];
 
 impasto.ask = async (path, options = {}) => {
-  // What only asks may be asked again: a connection that hangs must not hold the page for ever.
+  // A GET request may be repeated, so it has a time limit: a lost connection must not block the page.
   const signal = options.method ? null : AbortSignal.timeout(30000);
   let answer, body;
   try {
@@ -20,14 +20,14 @@ impasto.ask = async (path, options = {}) => {
     if (answer.status === 204) return null;
     body = await answer.json();
   } catch {
-    if (!answer || answer.ok || signal?.aborted) throw new Error("the studio does not answer; is it still running?");
+    if (!answer || answer.ok || signal?.aborted) throw new Error("the studio does not answer. Is it still running?");
     body = {};
   }
-  if (!answer.ok) throw new Error(body.error || `the studio answers with ${answer.status}`);
+  if (!answer.ok) throw new Error(body.error || `the studio answered with error ${answer.status}`);
   return body;
 };
 
-// The library's messages begin small; names of files and settings stay as they are.
+// Messages begin with a capital letter, except where they begin with the name of a file or setting.
 impasto.sentence = (text) => (/^[a-z]+[ ,]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text);
 
 impasto.say = (where, text) => {
@@ -69,22 +69,22 @@ async function packed(file, limit) {
   return form;
 }
 
-// Clips are large: this one tells how much of it has been sent.
+// Upload a clip and show the progress, because clips are large.
 async function uploadClip(file, tell) {
   const form = await packed(file, "max_clip_bytes");
   const request = new XMLHttpRequest();
   request.responseType = "json";
   request.upload.onprogress = (event) => {
-    tell(event.loaded < event.total ? `Sending… ${Math.floor((100 * event.loaded) / event.total)} %` : "Reading…");
+    tell(event.loaded < event.total ? `Uploading… ${Math.floor((100 * event.loaded) / event.total)} %` : "Reading…");
   };
   await new Promise((done, fail) => {
     request.onload = done;
-    request.onerror = () => fail(new Error("the studio does not answer; is it still running?"));
+    request.onerror = () => fail(new Error("the studio does not answer. Is it still running?"));
     request.open("POST", "/api/clips");
     request.send(form);
   });
   if (request.status !== 201) {
-    throw new Error(request.response?.error || `the studio answers with ${request.status}`);
+    throw new Error(request.response?.error || `the studio answered with error ${request.status}`);
   }
   return request.response;
 }
@@ -113,7 +113,7 @@ function put(role, picture) {
     impasto.pictures.clip = picture;
     dropMasks("clip");
   } else if (impasto.pictures.styles.length >= 8) {
-    return impasto.say("pictures", "eight paintings are as many as can be blended");
+    return impasto.say("pictures", "you can blend up to eight paintings");
   } else {
     impasto.pictures.styles.push({ share: 1, mask: null, clip_mask: null, style_mask: null, ...picture });
     dropMasks();
@@ -121,7 +121,7 @@ function put(role, picture) {
   changed();
 }
 
-// Which painting goes where is brushed for these paintings on this photo or clip, and for no others.
+// Names of the masks that belong to the photo and to the clip. They hold for the present paintings only.
 impasto.MASKS = { content: "mask", clip: "clip_mask" };
 
 function dropMasks(...roles) {
@@ -169,8 +169,8 @@ function tile(picture, role, index) {
   const masked = role === "styles" ? picture.style_mask
     : impasto.pictures.styles.some((each) => each[impasto.MASKS[role]]);
   const mask = element("button", { type: "button", className: "mask" }, masked ? "Mask ✓" : "Mask…");
-  mask.setAttribute("aria-label", role === "styles" ? `Brush what of ${picture.name} is taken`
-    : "Brush where each painting goes");
+  mask.setAttribute("aria-label", role === "styles" ? `Mask ${picture.name}: choose the part to take the style from`
+    : "Mask: choose where each painting's style goes");
   mask.onclick = () => impasto.openMasks(role, index);
   const facts = role === "clip" ? [element("small", { textContent: length(picture) })] : [];
   const made = element("div", { className: "tile" }, frame, remove,
@@ -179,7 +179,7 @@ function tile(picture, role, index) {
     made.style.setProperty("--own", impasto.COLORS[index]);
     const output = element("output", { textContent: percent(picture.share) });
     const range = element("input", { type: "range", min: 0, max: 2, step: 0.05, value: picture.share });
-    range.setAttribute("aria-label", `How much ${picture.name} counts`);
+    range.setAttribute("aria-label", `Weight of ${picture.name}`);
     range.oninput = () => { picture.share = +range.value; output.textContent = percent(range.value); };
     range.onchange = remember;
     made.append(element("label", { className: "share" }, range, output));
@@ -187,7 +187,7 @@ function tile(picture, role, index) {
   return made;
 }
 const length = ({ frames, seconds, rate, width, height }) => [
-  frames ? `${frames} frames` : "", seconds ? `${seconds.toFixed(1)} s` : `${rate.toFixed(1)} a second`,
+  frames ? `${frames} frames` : "", seconds ? `${seconds.toFixed(1)} s` : `${rate.toFixed(1)} frames/s`,
   `${width} × ${height}`,
 ].filter(Boolean).join(" · ");
 const percent = (share) => `${Math.round(share * 100)} %`;
@@ -262,7 +262,7 @@ async function openCamera(role) {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1920, facingMode: "environment" } });
   } catch {
-    return impasto.say("pictures", "there is no camera that this page may use; choose a file instead");
+    return impasto.say("pictures", "this page cannot use a camera. Choose a file instead.");
   }
   video.srcObject = stream;
   dialog.onclose = () => stream.getTracks().forEach((track) => track.stop());
@@ -277,7 +277,7 @@ async function openCamera(role) {
 
 // ---- forms -----------------------------------------------------------------------------------
 
-// What Python is to know besides the form's own values.
+// The state of the page that Python needs besides the values of the form.
 impasto.state = (kind) => {
   const { content, clip, styles } = impasto.pictures;
   const some = (name) => (styles.some((each) => each[name]) ? styles.map((each) => each[name]) : null);
@@ -317,7 +317,7 @@ function askEstimate(kind) {
   if (missing.length) {
     const words = { content: "a photo", clip: "a clip", styles: "a painting" };
     if (kind === "stylize") setTimeout(showCost);
-    line.textContent = `Choose ${missing.map((each) => words[each]).join(" and ")} first.`;
+    line.textContent = `First choose ${missing.map((each) => words[each]).join(" and ")}.`;
     return;
   }
   line.textContent = "Estimating time and memory…";
@@ -330,8 +330,8 @@ impasto.estimated = (kind, text) => {
   if (!line) return;
   if (missingFor(kind).length) return askMissing(kind);
   line.classList.toggle("wanting", !!answer.error);
-  if (/no estimate in time/.test(answer.error ?? "")) {
-    answer.error = "no estimate yet: the painter is busy. It is asked again in a while.";
+  if (/no estimate yet/.test(answer.error ?? "")) {
+    answer.error = "no estimate yet: the studio is busy painting. The page asks again soon.";
     clearTimeout(impasto.later);
     impasto.later = setTimeout(() => $(`#estimate-${kind}`)?.click(), 15000);
   }
@@ -346,19 +346,19 @@ function askMissing(kind) {
   if (!line.classList.contains("wanting")) askEstimate(kind);
 }
 const tooLong = ({ seconds }) => impasto.limits && seconds > impasto.limits.max_time
-  ? `. It will be stopped after ${spoken(impasto.limits.max_time)}, and kept as far as it is.` : "";
+  ? `. The studio stops the job after ${spoken(impasto.limits.max_time)} and keeps the picture as it is then.` : "";
 const spoken = (seconds) => seconds < 90 ? `${Math.max(1, Math.round(seconds))} s`
   : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 const memory = (bytes) => bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 
-// What a form is to show is kept here until Gradio has come for it.
+// Values for the forms, until Gradio asks for them.
 let wanted = {};
 impasto.wanted = (kind) => [JSON.stringify(wanted[kind] ?? { recipe: "default" })];
 function fill(kind, what) {
   wanted[kind] = what;
   const button = $(`#set-${kind}`);
   if (button) button.click();
-  else setTimeout(() => wanted[kind] === what && fill(kind, what), 100); // its tab is not drawn yet
+  else setTimeout(() => wanted[kind] === what && fill(kind, what), 100); // wait for its tab
 }
 
 document.addEventListener("click", (event) => {
@@ -384,7 +384,7 @@ function openTab(kind) {
   $$("#kinds button[role=tab]").find((each) => each.textContent.trim() === titles[kind])?.click();
 }
 
-// "Again with this": the pictures, the recipe and the settings of a job.
+// "Use these settings again": load the pictures, the recipe and the settings of a job.
 impasto.again = async (job) => {
   const { request } = job, given = request.pictures;
   const kind = job.kind === "preview" ? "video" : job.kind;
@@ -416,10 +416,10 @@ function chooseRecipe(kind, recipe, left = 50) {
   impasto.settings.recipes[kind] = recipe;
   const card = $(`input[name=recipe-${kind}][value="${recipe}"]`);
   if (card) card.checked = true;
-  else if (left) setTimeout(chooseRecipe, 100, kind, recipe, left - 1); // its tab is not drawn yet
+  else if (left) setTimeout(chooseRecipe, 100, kind, recipe, left - 1); // wait for its tab
 }
 
-// ---- this tab's memory -----------------------------------------------------------------------
+// ---- memory of this tab -----------------------------------------------------------------------
 
 function remember() {
   const { content, clip, styles } = impasto.pictures;
@@ -451,7 +451,7 @@ function setTone(dark) {
   localStorage.setItem("impasto-tone", dark ? "dark" : "light");
 }
 
-// Gradio draws the page when its own scripts are there.
+// Wait until Gradio has drawn the page.
 (async function begin() {
   while (!$(".pickers") || !$("#easel .easel") || !$("#start-stylize") || !$("#set-stylize")) {
     await new Promise((go) => setTimeout(go, 50));

@@ -1,0 +1,28 @@
+"""The command `impasto layers`: a network's layers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from impasto.settings.layers import CONVOLUTIONS, layer_names, minimum_side
+from impasto.settings.pictures import Settings
+
+__all__ = ["layers_command"]
+
+_DEFAULT = Settings().network
+Network = Annotated[
+    str,
+    typer.Argument(
+        metavar="NETWORK",
+        help=f"{' or '.join(CONVOLUTIONS)}; if not given, {_DEFAULT}.",
+        autocompletion=lambda: list(CONVOLUTIONS),
+    ),
+]
+
+
+def layers_command(network: Network = _DEFAULT) -> None:
+    """List the layers of a network and the smallest picture that each can see."""
+    for name in layer_names(network):
+        typer.echo(f"{name:8}  from {minimum_side(name)} px")

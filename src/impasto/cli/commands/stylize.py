@@ -1,0 +1,44 @@
+"""The command `impasto stylize CONTENT STYLE... -o OUT`: a photo in the style of paintings."""
+
+from __future__ import annotations
+
+from impasto.cli.arguments import Content, Output, Styles
+from impasto.cli.run import paint
+from impasto.cli.setting_flags import Changes, gather_settings, with_flags
+from impasto.cli.task import Task
+from impasto.settings.run import (
+    FileOptions,
+    PrintOptions,
+    RecipeOptions,
+    RecordOptions,
+    RegionOptions,
+    RunOptions,
+    TimeOptions,
+)
+
+__all__ = ["stylize_command"]
+
+
+@with_flags
+def stylize_command(
+    content: Content,
+    styles: Styles,
+    output: Output,
+    *,
+    masks: RegionOptions,
+    recipe: RecipeOptions,
+    time: TimeOptions,
+    print: PrintOptions,
+    record: RecordOptions,
+    file: FileOptions,
+    run: RunOptions,
+    changes: Changes,
+) -> None:
+    """Paint the photo CONTENT in the style of the painting STYLE."""
+    time.check(changes)
+    print.check(changes)
+    task = Task(
+        content=content, styles=styles, output=output, guides=masks.guides, time=time, print=print,
+        record=record, file=file, run=run,
+    )  # fmt: skip
+    paint(task, gather_settings(recipe, changes, styles))

@@ -1,0 +1,97 @@
+"""Content: how far the features of a picture are from the photo's, position by position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from impasto.objective.terms import FeatureTerm
+from impasto.objective.tiles import Tile
+from impasto.optimize.loop import LossName
+from impasto.settings.layers import minimum_side
+
+__all__ = ["ContentTerm", "content_factor", "content_loss"]
+
+
+def content_loss(features: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
+    """Compare two pictures' content: mean squared difference of the features of one layer.
+
+    Args:    features, target: (B, C, h, w).
+             counts: how many times each position counts, (1, 1, h, w); None: once.
+    Returns: a scalar.
+    Paper:   Gatys, Ecker & Bethge, CVPR 2016, equation 1. Differs: a mean, not half the sum, so
+             that content weighs the same against style at every size.
+    """
+    squares = (features - target).square()
+    return squares.mean() if counts is None else (squares * counts).mean()
+
+
+def content_factor(form: str, features: Tensor) -> float:
+    """Return what turns `content_loss`, Σ(F − P)² / n, into the form of a recipe.
+
+    gatys: ½ Σ (F − P)²; vgg16: ½ Σ ((F − P) / n)², with n = B·C·h·w.
+    """
+    if form == "gatys":
+        return features.numel() / 2
+    return 1 / (2 * features.numel()) if form == "vgg16" else 1.0
+
+
+class ContentTerm(FeatureTerm):
+    """The content loss of one layer, see `content_loss`.
+
+    Args:
+        layer: the layer that is compared.
+        weight: of the loss.
+        form: of the loss, see `content_factor`; "relative" divides it by the target's mean square.
+        target: the photo's features, (1, C, h, w).
+        counts: how many times each position counts, (1, 1, h, w); None: once.
+    """
+
+    def __init__(
+        self, layer: str, weight: float, form: str, target: Tensor, counts: Tensor | None
+    ) -> None:
+        self.name = LossName("content", layer)
+        self.weight = weight
+        self.layer = layer
+        self.layers = (layer,)
+        self.target = target
+        self.counts = counts
+        scale = (_mean_square(target) or 1.0) if form == "relative" else 1.0
+        # The loss is factor · Σ (F − P)² / 2, whose gradient is factor · (F − P).
+        self.factor = 2 * weight * content_factor(form, target) / scale / target.numel()
+        self._squares = 0.0
+
+    def begin(self) -> None:
+        """See `FeatureTerm`."""
+        self._squares = 0.0
+
+    def add(self, tile: Tile, features: Mapping[str, Tensor]) -> None:
+        """See `FeatureTerm`."""
+        difference, counts = self._difference(tile, features).square_(), self._counts(tile)
+        counted = difference if counts is None else difference.mul_(counts)
+        self._squares += float(counted.sum()) / 2
+
+    def finish(self, size: tuple[int, int], *, differentiate: bool) -> float:
+        """See `FeatureTerm`."""
+        return self.factor * self._squares
+
+    def gradients(self, tile: Tile, features: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """See `FeatureTerm`."""
+        difference, counts = self._difference(tile, features), self._counts(tile)
+        yield self.layer, difference if counts is None else difference.mul_(counts)
+
+    def _difference(self, tile: Tile, features: Mapping[str, Tensor]) -> Tensor:
+        stride = minimum_side(self.layer)
+        return tile.own(features[self.layer], stride) - tile.inner.of(self.target, stride)
+
+    def _counts(self, tile: Tile) -> Tensor | None:
+        counts = self.counts
+        return None if counts is None else tile.inner.of(counts, minimum_side(self.layer))
+
+
+def _mean_square(features: Tensor) -> float:
+    """Return the mean square, also of features that are kept in bfloat16."""
+    wide = features.to(torch.promote_types(features.dtype, torch.float32))
+    return float(wide.square().mean())

@@ -1,0 +1,419 @@
+"""The options of a run that are not settings: they change no pixel of a picture.
+
+Each class is a set of options that several commands share. A command names the sets it takes;
+its flags, their help and docs/options.md are made from the fields.
+
+Imports no torch, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impasto.errors import SettingsError
+from impasto.settings.options import Options, option
+from impasto.settings.pictures import MatchingName
+from impasto.settings.recipes import RECIPES
+from impasto.settings.units import (
+    DPI,
+    parse_duration,
+    parse_memory,
+    parse_print,
+    parse_time,
+    show_duration,
+)
+
+__all__ = [
+    "BlendMaskOptions",
+    "ClipFileOptions",
+    "ClipMaskOptions",
+    "FileOptions",
+    "ForceOptions",
+    "MachineOptions",
+    "MaskOptions",
+    "PartOptions",
+    "PrintOptions",
+    "RecipeOptions",
+    "RecolorOptions",
+    "RecordOptions",
+    "RegionOptions",
+    "RunOptions",
+    "SoundTrackOptions",
+    "TimeOptions",
+]
+
+
+# ---- every command ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForceOptions(Options):
+    """Whether files may be replaced."""
+
+    force: bool = option(
+        False, "Replace files that exist.", short="-f", switch=True, common=True
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions(Options):
+    """What a command computes on, and what it prints.
+
+    Attributes: memory: in bytes; None: what is free.
+    """
+
+    # Thousands of threads crash the OpenMP library of some builds.
+    threads: int | None = option(
+        None, "CPU threads.", low=1, high=256, metavar="N", shown_default="one per core"
+    )
+    device: str = option(
+        "auto",
+        "Device to compute on; auto takes a GPU if there is one.",
+        metavar="auto|cpu|cuda|mps",
+        suggest=lambda: ("auto", "cpu", "cuda", "mps"),
+    )
+    memory: float | None = option(
+        None,
+        "Memory limit, like 4GB; large pictures are then computed in tiles.",
+        low=50e6,
+        metavar="SIZE",
+        shown_default="the memory that is free",
+        parse=parse_memory,
+    )
+    quiet: bool = option(False, "Print only errors.", short="-q", switch=True, common=True)
+    json: bool = option(False, "Print one line of JSON on stdout at the end.", switch=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(MachineOptions, ForceOptions):
+    """The options of every command that paints."""
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions(Options):
+    """How the file of a picture is written."""
+
+    bits: int = option(8, "Bits per channel; 16 needs .png or .tiff.", metavar="8|16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintOptions(Options):
+    """The size of a print.
+
+    Attributes: paper: its two sides in inches; (): no print.
+    """
+
+    paper: tuple[float, ...] = option(
+        (),
+        "Size of a print, like 40x30cm, instead of --long-side.",
+        flag="print",
+        metavar="WxHcm",
+        shown_default="none",
+        parse=parse_print,
+    )
+    dpi: float | None = option(
+        None,
+        "Dots per inch, written into the file.",
+        low=10,
+        high=2400,  # no printer has more
+        metavar="N",
+        shown_default="300 with --print",
+    )
+
+    @property
+    def resolution(self) -> float | None:
+        """Dots per inch to write into the file; None: none."""
+        return DPI if self.paper and self.dpi is None else self.dpi
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Raise a SettingsError if the given settings name a size, too."""
+        if self.paper and "long_side" in settings:
+            raise SettingsError("--print and --long-side both give the size; choose one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordOptions(Options):
+    """What to keep of a run beside its result.
+
+    Attributes: every: steps from one picture of the run to the next; None: 10.
+    """
+
+    save_settings: Path | None = option(None, "Write all settings to a .toml file.", metavar="FILE")
+    every: int | None = option(
+        None,
+        "Keep every N-th step for --frames and --timelapse.",
+        low=1,
+        metavar="N",
+        shown_default="10",
+    )
+    frames: Path | None = option(
+        None, "Folder for pictures of the run.", metavar="FOLDER"
+    )  # fmt: skip
+    timelapse: Path | None = option(
+        None, "Film of the run: .gif, .webp, or .mp4 with impasto[video].", metavar="FILE"
+    )
+    plot: Path | None = option(
+        None, "Plot of the losses: .png, .svg or .pdf, with impasto[plot].", metavar="FILE"
+    )
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are written once."""
+        paths = (self.save_settings, self.timelapse, self.plot)
+        return [path for path in paths if path is not None]
+
+
+# ---- settings and time --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions(Options):
+    """The settings to begin with; flags win over them."""
+
+    recipe: str = option(
+        "default",
+        f"Settings to begin with: {', '.join(RECIPES)}, or a .toml file.",
+        metavar="NAME|FILE",
+        common=True,
+        suggest=lambda: list(RECIPES),
+    )
+    schedule: str | None = option(
+        None,
+        "Take start, sizes and steps from this other recipe.",
+        metavar="NAME|FILE",
+        suggest=lambda: list(RECIPES),
+    )
+    settings_file: Path | None = option(
+        None,
+        "Change the recipe by the settings in a .toml file.",
+        flag="settings",
+        metavar="FILE",
+        common=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeOptions(Options):
+    """How long a run may take.
+
+    Attributes: time: in seconds; None: as long as its steps take.
+    """
+
+    time: float | None = option(
+        None,
+        "Choose the number of steps so that the run takes about this long: 90s, 2m, 1h.",
+        metavar="TIME",
+        common=True,
+        parse=parse_duration,
+    )
+
+    @property
+    def text(self) -> str:
+        """The time as a person types it."""
+        return "" if self.time is None else show_duration(self.time)
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Raise a SettingsError if the given settings name the steps, too."""
+        if self.time is not None and "steps" in settings:
+            raise SettingsError("--time and --steps both give the number of steps; choose one")
+
+
+# ---- masks --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions(Options):
+    """Masks of the photo and of the paintings, for each style in turn."""
+
+    mask: tuple[str, ...] = option(
+        (),
+        "Mask of the photo: the style goes where it is white; where it is black, the photo stays. "
+        "The n-th mask is for the n-th STYLE. none: everywhere; not:FILE: black and white swapped.",
+        metavar="FILE",
+        common=True,
+        repeated=True,
+    )
+    style_mask: tuple[str, ...] = option(
+        (),
+        "Mask of a painting: only its white part is taken. The n-th mask is for the n-th STYLE. "
+        "none: all of it.",
+        metavar="FILE",
+        common=True,
+        repeated=True,
+    )
+    content_mask: str | None = option(
+        None,
+        "Mask of the photo: where it is white, the photo counts more, as to protect a face; see "
+        "--content-mask-weight.",
+        metavar="FILE",
+    )
+
+    @property
+    def guides(self) -> dict[str, Any]:
+        """The masks as the arguments of `impasto.Guidance`."""
+        return {
+            "masks": _files(self.mask),
+            "style_masks": _files(self.style_mask),
+            "content_mask": self.content_mask,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionOptions(MaskOptions):
+    """Masks, or maps of regions."""
+
+    regions: str | None = option(
+        None,
+        "Map of the photo in flat colors: a region gets the style of the regions of the same color "
+        "in --style-regions; where it is black, the photo stays.",
+        metavar="FILE",
+    )
+    style_regions: tuple[str, ...] = option(
+        (), "Map of a STYLE in flat colors, for --regions.", metavar="FILE", repeated=True
+    )
+
+    @property
+    def guides(self) -> dict[str, Any]:
+        """The masks and maps as the arguments of `impasto.Guidance`."""
+        maps = {"regions": self.regions, "style_regions": self.style_regions}
+        return {**super().guides, **maps}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipMaskOptions(MaskOptions):
+    """Masks of a clip."""
+
+    mask: tuple[str, ...] = option(
+        (),
+        "Mask of the clip: the style goes where it is white, as for stylize. A folder has a mask "
+        "for each frame.",
+        metavar="FILE|FOLDER",
+        common=True,
+        repeated=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlendMaskOptions(MaskOptions):
+    """Masks of a blend. All styles share the mask of the photo.
+
+    Raises: SettingsError: several masks of the photo.
+    """
+
+    mask: tuple[str, ...] = option(
+        (),
+        "Mask of the photo: the styles go where it is white; where it is black, the photo stays. "
+        "not:FILE: black and white swapped.",
+        metavar="FILE",
+        common=True,
+        repeated=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.mask) > 1:
+            raise SettingsError("--mask is given once: all styles of a blend share it")
+
+    def guides_for(self, styles: int) -> dict[str, Any]:
+        """Return the masks of so many styles as the arguments of `impasto.Guidance`."""
+        return {**self.guides, "masks": _files(self.mask) * styles}
+
+
+def _files(names: Sequence[str]) -> list[str | None]:
+    """Return the files of a flag that is given once per style; "none" is None."""
+    return [None if name == "none" else name for name in names]
+
+
+# ---- colors -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecolorOptions(Options):
+    """How a picture gets the colors of another."""
+
+    method: MatchingName = option(
+        "symmetric",
+        "What is matched: mean and covariance of the colors, moving them as little as possible "
+        "(symmetric), in the order red, green, blue (cholesky) or along the main axes (pca); or "
+        "each channel's distribution (histogram).",
+        common=True,
+    )
+    strength: float = option(
+        1.0, "From 0, the photo's own colors, to 1.", low=0, high=1, common=True
+    )  # fmt: skip
+
+
+# ---- clips --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartOptions(Options):
+    """The part of a clip to paint.
+
+    Raises: SettingsError: as all options do; the end is not after the start.
+    """
+
+    start: float = option(
+        0.0,
+        "Begin at this time in the clip: 2s, 1m30s.",
+        half="video",
+        low=0,
+        unit="s",
+        metavar="TIME",
+        common=True,
+        parse=parse_time,
+    )
+    end: float = option(
+        0.0,
+        "End at this time; 0: at the clip's end.",
+        half="video",
+        low=0,
+        unit="s",
+        metavar="TIME",
+        common=True,
+        parse=parse_time,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.end and self.end <= self.start:
+            raise SettingsError(f"end: {self.end:g} s is not after the start, {self.start:g} s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundTrackOptions(Options):
+    """Whether a clip keeps its sound."""
+
+    sound: bool = option(True, "Keep the sound track.", half="video", common=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipFileOptions(SoundTrackOptions):
+    """How a clip is read and written."""
+
+    crf: int | None = option(
+        None,
+        "Quality of the file; lower is better and larger.",
+        half="video",
+        metavar="N",
+        common=True,
+    )
+    codec: str | None = option(
+        None, "h264, h265, vp9, av1 or prores.", half="video", metavar="NAME"
+    )  # fmt: skip
+    frames: Path | None = option(
+        None, "Folder to keep the painted frames in, as PNG.", half="video", metavar="FOLDER"
+    )
+    rate: float | None = option(
+        None,
+        "Frames per second, for a folder of frames.",
+        half="video",
+        metavar="N",
+        shown_default="24",
+    )

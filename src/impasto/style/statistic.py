@@ -1,0 +1,221 @@
+"""The interface of style statistics, and the parts that they share.
+
+`Statistic` is the interface. `Summed` is the base of all statistics that can be computed from
+`Sums` over positions: they can measure a picture part by part, and their gradient has a closed
+form. A position is one place of a layer's grid.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from impasto.errors import ShapeError
+
+__all__ = ["Statistic", "Summed", "Sums", "gram_distance", "positions", "sum_up"]
+
+
+class Statistic(ABC):
+    """A way to describe the style of one layer, or of two successive style layers, by a tensor.
+
+    Statistics are frozen dataclasses. Their fields are settings of the same name.
+
+    Attributes:
+        span: how many layers it measures at once: 1, or 2 for a layer and the one before it.
+    """
+
+    span: ClassVar[int] = 1
+
+    @abstractmethod
+    def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
+        """Describe the features of `span` layers, (B, C, h, w) each, deepest first.
+
+        Args:
+            guide: (1, 1, h, w), on the grid of the deepest layer. The features of each position
+                are multiplied by it, so the position's weight is the guide's square. Only ratios
+                between positions matter. None: all positions have the same weight.
+        """
+
+    @abstractmethod
+    def distance(self, measured: Tensor, target: Tensor) -> Tensor:
+        """Compare two descriptions. Returns a scalar ≥ 0, which is 0 if they are equal."""
+
+    def compare(
+        self, maps: Sequence[Tensor], target: Tensor, guide: Tensor | None = None
+    ) -> Tensor:
+        """Return the distance of features from a target: a scalar, differentiable by the maps."""
+        return self.distance(self.measure(*maps, guide=guide), target)
+
+    def blend(self, targets: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """Combine the targets of several paintings: the weighted mean, with weights of sum 1.
+
+        For a squared distance, the distance to this mean has the same gradient as the weighted
+        mean of the distances to each target.
+        """
+        return torch.stack([t * w for t, w in zip(targets, weights, strict=True)]).sum(0)
+
+    def empty_distance(self, target: Tensor) -> float:
+        """Return the distance of an all-zero description, at which a relative loss is 1."""
+        return float(self.distance(torch.zeros_like(target), target))
+
+    def inputs(self, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Map each layer that has a term to the layers that the term measures, deepest first."""
+        return {
+            layers[last]: tuple(layers[last - back] for back in range(self.span))
+            for last in range(self.span - 1, len(layers))
+        }
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the positions p of maps X and Y. The sums of parts add up to those of the whole.
+
+    Attributes:
+        products: Σ_p X[:, p] Y[:, p]ᵀ, (B, C, C′); Y is X if one layer is measured.
+        totals: Σ_p X[:, p], (B, C).
+        count: number of positions.
+
+    With a guide g, position p has the weight g(p)²: Σ_p g² X Yᵀ, Σ_p g² X, and Σ_p g².
+    """
+
+    products: Tensor
+    totals: Tensor
+    count: float
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.products + other.products, self.totals + other.totals, self.count + other.count
+        )
+
+
+class Summed(Statistic):
+    """A statistic computed from `Sums`, so that pictures of any size are measured part by part.
+
+    The gradient with respect to one part's features is `gradient(pull(sums, target), *maps)`, with
+    the sums of the whole picture. It needs no features of other parts.
+    """
+
+    @property
+    def reach(self) -> int:
+        """The margin around a part that its sums depend on, in positions of the finest grid."""
+        return 0
+
+    @abstractmethod
+    def accumulate(self, *maps: Tensor, guide: Tensor | None = None) -> Sums:
+        """Sum over the positions of a part, (B, C, h, w) per layer; guide: as for `measure`."""
+
+    @abstractmethod
+    def finish(self, sums: Sums) -> Tensor:
+        """Compute the description of a picture from its sums."""
+
+    def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
+        """Describe a whole picture at once."""
+        return self.finish(self.accumulate(*maps, guide=guide))
+
+    def compare(
+        self, maps: Sequence[Tensor], target: Tensor, guide: Tensor | None = None
+    ) -> Tensor:
+        """Return the distance from a target; its backward pass is in closed form, twice as fast."""
+        if not torch.is_grad_enabled() or not any(features.requires_grad for features in maps):
+            return super().compare(maps, target, guide)
+        loss: Tensor = _ClosedForm.apply(self, target, guide, *maps)  # type: ignore[no-untyped-call]
+        return loss
+
+    def pull(self, sums: Sums, target: Tensor) -> Sums:
+        """Return the derivative of a picture's distance by its sums."""
+        return self.distance_and_pull(sums, target)[1]
+
+    def distance_and_pull(self, sums: Sums, target: Tensor) -> tuple[Tensor, Sums]:
+        """Return a picture's distance, a scalar, and the derivative of it by the sums."""
+        products = sums.products.detach().requires_grad_()
+        totals = sums.totals.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = self.distance(self.finish(Sums(products, totals, sums.count)), target)
+        by_products, by_totals = torch.autograd.grad(
+            loss, (products, totals), materialize_grads=True
+        )
+        return loss.detach(), Sums(by_products, by_totals, sums.count)
+
+    def gradient(
+        self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Return the gradient of the whole picture's distance by the features of a part.
+
+        Let D and d be the derivatives by Σ g² X Xᵀ and Σ g² X. Then the gradient is
+        g² ((D + Dᵀ) X + d) at every position.
+
+        Args: pull: the derivative by the whole picture's sums, as `pull` returns it.
+        """
+        (features,) = maps
+        symmetric = pull.products + pull.products.transpose(1, 2)
+        gradient = torch.baddbmm(pull.totals[..., None], symmetric, features.flatten(2))
+        gradient = gradient.view_as(features)
+        return (gradient if guide is None else gradient * guide.square(),)
+
+
+class _ClosedForm(torch.autograd.Function):
+    """The distance of features from a target, with its gradient in closed form."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, statistic: Summed, target: Tensor, guide: Tensor | None, *maps: Tensor
+    ) -> Tensor:
+        sums = statistic.accumulate(*maps, guide=guide)
+        loss, pull = statistic.distance_and_pull(sums, target)
+        ctx.statistic, ctx.guided, ctx.count = statistic, guide is not None, pull.count
+        ctx.save_for_backward(
+            pull.products, pull.totals, *(() if guide is None else (guide,)), *maps
+        )
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        products, totals, *rest = ctx.saved_tensors
+        guide = rest.pop(0) if ctx.guided else None
+        pull = Sums(products * gradient, totals * gradient, ctx.count)
+        return (None, None, None, *ctx.statistic.gradient(pull, *rest, guide=guide))
+
+
+def gram_distance(measured: Tensor, target: Tensor) -> Tensor:
+    """Compare two Gram matrices: mean over all C·C′ pairs of (G − A)² / (C·C′).
+
+    Args:    measured, target: (B, C, C′); C′ is C if one layer is measured.
+    Returns: a scalar.
+    Paper:   neural-style (Johnson 2015) divides the Gram matrix by C·h·w and takes the mean squared
+             error. Gatys et al. sum over the pairs and divide by 4·C²·(h·w)². At equal sizes that
+             is C²/4 times as much, so deep layers, with their many channels, weigh more there.
+    """
+    channels = math.sqrt(target.shape[-2] * target.shape[-1])
+    return ((measured - target) / channels).square().mean()
+
+
+def positions(features: Tensor) -> Tensor:
+    """Return the features with one column per position, (B, C, h·w).
+
+    Raises: ShapeError: features is not 4-D.
+    """
+    if features.ndim != 4:
+        raise ShapeError(f"features are (B, C, h, w), not {tuple(features.shape)}")
+    return features.flatten(2)
+
+
+def sum_up(left: Tensor, right: Tensor, guide: Tensor | None = None) -> Sums:
+    """Return the sums of two maps with a column per position.
+
+    Args:
+        left, right: (B, C, n) and (B, C′, n).
+        guide: (1, 1, h, w) with h·w = n, as for `Statistic.measure`; None: all weights are 1.
+    """
+    if guide is None:
+        return Sums(left @ right.transpose(1, 2), left.sum(2), left.shape[2])
+    guide = guide.flatten(2)
+    guided = left * guide
+    products = guided @ (right * guide).transpose(1, 2)
+    return Sums(products, (guided * guide).sum(2), float(guide.square().sum()))

@@ -1,0 +1,138 @@
+"""Texture: the style of paintings without a photo, on a canvas of any size, also seamless."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto.errors import SettingsError
+from impasto.objective.deferred_layers import deferring
+from impasto.objective.objective import Objective
+from impasto.painting.canvas import minimize
+from impasto.painting.inputs import Inputs, initial_image, load_inputs
+from impasto.painting.level_targets import measure_targets
+from impasto.painting.memory_plan import Workload
+from impasto.painting.pastiche import Pastiche
+from impasto.painting.picture_plan import PicturePlan
+from impasto.painting.pyramid import Level, pyramid
+from impasto.painting.stylizer import Stylizer
+from impasto.pictures.files import Source, load_picture
+from impasto.pictures.picture import identity, resize
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import TEXTURE
+
+__all__ = ["plan_texture", "texture"]
+
+
+def texture(
+    styles: Source | Sequence[Source],
+    size: tuple[int, int] | None = None,
+    settings: Settings | None = None,
+    *,
+    seamless: bool = False,
+    device: str | torch.device | None = None,
+    memory: float | None = None,
+) -> Pastiche:
+    """Paint only the style of one or more paintings, on a canvas of any size.
+
+    Args:
+        styles: a painting, or a list of them, blended equally.
+        size: (H, W) in px; None: a square of `settings.long_side`.
+        settings: as for `stylize`; content and start are not looked at. None: Adam from noise.
+        seamless: whether copies of the texture are to join without a seam.
+        device, memory: as for `Stylizer`.
+
+    Raises: as `stylize`.
+    Paper:  Gatys, Ecker & Bethge, Texture Synthesis Using CNNs, NIPS 2015.
+    """
+    return plan_texture(
+        styles, size, settings, seamless=seamless, device=device, memory=memory
+    ).paint()
+
+
+def plan_texture(
+    styles: Source | Sequence[Source],
+    size: tuple[int, int] | None = None,
+    settings: Settings | None = None,
+    *,
+    seamless: bool = False,
+    device: str | torch.device | None = None,
+    memory: float | None = None,
+) -> PicturePlan:
+    """Plan what `texture` paints; arguments as there."""
+    settings = settings or Settings().replace(**TEXTURE)
+    size = size or (settings.long_side, settings.long_side)
+    if settings.style_weight == 0:
+        raise SettingsError("style_weight is 0, but a texture consists of style alone")
+    settings = settings.replace(long_side=max(size), content_weight=0.0, init="noise")
+    many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
+    paintings = [load_picture(style) for style in many]
+    if not paintings:
+        raise SettingsError("no style given: name at least one painting")
+    inputs = load_inputs(paintings[0], paintings, settings)
+    stylizer = Stylizer(settings, device=device, memory=memory)
+    least = stylizer.encoder.minimum_side
+    if min(size) < least:
+        raise SettingsError(
+            f"size {size[1]}x{size[0]}: the layers need at least {least} px on each side"
+        )
+    levels = pyramid(size, settings, smallest=least)
+    levels = whole_units(levels, least) if seamless else levels
+    make = _seamless_objective if seamless else Stylizer.objective
+    resized = resize_wrapped if seamless else resize
+    return PicturePlan(
+        settings=settings,
+        works=stylizer.allot(
+            levels,
+            files=paintings,
+            whole="opposite borders touch, so it cannot be cut" if seamless else "",
+        ),
+        inputs={
+            "made": {"command": "texture", "size": list(size), "seamless": seamless},
+            "styles": [identity(painting) for painting in paintings],
+        },
+        begin=lambda size: initial_image(inputs, settings, size),
+        enlarge=resized,
+        aim=lambda work: deferring(make(stylizer, inputs, work), work.level.steps),
+        descend=lambda image, losses, work: minimize(
+            image, losses, work, settings, stylizer.device
+        ),
+        complete=lambda image: resized(image, size).clamp(0, 1),
+    )
+
+
+def _seamless_objective(stylizer: Stylizer, inputs: Inputs, work: Workload) -> Objective:
+    """Return the objective of a picture whose opposite borders touch.
+
+    For sides that are multiples of what a feature of the deepest layer covers, it does not change
+    when the picture is shifted around itself by so much: it knows of no seam.
+    """
+    # Near a painting's border, deep layers see the zeros beyond it. A picture without a border
+    # could match that only in its inside, where it came out as specks of pure color.
+    extended = stylizer.encoder.with_padding("extended")
+    targets = measure_targets(extended, inputs, stylizer.settings, work)
+    return Objective(stylizer.encoder.with_padding("circular"), targets, stylizer.settings)
+
+
+def whole_units(levels: Sequence[Level], unit: int) -> tuple[Level, ...]:
+    """Round the sides of levels to whole units, below which a pooling would drop a row."""
+
+    def rounded(side: int) -> int:
+        return max(unit, round(side / unit) * unit)
+
+    return tuple(
+        replace(level, size=(rounded(level.size[0]), rounded(level.size[1]))) for level in levels
+    )
+
+
+def resize_wrapped(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize a picture whose opposite borders touch: neighbors beyond a border are its own."""
+    if tuple(image.shape[-2:]) == size:
+        return image
+    height, width = size
+    tiled = resize(image.repeat(1, 1, 3, 3), (3 * height, 3 * width))
+    return tiled[..., height : 2 * height, width : 2 * width].contiguous()
