@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Paint pairs of a photo and a painting in every way that could be the default, and make sheets.
+"""Paint pairs of a photo and a painting with each candidate for the default, and make sheets.
 
     python benchmarks/default_recipe.py PICTURES OUT [--long-side 320] [--steps 120] [--only NAME]
 
-PICTURES holds a folder `content` and a folder `style`. OUT gets a picture and its figures for every
-pair and candidate (those that are there already are not painted again) and a sheet per pair; a
-table of figures is printed. Several processes can share one OUT.
+PICTURES has the folders `content` and `style`. The script writes into OUT a picture and its figures
+for every pair and candidate, and a sheet for every pair. It does not paint existing pictures again.
+It prints a table of the figures. Several processes can share one OUT.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PAIRS = {
     "tapestry": ("crab.jpg", "lady_and_unicorn_tapestry.jpg"),
     "flowers": ("colosseum.jpg", "flower_still_life_bosschaert.jpg"),
 }
-GRAM = {"statistic": "gram", "style_weight": 15.0}  # the default until this was run
+GRAM = {"statistic": "gram", "style_weight": 15.0}  # the default before this comparison
 CANDIDATES: dict[str, dict[str, Any]] = {
     "gram": GRAM,
     "moments": {**GRAM, "statistic": "moments"},
@@ -57,7 +57,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Paint what is missing, then make the sheets."""
+    """Paint the missing pictures, then make the sheets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("pictures", type=Path)
     parser.add_argument("out", type=Path)
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def paint(pair: str, name: str, arguments: argparse.Namespace) -> None:
-    """Paint one pair by one candidate unless another process did or does."""
+    """Paint one pair with one candidate, unless another process has started it."""
     target = arguments.out / f"{pair}_{name}.json"
     try:
         os.close(os.open(target.with_suffix(".lock"), os.O_CREAT | os.O_EXCL))
@@ -104,9 +104,9 @@ def sources(pair: str, pictures: Path) -> tuple[Path, Path]:
 
 
 def print_figures(arguments: argparse.Namespace) -> None:
-    """Print, per pair and candidate, how far colors and content are from what they should be."""
-    encoder = Encoder(("relu4_2",), network="vgg16")  # which none of them but vgg16 has optimized
-    print("| pair | candidate | colors off, % | content off |\n|---|---|---|---|")
+    """Print the distances of colors and content for every pair and candidate."""
+    encoder = Encoder(("relu4_2",), network="vgg16")  # which only the candidate vgg16 has optimized
+    print("| pair | candidate | colors, % | content |\n|---|---|---|---|")
     for pair in arguments.pairs:
         photo, painting = (load_image(path) for path in sources(pair, arguments.pictures))
         for name in CANDIDATES:
@@ -119,7 +119,7 @@ def print_figures(arguments: argparse.Namespace) -> None:
 
 
 def color_distance(image: Tensor, painting: Tensor) -> float:
-    """Return how far each channel's n-th darkest values are apart, the mean over n and channels."""
+    """Return the distance of each channel's n-th darkest values, as mean over n and channels."""
     ranks = torch.linspace(0, 1, 1001)
     own, other = (torch.quantile(each[0].flatten(1), ranks, dim=1) for each in (image, painting))
     return float((own - other).abs().mean())
@@ -134,7 +134,7 @@ def content_distance(encoder: Encoder, image: Tensor, photo: Tensor) -> float:
 
 
 def make_sheet(pair: str, arguments: argparse.Namespace) -> None:
-    """Put photo, painting and what was painted of them side by side, captioned."""
+    """Write a sheet of the photo, the painting and all pastiches, with captions."""
     photo, painting = (load_image(path) for path in sources(pair, arguments.pictures))
     size = fit((photo.shape[-2], photo.shape[-1]), arguments.long_side)
     cells = [("photo", resize(photo, size)), ("painting", boxed(painting, size))]
@@ -147,7 +147,7 @@ def make_sheet(pair: str, arguments: argparse.Namespace) -> None:
 
 
 def boxed(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Shrink an image into a box (H, W), gray around it."""
+    """Shrink an image into a gray box (H, W)."""
     height, width = image.shape[-2:]
     scale = min(size[0] / height, size[1] / width)
     small = resize(image, (round(height * scale), round(width * scale)))

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""How much a painted clip flickers, against the same clip painted frame by frame.
+"""Measure how much a painted clip flickers, compared with painting it frame by frame.
 
-benchmarks/flicker.py --data DIR --work DIR paint CASE each     paints each frame by itself
+benchmarks/flicker.py --data DIR --work DIR paint CASE each     paints each frame separately
 benchmarks/flicker.py --data DIR --work DIR paint CASE video    paints it as a clip
-benchmarks/flicker.py --data DIR --work DIR report              measures, and draws strips
+benchmarks/flicker.py --data DIR --work DIR report              measures and draws strips
 
-DIR holds video/, content/, style/ and masks/. Both ways have 30 evaluations a frame, the same seed
-and start. The clip is painted by one flow (DIS) and measured by another (Farnebäck), or by the
-exact motion where that is known. Figures go to benchmarks/results/flicker.json, strips to
-docs/images.
+DIR has the folders video, content, style and masks. Both methods have 30 evaluations a frame and
+the same seed and start. The clip is painted with one flow (DIS) and measured with another
+(Farnebäck), or with the exact motion if that is known. Figures are written to
+benchmarks/results/flicker.json, strips to docs/images.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from measuring import IMAGES, RESULTS, machine
 from moving_pictures import ExactClip, passing, traveling
 from torch import Tensor
 
-from impasto.objective.objective import Objective
 from impasto.painting.inputs import load_inputs
+from impasto.painting.level_targets import StyleTargets
 from impasto.painting.pyramid import Level
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import load_image, save_image
@@ -50,7 +50,7 @@ SHOWN = (1, 8, 16, 23)  # frames of a strip
 
 @dataclass(frozen=True)
 class Case:
-    """A clip and a painting: a file, or a synthetic clip whose motion is known."""
+    """A painting and a clip, which is a file or a synthetic clip with known motion."""
 
     style: str
     file: str = ""
@@ -81,7 +81,7 @@ CASES = {
 
 
 def photos_of(case: Case, data: Path, folder: Path) -> list[Tensor]:
-    """Return the photos, as they are kept in a folder of their own."""
+    """Return the photos of a clip; write them into the folder first if it does not exist."""
     if not folder.is_dir():
         if case.exact is not None:
             images = list(case.exact(data).frames())
@@ -95,12 +95,12 @@ def photos_of(case: Case, data: Path, folder: Path) -> list[Tensor]:
 
 
 def frames_in(folder: Path) -> list[Tensor]:
-    """Return the frames that are kept in a folder."""
+    """Return the frames in a folder."""
     return [load_image(path) for path in sorted(folder.glob("frame-*.png"))]
 
 
 def paint(name: str, method: str, data: Path, work: Path, changes: dict[str, Any]) -> None:
-    """Paint a case one way."""
+    """Paint a case with one method."""
     case = CASES[name]
     photos = photos_of(case, data, work / f"{name}-photos")
     style, target = data / "style" / case.style, work / f"{name}-{method}"
@@ -119,17 +119,17 @@ def paint(name: str, method: str, data: Path, work: Path, changes: dict[str, Any
 
 
 def terms(images: Sequence[Tensor], photos: Sequence[Tensor], style: Path) -> dict[str, float]:
-    """Return the mean style and content terms of pastiches, looked at again as they are kept."""
+    """Return the mean style and content terms of the stored pastiches."""
     stylizer = _stylizer()
     inputs = load_inputs(photos[0], [style], SETTINGS)
     size = (photos[0].shape[-2], photos[0].shape[-1])
-    level = Level(size, SIDE, 1)
-    palette = stylizer.palette(inputs, level)
+    (work,) = stylizer.allot([Level(size, SIDE, 1)])
+    styles = StyleTargets(stylizer.encoder, inputs, SETTINGS, work)
     sums = {"content": 0.0, "style": 0.0}
     for image, photo in zip(images, photos, strict=True):
-        aim = stylizer.targets(load_inputs(photo, [style], SETTINGS), level, palette)
+        objective = stylizer.objective(load_inputs(photo, [style], SETTINGS), work, styles=styles)
         with torch.no_grad():
-            losses = Objective(stylizer.encoder, aim, SETTINGS)(image)
+            losses = objective(image)
         sums = {key: value + float(losses[key]) for key, value in sums.items()}
     return {key: value / len(images) for key, value in sums.items()}
 
@@ -151,7 +151,7 @@ def flicker(images: Sequence[Tensor], motion: dict[tuple[int, int], tuple[Tensor
 def motions(
     photos: Sequence[Tensor], exact: ExactClip | None, distances: Sequence[int]
 ) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
-    """Return flow and mask from each frame to earlier ones, by Farnebäck or exactly."""
+    """Return flow and mask from each frame to earlier ones, exact or by Farnebäck."""
     known = {}
     for distance in distances:
         for late in range(distance, len(photos)):
@@ -168,14 +168,14 @@ def motions(
 
 
 def sharpness(image: Tensor) -> float:
-    """Return the mean gradient of brightness: what blur takes away."""
+    """Return the mean gradient of the brightness, which blur reduces."""
     gray = image.mean(1)[0]
     down, across = torch.gradient(gray)
     return float((down.square() + across.square()).sqrt().mean())
 
 
 def report(data: Path, work: Path, methods: Sequence[str]) -> list[dict[str, Any]]:
-    """Measure every case that is painted, and draw its strip."""
+    """Measure every painted case, and draw its strip."""
     rows = []
     for name, case in CASES.items():
         painted = [each for each in methods if len(frames_in(work / f"{name}-{each}")) == COUNT]
@@ -206,7 +206,7 @@ def report(data: Path, work: Path, methods: Sequence[str]) -> list[dict[str, Any
 
 
 def main() -> None:
-    """Paint, or report."""
+    """Paint a case, or report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

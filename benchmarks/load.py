@@ -1,7 +1,8 @@
-"""Load on a studio: 50 clients that poll for 60 s and 20 queued jobs, on this machine only.
+"""Measure a studio under load: 50 clients poll for 60 s, and 20 jobs are queued.
 
-Starts a studio of its own, and says how long answers took. It fails where an accepted job does not
-end done or failed exactly once, or where there is an error but "queue full".
+The benchmark starts its own studio on this machine and prints the response times. It fails if an
+accepted job does not end exactly once, as done or failed, or if there is any error except "queue
+full".
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ JOBS, CLIENTS, SECONDS, EVERY = 20, 50, 60.0, 0.5
 
 
 def main() -> None:
-    """Run it and print the figures as JSON."""
+    """Run the benchmark and print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--clients", type=int, default=CLIENTS)
@@ -32,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()
-        # A queue shorter than the jobs, so that "queue full" is met, too.
+        # The queue is shorter than the number of jobs, so "queue full" occurs, too.
         process, address = start(folder, queue=max(1, arguments.jobs - 5))
         usable = time.monotonic() - begin
         try:
@@ -42,7 +43,7 @@ def main() -> None:
             process.wait()
     print(json.dumps({"seconds until usable": round(usable, 1), **figures}, indent=2))
     if figures["errors"] or figures["ended otherwise"]:
-        sys.exit("not as it should be")
+        sys.exit('failed: see "errors" and "ended otherwise"')
 
 
 def start(folder: str, queue: int) -> tuple[subprocess.Popen[str], str]:
@@ -59,7 +60,7 @@ def start(folder: str, queue: int) -> tuple[subprocess.Popen[str], str]:
 
 
 def call(address: str, path: str, body: Any = None) -> tuple[int, Any, float]:
-    """Ask; return status, answer and how long it took."""
+    """Send a request; return status, answer and seconds."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"})
     begin = time.monotonic()
@@ -72,13 +73,13 @@ def call(address: str, path: str, body: Any = None) -> tuple[int, Any, float]:
 
 
 def load(address: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Queue the jobs, poll them from all clients, and wait until the last has ended."""
+    """Queue the jobs, poll them from all clients, and wait for the last one."""
     body = {
         "content": "example:neuschwanstein.jpg",
         "styles": ["example:church_at_auvers_van_gogh.jpg"],
         "settings": {"long_side": 256, "steps": arguments.steps, "coarsest": 0},
     }
-    # The first before the clock starts: the studio loads what it decodes pictures with.
+    # The first job is created before the clock starts: the studio loads its picture decoder.
     made: list[str] = [call(address, "/api/jobs", body)[1]["id"]]
     seen: dict[str, list[str]] = {}
     times: list[float] = []

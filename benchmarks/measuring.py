@@ -1,4 +1,4 @@
-"""What the benchmarks measure with: a neutral objective, the network's own time, a watch, pairs."""
+"""Tools of the benchmarks: a neutral objective, the network's plain time, a watch, the pairs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from impasto.network.encoder import Encoder
 from impasto.network.weights import load_weights
-from impasto.objective.objective import Objective, seen_layers
+from impasto.objective.layer_weights import seen_layers
+from impasto.objective.objective import Objective
 from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
 from impasto.pictures.files import load_image, save_image
 from impasto.pictures.picture import fit, resize
@@ -38,15 +39,15 @@ PAIRS = {
 }
 CASES = [("castle", 256), ("kingfisher", 256), ("astronaut", 256), ("terrace", 256),
          ("castle", 512), ("kingfisher", 512)]  # fmt: skip
-# VGG-19's convolutions up to relu5_1 by block.
+# The number of VGG-19's convolutions up to relu5_1 in each block.
 _CONVOLUTIONS = (2, 2, 4, 4, 1)
-# A longer gap between two looks at the clock, in seconds, means that the run was suspended.
+# A longer gap between two readings of the clock, in seconds, means that the run was suspended.
 _GAP = 2.0
-_LOOK_EVERY = 0.05  # seconds; more often takes cores from what is measured
+_LOOK_EVERY = 0.05  # seconds; shorter intervals would slow down the measured program
 
 
 def machine() -> str:
-    """Name processor, cores, threads and torch."""
+    """Describe the processor, cores, threads and torch version."""
     name = platform.processor() or platform.machine()
     try:
         found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
@@ -60,7 +61,7 @@ def machine() -> str:
 
 
 def plain_network() -> nn.Sequential:
-    """Build VGG-19 to relu5_1 of torch's own modules: frozen, NCHW, out-of-place ReLU."""
+    """Build VGG-19 up to relu5_1 from torch's modules: frozen, NCHW, out-of-place ReLU."""
     weights, modules = load_weights("vgg19").layers, []
     for block, count in enumerate(_CONVOLUTIONS, 1):
         for number in range(1, count + 1):
@@ -73,34 +74,36 @@ def plain_network() -> nn.Sequential:
 
 
 def plain_seconds(size: tuple[int, ...], *, repeats: int = 4) -> float:
-    """Return the least of some times of a plain forward and backward to relu5_1 at (H, W)."""
+    """Return the minimum time of a plain forward and backward pass to relu5_1 at (H, W)."""
     network = plain_network()
     image = torch.rand(1, 3, *size, requires_grad=True)
     return min(timed(network, image) for _ in range(repeats + 1))
 
 
 def timed(network: nn.Module, image: Tensor) -> float:
-    """Return the seconds of one forward and backward."""
+    """Return the seconds of one forward and backward pass."""
     start = time.perf_counter()
     torch.autograd.grad(network(image).sum(), image)
     return time.perf_counter() - start
 
 
 def neutral_objective(content: Path, style: Path) -> Callable[[Path], float]:
-    """Return a function that scores a picture's file by neural-style's own objective.
+    """Return a function that scores a picture file by neural-style's own objective.
 
-    On its 8-bit pixels, as saved, with features measured anew; tests/test_peer.py holds the
-    objective to what neural-style itself prints.
+    The score is of the saved 8-bit pixels. tests/painting/test_peer.py compares this objective with
+    the losses that neural-style prints.
     """
     settings = recipe_settings("neural-style")
-    layers = [name for kind in ("content", "style") for name in seen_layers(settings, kind)]
-    encoder = Encoder(layers, padding=settings.padding, pixel_range=settings.pixel_range)
+    encoder = Encoder(
+        seen_layers(settings), padding=settings.padding, pixel_range=settings.pixel_range
+    )
     statistic = chosen_statistic(settings)
     targets = Targets(
         measure_content(encoder, load_image(content), seen_layers(settings, "content")),
         (StyleTarget(
-            measure_style(encoder, [load_image(style)], layers=seen_layers(settings, "style"),
-                          statistic=statistic),
+            measure_style(
+                encoder, load_image(style), seen_layers(settings, "style"), statistic
+            ),
             settings.largest_style_weight,
         ),),
     )  # fmt: skip
@@ -117,7 +120,7 @@ def neutral_objective(content: Path, style: Path) -> Callable[[Path], float]:
 
 
 def prepare(pair: str, side: int, folder: Path) -> tuple[Path, Path]:
-    """Write content and style at their final size, as PNG; return their paths."""
+    """Write content and style as PNG at their final size; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, source in zip(("content.png", "style.png"), PAIRS[pair], strict=True):
@@ -128,9 +131,9 @@ def prepare(pair: str, side: int, folder: Path) -> tuple[Path, Path]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for a program that is to take as many threads as we do.
+    """Return the environment for a program that uses as many threads as this process.
 
-    Python may keep what it has compiled, as it does unless told otherwise.
+    Python may write its bytecode cache, as it does by default.
     """
     threads = str(torch.get_num_threads())
     known = {name: each for name, each in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -138,9 +141,10 @@ def environment() -> dict[str, str]:
 
 
 class Watch:
-    """Counts the seconds since it was made, without those in which the run was suspended.
+    """Counts the seconds since its creation, without the time in which the run was suspended.
 
-    Ctrl-Z and a sleeping laptop stop the program and us alike; then nobody has looked for long.
+    Ctrl-Z and a sleeping laptop stop this process and the measured program. The watch recognizes
+    this by a long gap between two calls of `look`.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -149,7 +153,7 @@ class Watch:
         self.seconds = 0.0
 
     def look(self) -> float:
-        """Return the seconds by now; to be called more often than every 2 seconds."""
+        """Return the seconds so far; must be called at least every 2 seconds."""
         now = self._now()
         self.seconds += now - self._last if now - self._last < _GAP else 0.0
         self._last = now
@@ -164,14 +168,14 @@ def watch(
     until: str = "",
     environment: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Run a program in a folder and note when each of its pictures was there, and its peak memory.
+    """Run a program, and record its peak memory and when each of its pictures appeared.
 
     Args:
-        command: what to run.
-        folder: where.
-        pictures: a pattern of their names; older ones are deleted.
-        until: end the program once there is a picture of this name.
-        environment: of the program; None: ours.
+        command: the program and its arguments.
+        folder: its working directory.
+        pictures: a pattern of the pictures' names; older pictures are deleted.
+        until: end the program when a picture of this name exists.
+        environment: of the program; None: that of this process.
 
     Returns: {"seen": {path: seconds}, "seconds": …, "peak_mb": …, "log": …, "code": …}
     """
@@ -197,7 +201,7 @@ def watch(
                     ended = True
                 time.sleep(_LOOK_EVERY)
         finally:
-            process.kill()  # nothing, where it has ended
+            process.kill()  # no effect if it has ended
     return {
         "seen": seen,
         "seconds": clock.seconds,
@@ -208,13 +212,13 @@ def watch(
 
 
 def demand_success(run: dict[str, Any], command: str) -> None:
-    """End with what a program said if it failed."""
+    """Exit with the output of a program if it failed."""
     if run["code"]:
         sys.exit(f"{command} failed:\n{run['log'][-2000:]}")
 
 
 def peak_mb(pid: int) -> float:
-    """Return the most memory a process has had so far, in MB (Linux only; elsewhere 0)."""
+    """Return the peak memory of a process so far, in MB (Linux only; elsewhere 0)."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -229,7 +233,7 @@ def peak_mb(pid: int) -> float:
 def first_at_or_below(trace: Sequence[Sequence[float]], level: float) -> float | None:
     """Return the seconds of the first saved picture that is as good; None: there is none.
 
-    Nothing is interpolated: between two pictures there is none to look at.
+    Nothing is interpolated between two pictures.
 
     Args: trace: (number, seconds, objective) of each picture, in the order of time.
     """
@@ -237,7 +241,7 @@ def first_at_or_below(trace: Sequence[Sequence[float]], level: float) -> float |
 
 
 def read_results(path: Path, **nothing: Any) -> dict[str, Any]:
-    """Return what is kept; where there is nothing yet, that: no runs if not said."""
+    """Return the stored results; `nothing`, or an empty list of runs, if there are none."""
     if not path.exists():
         return nothing or {"runs": []}
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -245,7 +249,7 @@ def read_results(path: Path, **nothing: Any) -> dict[str, Any]:
 
 
 def write_results(path: Path, results: dict[str, Any]) -> None:
-    """Keep results; an older file stays whole until the new one is."""
+    """Write results atomically."""
     write_file(path, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode())
 
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Measure optical flow, and what is said to be hidden, against motion that is known exactly.
+"""Compare optical flow and the detection of hidden pixels with motion that is known exactly.
 
     python benchmarks/motion.py [--data FOLDER] [--methods dis farneback] [--report] [--draw]
 
-Two frames each of photos that pan and zoom, and of cut-outs that move over a photo, 640 px wide.
-FOLDER holds photos (anywhere below it) and masks, NAME.subject.png or NAME_mask.png; without it,
-the examples of the package serve as far as they suffice. Results are kept in
-benchmarks/results/motion.json; --report prints what is kept, --draw makes docs/images/flow.jpg.
+Each clip has two frames, 640 px wide: a photo that pans and zooms, or a cut-out that moves over a
+photo. FOLDER has photos (anywhere below it) and masks, NAME.subject.png or NAME_mask.png. Without
+it, only the clips of the package's examples are measured. Results are stored in
+benchmarks/results/motion.json. --report prints the stored results, --draw makes
+docs/images/flow.jpg.
 """
 
 from __future__ import annotations
@@ -34,26 +35,26 @@ from impasto.video.motion.flow import optical_flow, reliable
 KEPT = RESULTS / "motion.json"
 PICTURE = IMAGES / "flow.jpg"
 WIDTH = 640
-NEAR = 1.0  # px: an error below is none
-TOLERANCE = 2  # px: how far something hidden may be from where it is found
+NEAR = 1.0  # px: a smaller error counts as correct
+TOLERANCE = 2  # px: allowed distance between a hidden pixel and its detection
 PHOTOS = ("neuschwanstein", "kingfisher", "machu_picchu", "berlin_cathedral")
-# Pan (x, y) px in a frame, zoom.
+# Pan (x, y) in px a frame, zoom.
 JOURNEYS = (((1.5, 0.7), 1.0), ((8.3, -3.6), 1.0), ((20.4, 6.2), 1.0), ((0.0, 0.0), 1.03),
             ((3.3, 1.2), 0.97), ((0.0, 0.0), 1.08))  # fmt: skip
-# Cut-out, photo behind it, height as a share of the frame's.
+# Cut-out, photo behind it, height as a share of the frame's height.
 CUTOUTS = (
     ("kingfisher", "neuschwanstein", 0.7), ("astronaut", "neuschwanstein", 0.8),
     ("crab", "machu_picchu", 0.45), ("raccoon", "dandelions", 0.6),
     ("astronaut", "berlin_cathedral", 0.8), ("kingfisher", "coffee", 0.5),
     ("crab", "kingfisher", 0.4), ("raccoon", "golden_temple", 0.5),
 )  # fmt: skip
-# Cut-out's step, photo's pan, px in a frame; the cut-out's zoom.
+# Cut-out's step and photo's pan in px a frame; the cut-out's zoom.
 STEPS = (((3.4, 1.2), (0.0, 0.0), 1.0), ((8.3, -2.6), (-2.2, 0.6), 1.0),
          ((-16.5, 4.4), (2.5, 0.0), 1.02))  # fmt: skip
 
 
 def journeys(data: Path) -> Iterator[tuple[str, ExactClip]]:
-    """Yield a photo that pans or zooms, of every photo that is there."""
+    """Yield a clip for each journey over each available photo."""
     for name in PHOTOS:
         photo = find(data, name)
         for pan, zoom in JOURNEYS if photo else ():
@@ -62,7 +63,7 @@ def journeys(data: Path) -> Iterator[tuple[str, ExactClip]]:
 
 
 def cutouts(data: Path) -> Iterator[tuple[str, ExactClip]]:
-    """Yield a cut-out that moves over a photo, of every pair that is there."""
+    """Yield a clip for each step of each available pair of cut-out and photo."""
     for name, behind, height in CUTOUTS:
         files = find(data, name), find_mask(data, name), find(data, behind)
         for step, pan, zoom in STEPS if all(files) else ():
@@ -86,7 +87,7 @@ def find_mask(data: Path, name: str) -> Path | None:
 
 
 def measure(clip: ExactClip, method: str) -> dict[str, float]:
-    """Return what a flow achieves on a clip's two frames, shares in [0, 1]."""
+    """Return the accuracy of a flow on a clip's two frames, as shares in [0, 1]."""
     first, second = clip.frames()
     start = time.process_time()
     flow = optical_flow(first, second, method=method)
@@ -108,7 +109,7 @@ def measure(clip: ExactClip, method: str) -> dict[str, float]:
 
 
 def overlap(found: Tensor, true: Tensor) -> tuple[float, float]:
-    """Return recall and precision of what is found, at TOLERANCE px."""
+    """Return recall and precision of the found pixels, at TOLERANCE px."""
     return _share(_widened(found)[true]), _share(_widened(true)[found])
 
 
@@ -131,16 +132,16 @@ def _motion(step: Sequence[float], zoom: float) -> str:
 
 
 def report(kept: dict[str, Any]) -> str:
-    """Return the kept results as two tables for each flow, and their extremes."""
+    """Return the stored results as two tables for each flow, with the minimum of each column."""
     parts = [kept["machine"]]
     for method, runs in kept["methods"].items():
         pans = [run for run in runs if run["kind"] == "journey"]
         cuts = [run for run in runs if run["kind"] == "cutout"]
-        head = ["photo and motion", "within 1 px, of what stays in the picture", "of all"]
+        head = ["photo and motion", "within 1 px, of pixels inside both", "of all"]
         rows = [[run["name"], *_percent(run, "visible", "all")] for run in pans]
         parts += [f"{method}", markdown(head, [*rows, _least(pans, "visible", "all")])]
-        head = ["cut-out and motion", "within 1 px, of what is seen", "of what is relied upon",
-                "recall", "precision", "hidden", "not relied upon"]  # fmt: skip
+        head = ["cut-out and motion", "within 1 px, of visible pixels", "of reliable pixels",
+                "recall", "precision", "hidden", "unreliable"]  # fmt: skip
         keys = ("visible", "reliable", "recall", "precision")
         rows = [[run["name"], *_percent(run, *keys, "hidden", "distrusted")] for run in cuts]
         parts += [markdown(head, [*rows, [*_least(cuts, *keys), "", ""]])]
@@ -154,11 +155,11 @@ def _percent(run: dict[str, Any], *keys: str) -> list[str]:
 
 
 def _least(runs: list[dict[str, Any]], *keys: str) -> list[str]:
-    return ["**least**", *(f"**{100 * min(run[key] for run in runs):.1f} %**" for key in keys)]
+    return ["**minimum**", *(f"**{100 * min(run[key] for run in runs):.1f} %**" for key in keys)]
 
 
 def colored(flow: Tensor, largest: float) -> Tensor:
-    """Show a flow: direction as hue, length as saturation, white where nothing moves."""
+    """Show a flow: direction as hue, length as saturation; white means no motion."""
     length = (flow.norm(dim=1, keepdim=True) / largest).clamp(max=1)
     angle = torch.atan2(flow[:, 1:], flow[:, :1])
     thirds = torch.tensor([0.0, 2 * math.pi / 3, -2 * math.pi / 3]).view(1, 3, 1, 1)
@@ -166,7 +167,7 @@ def colored(flow: Tensor, largest: float) -> Tensor:
 
 
 def draw(data: Path, methods: Sequence[str]) -> None:
-    """Draw a cut-out, its flow and what it hides: the truth, and what each flow finds."""
+    """Draw a cut-out with its flow and hidden pixels: the true ones, and those of each method."""
     name, clip = list(cutouts(data))[1]
     first, second = clip.frames()
     truth = clip.flow(0, 1)
@@ -183,11 +184,11 @@ def draw(data: Path, methods: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Measure, keep and print."""
+    """Measure, store and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=EXAMPLES, help="photos and masks")
     parser.add_argument("--methods", nargs="+", default=["dis", "farneback"])
-    parser.add_argument("--report", action="store_true", help="print what is kept")
+    parser.add_argument("--report", action="store_true", help="print the stored results")
     parser.add_argument("--draw", action="store_true", help="make docs/images/flow.jpg")
     given = parser.parse_args()
     if given.draw:

@@ -1,8 +1,8 @@
 """Clips whose motion is known exactly: photos that pan and zoom, cut-outs that move over a photo.
 
-Every frame is computed from the still pictures, none from its neighbor, so that nothing blurs with
-time; flow and occlusion are computed from the motion, not from pixels. Used by motion.py, which
-asks how well flow is found, and by whatever needs moving pictures with a known truth.
+Every frame is computed from the still pictures and not from its neighbor, so nothing becomes
+blurred with time. Flow and occlusion are computed from the motion and not from pixels. motion.py
+and flicker.py use these clips.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional
 from impasto.pictures.files import load_image
 from impasto.pictures.picture import resize
 
-_SOLID = 0.5  # a cut-out covers a pixel from this opacity on
+_SOLID = 0.5  # a cut-out hides a pixel if its opacity is above this
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,10 @@ class Motion:
 
     Attributes:
         at: the pixel (x, y) of the still picture in the middle of frame 0.
-        speed: how far it moves on from there in a frame, px (x, y) of the still picture; the
-            picture seems to move the other way.
-        zoom: pixels of the still picture to a pixel of frame t: zoom^t; below 1 comes closer.
+        speed: how far this point moves in a frame, px (x, y) of the still picture; the picture
+            seems to move in the other direction.
+        zoom: a pixel of frame t covers zoom^t pixels of the still picture; below 1 the picture
+            comes closer.
     """
 
     at: tuple[float, float]
@@ -37,12 +38,12 @@ class Motion:
     zoom: float = 1.0
 
     def source(self, points: Tensor, middle: tuple[float, float], time: float) -> Tensor:
-        """Return the still picture's (x, y) at points of frame time, both (H, W, 2)."""
+        """Return the still picture's (x, y) at points of the frame, both (H, W, 2)."""
         start = points.new_tensor(self.at) + time * points.new_tensor(self.speed)
         return (points - points.new_tensor(middle)) * self.zoom**time + start
 
     def place(self, source: Tensor, middle: tuple[float, float], time: float) -> Tensor:
-        """Return where in frame time points of the still picture are: the inverse of source."""
+        """Return where points of the still picture are in the frame: the inverse of `source`."""
         start = source.new_tensor(self.at) + time * source.new_tensor(self.speed)
         return (source - start) / self.zoom**time + source.new_tensor(middle)
 
@@ -53,8 +54,8 @@ class Layer:
 
     Attributes:
         picture: (1, 3, h, w), sRGB in [0, 1].
-        motion: where it lies in each frame.
-        alpha: its opacity, (1, 1, h, w) in [0, 1]; opaque everywhere, also outside, if None.
+        motion: its place in each frame.
+        alpha: its opacity, (1, 1, h, w) in [0, 1]; None: opaque everywhere, also outside.
     """
 
     picture: Tensor
@@ -68,9 +69,9 @@ class ExactClip:
 
     Attributes:
         size: (H, W) of every frame, px.
-        count: frames.
+        count: number of frames.
         background: the photo.
-        cutout: what moves over it, if anything.
+        cutout: the cut-out, or None.
     """
 
     size: tuple[int, int]
@@ -91,7 +92,7 @@ class ExactClip:
         return image + alpha * (self._seen(self.cutout, self.cutout.picture, time) - image)
 
     def flow(self, first: int, second: int) -> Tensor:
-        """Return (1, 2, H, W), px: where each pixel of frame first has gone in frame second."""
+        """Return (1, 2, H, W), px: how far each pixel of frame first has moved in frame second."""
         points = self._points()
         moved = self._moved(self.background, points, first, second)
         if self.cutout is not None:
@@ -100,11 +101,11 @@ class ExactClip:
         return (moved - points).permute(2, 0, 1)[None].float()
 
     def occluded(self, first: int, second: int) -> Tensor:
-        """Return (1, 1, H, W) bool: what frame second does not show, covered or outside it."""
+        """Return (1, 1, H, W) bool: pixels that are covered in frame second, or outside it."""
         return self.covered(first, second) | self.outside(first, second)
 
     def covered(self, first: int, second: int) -> Tensor:
-        """Return (1, 1, H, W) bool: the background's pixels over which the cut-out has moved."""
+        """Return (1, 1, H, W) bool: background pixels that the cut-out covers in frame second."""
         points = self._points()
         if self.cutout is None:
             return torch.zeros(1, 1, *self.size, dtype=torch.bool)
@@ -113,7 +114,7 @@ class ExactClip:
         return ~solid & (self._opacity(moved, second) > _SOLID)
 
     def outside(self, first: int, second: int) -> Tensor:
-        """Return (1, 1, H, W) bool: the pixels that have left the picture."""
+        """Return (1, 1, H, W) bool: pixels that have left the picture."""
         moved = (self._points() + self.flow(first, second)[0].permute(1, 2, 0)).float()
         height, width = self.size
         x, y = moved.unbind(-1)
@@ -170,11 +171,11 @@ def traveling(
     """Pan over a photo, zoom into it, or both.
 
     Args:
-        photo: of which the frames show a part; enlarged as far as the travel needs it.
+        photo: the frames show a part of it; it is enlarged as far as the motion requires.
         size: (H, W) of the frames, px.
-        pan: how far what is seen moves in a frame, (x, y) px.
-        zoom: how much larger it gets in a frame; below 1 smaller.
-        count: frames.
+        pan: how far the picture moves in a frame, (x, y) px.
+        zoom: factor of its growth in a frame; below 1 it becomes smaller.
+        count: number of frames.
     """
     height, width = size
     last = count - 1
@@ -202,18 +203,18 @@ def passing(
     zoom: float = 1.0,
     count: int = 2,
 ) -> ExactClip:
-    """Move a cut-out over a photo that itself may pan; in the middle of the clip it is centerd.
+    """Move a cut-out over a photo, which may pan; in the middle of the clip, it is centered.
 
     Args:
         photo: the background.
-        cutout: the photo that the cut-out is from.
-        mask: what of it is cut out, white.
+        cutout: the photo that contains the cut-out.
+        mask: the area to cut out is white.
         size: (H, W) of the frames, px.
         height: of the cut-out's own box, as a share of the frame's height.
         step: how far the cut-out moves in a frame, (x, y) px.
         pan: how far the background moves in a frame, (x, y) px.
-        zoom: how much larger the cut-out gets in a frame.
-        count: frames.
+        zoom: factor of the cut-out's growth in a frame.
+        count: number of frames.
     """
     background = traveling(photo, size=size, pan=pan, count=count).background
     alpha = load_image(mask)[:, :1]

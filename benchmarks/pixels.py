@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Record the pixels of small runs, one for each way to use the program, and compare them.
+"""Record the pixels of small runs, one for each feature of the program, and compare them.
 
     python benchmarks/pixels.py            # compare with benchmarks/results/pixels.json
     python benchmarks/pixels.py --record   # write that file again
     python benchmarks/pixels.py --only gram tiles
 
 Each run gives one SHA-256 sum of float32 pixels, or of sound samples. The sums depend on the
-machine: on its processor, its compiler and the number of threads, which is 2 here. To check that a
-change of the code changes no picture, record before it and compare after it, on one machine.
+machine: on its processor, its compiler and the number of threads, which is 2 here. To check that
+your change of the code changes no picture, record before it and compare after it, on one machine.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ def pastiche(
 
 
 def recipe(name: str) -> Callable[[], torch.Tensor]:
-    """Return the run of a recipe, with its own schedule where that is short enough."""
+    """Return a run with the settings of a recipe, on one level."""
     return lambda: pastiche(recipe_settings(name), coarsest=0)
 
 
 def statistic(name: str) -> Callable[[], torch.Tensor]:
-    """Return the run of a statistic."""
+    """Return a run with a statistic."""
     more = {"activation_shift": -1.0} if name in ("shifted", "chained") else {}
     return lambda: pastiche(statistic=name, **more)
 
@@ -118,7 +118,7 @@ def clip(**video: Any) -> torch.Tensor:
 
 
 def sound() -> torch.Tensor:
-    """Paint one second of a drawn melody like a drawn noise."""
+    """Give one second of a computed melody the style of computed noise."""
     rate = 16000
     time_ = torch.arange(rate) / rate
     melody = 0.5 * torch.sin(2 * torch.pi * (220 + 220 * (time_ > 0.5).float()) * time_)
@@ -178,10 +178,10 @@ RUNS: dict[str, Callable[[], torch.Tensor]] = {
 
 
 def main() -> None:
-    """Run what is asked for, and print or record the sums."""
+    """Do the chosen runs, and print or record their sums."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--record", action="store_true", help="write the results file again")
-    parser.add_argument("--only", nargs="+", default=[], help="runs whose names hold these words")
+    parser.add_argument("--only", nargs="+", default=[], help="runs whose names have these words")
     parser.add_argument("--file", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(2)

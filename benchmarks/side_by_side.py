@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""Run impasto beside other programs: how soon its picture is as good as theirs.
+"""Compare impasto with other programs: how soon is its picture as good as theirs?
 
     python benchmarks/side_by_side.py [--no-peers] [--schedule fast] [--runs 3]
         [--kinds race longer default] [--report]
 
-Other programs run once and are kept (see peers.py). impasto runs as a user would run it, as a
-command of its own on the same files, and saves a picture every 5 steps. Every picture, 8-bit as
-saved, is scored by the objective of neural-style, and counts from when it was on disk, the start of
-Python included. Printed is when the first one was at or below what another program had reached:
-nothing is interpolated. For their loss before clipping, which no picture shows, one more run of
-impasto has 400 steps. The machine's speed drifts, and what is kept may be from another one: the
-last column compares after dividing either time by that of a plain forward and backward of the
-network, measured right before and after. --report prints and draws what is kept, and runs nothing.
+The other programs run once, and their results are stored (see peers.py). impasto runs as a command
+on the same files, as a user would run it, and saves a picture every 5 steps. The objective of
+neural-style scores every saved 8-bit picture. A picture's time is that at which it was on disk, and
+includes the start of Python. The table gives the time of the first picture that is at or below the
+objective of the other program; nothing is interpolated. The other program's loss before clipping
+belongs to no saved picture; for it, one more run of impasto has 400 steps. The machine's speed
+drifts, and stored results may be from another machine. So the last column first divides both times
+by that of a plain forward and backward pass of the network, measured before and after each run.
+--report prints and draws the stored results, and runs nothing.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ PICTURE = IMAGES / "side_by_side.png"
 EVERY = 5
 EVALUATIONS = (200, 500)
 KINDS = ("race", "longer", "default")
-# The default aims at something else; how long a whole picture takes is told once per large case.
+# The default has another objective. Only large cases measure the time of its finished picture.
 WHOLE_FROM = 512
-# What another program's own loss becomes beyond what pixels can show takes more steps than `fast`
-# has; steps are shared among levels, so these are another run.
+# To reach another program's loss before clipping takes more steps than `fast` has. The levels share
+# the steps, so this needs a separate run.
 LONGER = ("--steps", "400")
 _FRAME = re.compile(r"step-(\d+)")
 Run = dict[str, Any]
@@ -69,7 +70,7 @@ Run = dict[str, Any]
 
 
 def command_line(side: int, *options: str) -> list[str]:
-    """Return the command as a user types it."""
+    """Return the command that a user would type."""
     return [
         *("python", "-m", "impasto", "stylize", "content.png", "style.png", "-o", "out.png"),
         *("--long-side", str(side), *options, "--force", "--quiet"),
@@ -77,14 +78,14 @@ def command_line(side: int, *options: str) -> list[str]:
 
 
 def measure(pair: str, side: int, build: Path, *options: str, framed: bool) -> Run:
-    """Run impasto on one pair and score its pictures: its frames, or where it has none, the last.
+    """Run impasto on one pair, and score its saved frames or, without frames, its result.
 
     Args:
         pair: a key of PAIRS.
         side: the long side of content and style, in px.
-        build: a folder for what is written.
+        build: a folder for all output.
         options: of `impasto stylize`.
-        framed: save pictures of the run.
+        framed: save frames of the run.
     """
     folder = build / f"{pair}-{side}" / "impasto"
     content, style = prepare(pair, side, folder)
@@ -119,7 +120,7 @@ def measure(pair: str, side: int, build: Path, *options: str, framed: bool) -> R
 
 
 def run_case(pair: str, side: int, arguments: argparse.Namespace) -> list[Run]:
-    """Run impasto as often as asked for on one pair, once for longer, and once by its default."""
+    """Do the chosen kinds of runs on one pair: the race, a longer run, and the default."""
     options = ["--recipe", "neural-style", "--schedule", arguments.schedule, *arguments.more]
     runs = []
     for kind in arguments.kinds:
@@ -141,13 +142,13 @@ def run_case(pair: str, side: int, arguments: argparse.Namespace) -> list[Run]:
 
 
 def goals(run: Run) -> list[tuple[str, float, float]]:
-    """List what another program reached, as (description, objective, seconds)."""
+    """List the results of another program, as (description, objective, seconds)."""
     saved: dict[int, tuple[float, float]] = {}
     for number, seconds, score in run["trace"]:
         saved.setdefault(number, (score, seconds))  # pastiche saves its last picture twice
     reached = [(f"after {number}", *saved[number]) for number in EVALUATIONS if number in saved]
-    # Only neural-style prints the objective that pictures are scored by. Its own loss is that of
-    # pixels which may leave the range; saving clips them, which costs some of it.
+    # Only neural-style prints the objective that scores the pictures. Its printed loss is that of
+    # pixels which may leave the range. Saving clips them, which makes the objective worse.
     last = EVALUATIONS[-1]
     if run["program"].startswith("neural-style") and last in saved:
         unclipped = [loss for number, loss in run["unclipped"] if number == last]
@@ -156,11 +157,11 @@ def goals(run: Run) -> list[tuple[str, float, float]]:
 
 
 def compare(theirs: Sequence[Run], ours: Sequence[Run]) -> list[dict[str, Any]]:
-    """Compare every goal of every kept run with impasto's runs on the same pair and size.
+    """Compare every goal of every stored run with impasto's runs on the same pair and size.
 
     Returns: rows: pair, side, program, goal, objective, seconds (of the other program), reached
-        (impasto's seconds, best, median and worst of its runs; ∞: never), ratio and normalized:
-        how many times as long the other program took, against the median.
+        (impasto's seconds: best, median and worst of its runs; ∞: never), ratio and normalized
+        (the other program's time divided by impasto's median).
     """
     rows = []
     for pair, side in CASES:
@@ -189,7 +190,7 @@ def compare(theirs: Sequence[Run], ours: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def plain(run: Run) -> float:
-    """Return the seconds of a plain forward and backward around a run."""
+    """Return the mean seconds of the plain forward and backward passes around a run."""
     return statistics.fmean(run["plain_seconds"])
 
 
@@ -197,7 +198,7 @@ def _of_case(runs: Sequence[Run], pair: str, side: int) -> list[Run]:
     return [run for run in runs if run["pair"] == pair and max(run["size"]) == side]
 
 
-# ---- telling ------------------------------------------------------------------------------------
+# ---- reporting ----------------------------------------------------------------------------------
 
 
 def report(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
@@ -211,7 +212,7 @@ def report(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
         for row in rows
     ]  # fmt: skip
     head = ["pair", "program", "evaluations", "objective", "its time, s",
-            "impasto there in, s: best / median / worst",
+            "impasto's time, s: best / median / worst",
             "times as fast", "normalized"]  # fmt: skip
     parts = [markdown(head, lines), _summary(rows)]
     whole = [run for run in ours["runs"] if run["kind"] == "default"]
@@ -226,7 +227,7 @@ def report(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
 
 
 def _summary(rows: Sequence[dict[str, Any]]) -> str:
-    """Say, per program and goal, how many times as fast over all cases: least, median, most."""
+    """Return a table of the ratios of all cases for each program and goal."""
     lines = []
     for program, goal in dict.fromkeys((row["program"], row["goal"]) for row in rows):
         same = [row for row in rows if (row["program"], row["goal"]) == (program, goal)]
@@ -236,7 +237,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
             chosen = (values[0], statistics.median(values), values[-1])
             texts.append(" / ".join(_times(each) for each in chosen))
         lines.append([program, goal, str(len(same)), *texts])
-    head = ["program", "evaluations", "cases", "times as fast: least / median / most", "normalized"]
+    head = ["program", "evaluations", "cases", "times as fast: min / median / max", "normalized"]
     return markdown(head, lines)
 
 
@@ -249,7 +250,7 @@ def _times(ratio: float) -> str:
 
 
 def draw(theirs: dict[str, Any], ours: dict[str, Any]) -> bytes:
-    """Draw objective against time, a panel per case; of impasto's runs, the middle one."""
+    """Draw objective against time, one panel per case, with the median run of impasto."""
     from matplotlib.figure import Figure
 
     cases = [(pair, side) for pair, side in CASES if _of_case(ours["runs"], pair, side)]
@@ -257,12 +258,12 @@ def draw(theirs: dict[str, Any], ours: dict[str, Any]) -> bytes:
     rows = math.ceil(len(cases) / columns)
     figure = Figure(figsize=(5.4 * columns, 3.1 * rows), dpi=150, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flat
-    for (pair, side), axes in zip(cases, panels, strict=False):  # takes no panel too many
+    for (pair, side), axes in zip(cases, panels, strict=False):  # some stay unused
         races = [run for run in _of_case(ours["runs"], pair, side) if run["kind"] == "race"]
         middle = sorted(races, key=lambda run: run["seconds"])[(len(races) - 1) // 2]
         _draw_case(axes, [*_of_case(theirs["runs"], pair, side), middle])
         axes.set_title(f"{pair}, {side} px", loc="left", fontsize=11)
-    for axes in list(panels):  # what is left
+    for axes in list(panels):  # unused panels
         axes.set_axis_off()
     figure.supxlabel(f"seconds from the command; dots: {' and '.join(map(str, EVALUATIONS))} "
                      "evaluations", fontsize=11)  # fmt: skip
@@ -292,7 +293,7 @@ def _draw_case(axes: Any, runs: Sequence[Run]) -> None:
         if marked:
             axes.plot(*zip(*marked, strict=True), "o", color=_COLORS[run["program"]], markersize=4)
     axes.set(xscale="log", yscale="log")
-    # A picture of noise is a thousand times as bad: what is compared lies at the bottom.
+    # The objective of noise is a thousand times as large; the comparison is at the bottom.
     least = min(score for run in runs for *_, score in run["trace"])
     axes.set_ylim(0.85 * least, 30 * least)
     for axis, unit in ((axes.xaxis, 1), (axes.yaxis, 1e6)):
@@ -305,7 +306,7 @@ def _draw_case(axes: Any, runs: Sequence[Run]) -> None:
 
 
 def _label(axes: Any, ends: Sequence[tuple[str, float]]) -> None:
-    """Write the names of lines at the right of where they end, one below the other."""
+    """Write the names of the lines beside their ends, one below the other."""
     low, high = (math.log(each) for each in axes.get_ylim())
     place = 1.0
     for name, score in sorted(ends, key=lambda each: -each[1]):
@@ -321,18 +322,18 @@ def _label(axes: Any, ends: Sequence[tuple[str, float]]) -> None:
 
 
 def main() -> None:
-    """Run what is missing of other programs, then impasto; print the tables and draw."""
+    """Run the missing other programs, then impasto; print the tables and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--no-peers", action="store_true", help="take what is kept of them")
+    parser.add_argument("--no-peers", action="store_true", help="use their stored results")
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "peers")
     parser.add_argument("--pairs", nargs="*", default=list(PAIRS), choices=list(PAIRS))
     parser.add_argument("--sizes", nargs="*", type=int, default=[256, 512])
-    parser.add_argument("--schedule", default="fast", help="of impasto; its recipe's name")
-    parser.add_argument("--runs", type=int, default=3, help="of impasto, per case")
+    parser.add_argument("--schedule", default="fast", help="impasto's schedule: a recipe's name")
+    parser.add_argument("--runs", type=int, default=3, help="number of impasto's runs per case")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS,
-                        help="of runs of impasto; what is kept of others stays")  # fmt: skip
-    parser.add_argument("--keep", action="store_true", help="not again what is kept of impasto")
-    parser.add_argument("--report", action="store_true", help="run nothing")
+                        help="kinds of runs; stored runs of other kinds stay")  # fmt: skip
+    parser.add_argument("--keep", action="store_true", help="do not repeat stored runs")
+    parser.add_argument("--report", action="store_true", help="only show stored results")
     arguments, arguments.more = parser.parse_known_args()
     arguments.build = arguments.build.resolve()
     cases = [(pair, side) for pair, side in CASES
@@ -350,7 +351,7 @@ def main() -> None:
         kept["runs"] = [run for run in kept["runs"] if run not in known] + runs
         write_results(KEPT, kept)
     if not kept["runs"]:
-        sys.exit("nothing is kept yet")
+        sys.exit("there are no stored results yet")
     print(report(theirs, kept))
     write_file(PICTURE, draw(theirs, kept))
 

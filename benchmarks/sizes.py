@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Measure what a size costs: memory, seconds a step, the wait for a first picture.
+"""Measure the cost of a size: memory, seconds a step, time until the first picture.
 
     python benchmarks/sizes.py [--only sizes first steps] [--sides 256 512 …]
         [--memories none 6GB 3GB] [--steps 4] [--report]
 
-Every figure is of the installed command in a process of its own. "none" gives no --memory. A size
-that, by the pixels, would need more memory than there is now, is not tried. Results are kept in
-benchmarks/results/sizes.json as they come; --report prints and draws what is kept.
+Every figure is of the installed command in a separate process. "none" means without --memory. The
+script skips a size that would need more memory than is free, estimated from its pixels. Results are
+stored at once in benchmarks/results/sizes.json. --report prints and draws the stored results.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ SIDES = (256, 512, 768, 1024, 1536, 2048, 3072, 4096)
 MEMORIES = ("none", "6GB", "3GB")
 FIRST_SIDES = (256, 512, 1024)
 OBJECTIVES = ("neural-style", "default")
-# "Done": a step costs no more than a plain forward and backward to relu5_1.
+# The goal: a step costs no more than a plain forward and backward pass to relu5_1.
 _LARGEST_RATIO = 1.0
 _STEP_SIDE = 512
 _REPEATS = 7
 _WARM_UP = 2
-# The command, which also says when each step was done: only the library knows to the millisecond.
+# The command, which also prints the time of each step. Only the library knows it exactly.
 _TELLING = """
 import sys
 from impasto.painting import pastiche
@@ -84,7 +84,7 @@ Run = dict[str, Any]
 
 
 def photo(side: int, folder: Path) -> Path:
-    """Write a 4:3 photo of this long side, enlarged from the middle of a bundled one."""
+    """Write a 4:3 photo with this long side, cut from a bundled photo and resized."""
     image = load_image(EXAMPLES / PAIRS["kingfisher"][0])
     height, width = image.shape[-2:]
     left = (width - height * 4 // 3) // 2
@@ -95,7 +95,7 @@ def photo(side: int, folder: Path) -> Path:
 
 
 def measure_size(side: int, memory: str, steps: int, folder: Path) -> Run:
-    """Run a few steps on one level; return seconds a step and the most memory it had."""
+    """Run a few steps on one level; return the seconds a step and the peak memory."""
     options = [] if memory == "none" else ["--memory", memory]
     command = [
         *("stylize", photo(side, folder).name, str(EXAMPLES / PAIRS["kingfisher"][1])),
@@ -103,11 +103,11 @@ def measure_size(side: int, memory: str, steps: int, folder: Path) -> Run:
         *(*options, "--force", "--quiet"),
     ]
     run = watch([sys.executable, "-c", _TELLING, *command], folder, environment=environment())
-    # The last step is told of twice.
+    # The last step is printed twice.
     done = sorted({float(each) for each in re.findall(r"step done after (\S+)", run["log"])})
     each = [later - sooner for sooner, later in itertools.pairwise(done)]
     if run["code"] or not each:
-        words = (run["log"].strip() or "killed").splitlines()[-1]  # the rest may name folders
+        words = (run["log"].strip() or "killed").splitlines()[-1]  # other lines may name folders
         return {"side": side, "memory": memory, "failed": words}
     return {
         "side": side,
@@ -120,7 +120,7 @@ def measure_size(side: int, memory: str, steps: int, folder: Path) -> Run:
 
 
 def measure_sizes(kept: Run, arguments: argparse.Namespace, folder: Path) -> None:
-    """Measure sizes from small to large, with every limit, as far as memory goes."""
+    """Measure sizes from small to large with every limit, until memory does not suffice."""
     for memory in arguments.memories:
         before: Run | None = None
         for side in sorted(arguments.sides):
@@ -128,7 +128,7 @@ def measure_sizes(kept: Run, arguments: argparse.Namespace, folder: Path) -> Non
                 needed = before["peak_mb"] * (side / before["side"]) ** 2
                 free = free_memory(torch.device("cpu"))
                 if free is not None and needed * 1e6 > free:
-                    print(f"{side} px would need some {needed / 1000:.0f} GB: not tried")
+                    print(f"{side} px: skipped, needs about {needed / 1000:.0f} GB")
                     break
             run = measure_size(side, memory, arguments.steps, folder)
             print(run, flush=True)
@@ -138,11 +138,11 @@ def measure_sizes(kept: Run, arguments: argparse.Namespace, folder: Path) -> Non
             before = run
 
 
-# ---- waiting ------------------------------------------------------------------------------------
+# ---- time until the first picture ---------------------------------------------------------------
 
 
 def measure_first(kept: Run, arguments: argparse.Namespace, folder: Path) -> None:
-    """Measure how long a user waits for the help and for the first pictures."""
+    """Measure the time until the help and the first pictures appear."""
     times = [_seconds_of([sys.executable, "-m", "impasto", "--help"]) for _ in range(_REPEATS)]
     kept["help_seconds"] = times
     write_results(KEPT, kept)
@@ -153,7 +153,7 @@ def measure_first(kept: Run, arguments: argparse.Namespace, folder: Path) -> Non
             *("-o", "out.png", "--long-side", str(side), "--frames", "frames", "--every", "1"),
             *("--force", "--quiet"),
         ]
-        last = "frames/step-010.png"  # of 400, the default
+        last = "frames/step-010.png"  # of the default's 400 steps
         run = watch(command, folder, pictures="frames/step-*.png", until=last,
                     environment=environment())  # fmt: skip
         demand_success(run, " ".join(command[1:]))
@@ -172,7 +172,7 @@ def _seconds_of(command: Sequence[str]) -> float:
 
 
 def measure_steps(kept: Run, arguments: argparse.Namespace, folder: Path) -> None:
-    """Measure steps with and without the compiled kernel, each in a process of its own."""
+    """Measure steps with and without the compiled kernel, each in a separate process."""
     prepare("castle", _STEP_SIDE, folder)
     for objective in OBJECTIVES:
         for kernel in ("on", "off"):
@@ -184,9 +184,9 @@ def measure_steps(kept: Run, arguments: argparse.Namespace, folder: Path) -> Non
 
 
 def alternate(objective: str, folder: Path) -> Run:
-    """Time steps, as `Stylizer.steps` takes them, and plain forward and backward in turns.
+    """Time steps of `Stylizer.steps` and plain forward and backward passes in turn.
 
-    A step is everything: the network, all losses, the gradient and L-BFGS.
+    A step includes the network, all losses, the gradient and L-BFGS.
     """
     from impasto.network.kernel import compiled_kernel
     from impasto.painting.stylizer import Stylizer
@@ -212,11 +212,11 @@ def alternate(objective: str, folder: Path) -> Run:
     }
 
 
-# ---- telling ------------------------------------------------------------------------------------
+# ---- reporting ----------------------------------------------------------------------------------
 
 
 def _keep(kept: Run, part: str, run: Run, key: Sequence[str]) -> None:
-    """Put a run into its part of the results in place of the one before it, and write them."""
+    """Replace the former run of the same kind in the results, and write the results."""
     others = [each for each in kept.get(part, []) if any(each[name] != run[name] for name in key)]
     kept[part] = [*others, run]
     kept["machine"] = machine()
@@ -224,19 +224,19 @@ def _keep(kept: Run, part: str, run: Run, key: Sequence[str]) -> None:
 
 
 def report(kept: Run) -> str:
-    """Return the tables in Markdown, of those parts that there are."""
+    """Return the tables of all available results in Markdown."""
     parts = [_table_of_sizes(kept["sizes"])] if kept.get("sizes") else []
     if kept.get("first"):
         rows = [[f"{run['side']} px", *(f"{each:.1f} s" for each in run["seconds"])]
                 for run in sorted(kept["first"], key=lambda run: run["side"])]  # fmt: skip
-        head = ["long side", "first picture (the start)", "first step's", "ninth step's"]
+        head = ["long side", "start picture", "first step", "ninth step"]
         parts.append(markdown(head, rows))
     if kept.get("help_seconds"):
         parts.append(f"`impasto --help`: {statistics.median(kept['help_seconds']):.2f} s.")
     if kept.get("steps"):
         parts.append(_table_of_steps(kept["steps"]))
-        parts.append("The plain pass goes to relu5_1, as the objective of neural-style does; the "
-                     "default needs nothing below relu4_2.")  # fmt: skip
+        parts.append("The plain pass goes to relu5_1, as neural-style's objective does. The "
+                     "default's objective ends at relu4_2.")  # fmt: skip
     return "\n\n".join([*parts, f"{kept['machine']}."])
 
 
@@ -271,8 +271,8 @@ def _table_of_steps(runs: Sequence[Run]) -> str:
         rows.append([run["objective"], "compiled" if run["compiled"] else "torch's", *times,
                      *(f"{ratio:.2f}" for ratio in ratios),
                      "yes" if max(ratios) <= _LARGEST_RATIO else "no"])  # fmt: skip
-    head = ["objective", "convolutions", "least: step / plain", "median: step / plain",
-            "ratio of least", "of medians", f"at most {_LARGEST_RATIO}"]  # fmt: skip
+    head = ["objective", "convolutions", "minimum: step / plain", "median: step / plain",
+            "ratio of minima", "of medians", f"at most {_LARGEST_RATIO}"]  # fmt: skip
     return markdown(head, rows)
 
 
@@ -293,7 +293,7 @@ def draw(runs: Sequence[Run]) -> bytes:
 
 
 def _draw_values(axes: Any, runs: Sequence[Run], values: Sequence[float], title: str) -> None:
-    """Draw a line per limit of memory, with its name at its end."""
+    """Draw a line per memory limit, with its name at its end."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.set(xscale="log", yscale="log", xlabel="long side, px (4:3)")
@@ -302,14 +302,14 @@ def _draw_values(axes: Any, runs: Sequence[Run], values: Sequence[float], title:
     lines = [[(run["side"], value) for run, value in zip(runs, values, strict=True)
               if run["memory"] == name] for name in names]  # fmt: skip
     for number, (name, line) in enumerate(zip(names, lines, strict=True)):
-        width = 1.6 * (len(names) - number)  # so that none hides another
+        width = 1.6 * (len(names) - number)  # so that no line hides another
         axes.plot(*zip(*line, strict=True), "-", color=f"C{number}", linewidth=width)
-        # Lines that end at one size are apart enough to write their names beside them.
+        # Lines that end at the same size have enough distance for their names.
         beside = sorted(each[-1] for each in lines if each[-1][0] == line[-1][0])
         lift = 7 * (beside.index(line[-1]) - (len(beside) - 1) / 2)
         label = "at once" if name == "none" else f"--memory {name}"
         offset: tuple[float, float] = (7, lift)
-        if line[-1][0] < runs[-1]["side"]:  # others go on: below all of them, or above
+        if line[-1][0] < runs[-1]["side"]:  # other lines continue: write below or above them
             here = [value for each in lines for side, value in each if side == line[-1][0]]
             offset = (7, -5) if line[-1][1] == min(here) else (-7, 9)
         axes.annotate(label, line[-1], offset, color=f"C{number}", textcoords="offset points",
@@ -327,7 +327,7 @@ def _draw_values(axes: Any, runs: Sequence[Run], values: Sequence[float], title:
 
 
 def main() -> None:
-    """Measure what is asked for, print the tables and draw."""
+    """Do the chosen measurements, print the tables and draw."""
     parts = {"sizes": measure_sizes, "first": measure_first, "steps": measure_steps}
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="*", default=list(parts), choices=list(parts))
@@ -335,9 +335,9 @@ def main() -> None:
     parser.add_argument("--memories", nargs="*", default=list(MEMORIES), metavar="LIMIT")
     parser.add_argument("--steps", type=int, default=4, help="per size; the first is not counted")
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "sizes")
-    parser.add_argument("--report", action="store_true", help="measure nothing")
+    parser.add_argument("--report", action="store_true", help="only show stored results")
     parser.add_argument("--alternate", nargs=2, metavar=("OBJECTIVE", "FOLDER"),
-                        help="used by itself")  # fmt: skip
+                        help="for internal use")  # fmt: skip
     arguments = parser.parse_args()
     if arguments.alternate:
         objective, folder = arguments.alternate
@@ -349,7 +349,7 @@ def main() -> None:
     for part in [] if arguments.report else arguments.only:
         parts[part](kept, arguments, folder)
     if not any(kept.get(part) for part in parts):
-        sys.exit("nothing is kept yet")
+        sys.exit("there are no stored results yet")
     print(report(kept))
     if any("failed" not in run for run in kept["sizes"]):
         write_file(PICTURE, draw(kept["sizes"]))

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How much of the style a sound takes on, and how much of the content it keeps; prints a table.
+"""Measure how much style a sound takes on and how much content it keeps; print a table.
 
 benchmarks/sounds.py FOLDER [CONTENT+STYLE ...] [--set filters=0 ...] [--keep OUT]
 
-FOLDER holds CONTENT.wav and STYLE.wav; without pairs, every file is styled by the next one's
-sound, in the order of their names. Distances are ‖G − G*‖² / ‖G*‖² against the style, of 4096
-random filters of another seed than those that listened.
+FOLDER contains CONTENT.wav and STYLE.wav. Without pairs, every file gets the style of the next
+file, in the order of their names. Distances are ‖G − G*‖² / ‖G*‖² from the style, with 4096 random
+filters of another seed than that of the run.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ ENVELOPE = 0.05  # s
 
 
 def envelope(sound: Sound) -> torch.Tensor:
-    """Return the root mean square of every 50 ms, of all channels together."""
+    """Return the root mean square of every 50 ms, over all channels."""
     length = round(sound.rate * ENVELOPE)
     power = sound.samples.square().mean(dim=0)
     return power[: len(power) // length * length].reshape(-1, length).mean(dim=1).sqrt()
 
 
 def correlation(one: Sound, other: Sound) -> float:
-    """Return Pearson's r of two envelopes."""
+    """Return Pearson's r of the envelopes of two sounds."""
     return float(torch.corrcoef(torch.stack([envelope(one), envelope(other)]))[0, 1])
 
 
 def strangers(transfer: SoundTransfer) -> SoundObjective:
-    """Return the same objective with filters that the run has not listened with."""
+    """Return the same objective with filters that the run did not use."""
     filters = RandomFilters(transfer.transform.bins, filters=4096, taps=11, seed=OTHER_SEED)
     maps = [transfer.spectrogram(each) for each in (transfer.working, transfer.style)]
     return SoundObjective(*maps, filters, 0.0)
 
 
 def measure(content: Path, style: Path, settings: AudioSettings, keep: Path | None) -> str:
-    """Style one sound and return its row of the table."""
+    """Stylize one sound and return its row of the table."""
     start = time.perf_counter()
     transfer = plan_sound(content, style, settings)
     for step in transfer.steps():
@@ -76,7 +76,7 @@ def measure(content: Path, style: Path, settings: AudioSettings, keep: Path | No
 
 
 def _cut(style: Sound, result: Sound) -> Sound:
-    """Return a sound of the result's length; silence follows where it ends sooner."""
+    """Cut a sound to the result's length, or pad it with silence."""
     length = round(result.seconds * style.rate)
     samples = torch.nn.functional.pad(style.samples, (0, length))[:, :length]
     return replace(style, samples=samples)

@@ -1,4 +1,4 @@
-"""The shortest program: the bundled photo in the style of the bundled painting.
+"""The shortest program: paint a bundled photo in the style of a bundled painting.
 
 python examples/first_pastiche.py [LONG_SIDE]
 """

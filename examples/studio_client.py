@@ -1,6 +1,8 @@
-"""Paint by the studio's HTTP API: send, ask, fetch. Start `impasto studio` first.
+"""Paint with the studio's HTTP API: create a job, poll it, download the result.
 
-studio_client.py PHOTO PAINTING OUT.png [ADDRESS]: needs nothing but Python.
+Start `impasto studio` first. This program needs only Python itself:
+
+studio_client.py PHOTO PAINTING OUT.png [ADDRESS]
 """
 
 import base64
@@ -15,7 +17,7 @@ address = sys.argv[4] if len(sys.argv) > 4 else "http://127.0.0.1:7860"
 
 
 def ask(path: str, body: object = None) -> bytes:
-    """Send JSON, or nothing, and return the answer."""
+    """Send a GET request, or a POST request with JSON; return the answer."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -23,7 +25,7 @@ def ask(path: str, body: object = None) -> bytes:
 
 
 def packed(path: Path) -> str:
-    """Return a file as it is sent."""
+    """Return a file as a data URL."""
     return "data:image/any;base64," + base64.b64encode(path.read_bytes()).decode()
 
 

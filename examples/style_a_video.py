@@ -1,4 +1,7 @@
-"""A clip in the style of a painting, without flicker. Needs impasto[video]. Writes painted.mp4."""
+"""Paint a clip in the style of a painting. Needs impasto[video]. Writes painted.mp4.
+
+python examples/style_a_video.py [LONG_SIDE]
+"""
 
 import sys
 import tempfile
@@ -12,7 +15,7 @@ pictures = Path(impasto.__file__).parent / "assets" / "examples"
 
 
 def pan(folder: Path, count: int = 6) -> Path:
-    """Make a clip to paint: a camera that moves over a photo."""
+    """Make a clip: a camera moves over a photo."""
     photo = impasto.load_image(pictures / "neuschwanstein.jpg", long_side=2 * side)
     for number in range(count):
         left = number * side // 40

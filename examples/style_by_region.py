@@ -1,4 +1,4 @@
-"""Paint the bird in one style and all around it in another; then paint around it only.
+"""Paint the bird in one style and its surroundings in another; then only its surroundings.
 
 python examples/style_by_region.py [LONG_SIDE]
 """
@@ -15,10 +15,10 @@ NIGHT, DAY = PICTURES / "cafe_terrace_van_gogh.jpg", PICTURES / "langlois_bridge
 long_side = int(sys.argv[1]) if len(sys.argv) > 1 else 256
 settings = impasto.Settings(long_side=long_side, steps=100, feather=4)
 
-# White is where a style goes; "not:" exchanges black and white.
+# A style is painted where its mask is white. "not:" exchanges black and white.
 both = impasto.Guidance(masks=[BIRD, f"not:{BIRD}"])
 impasto.stylize(PHOTO, [NIGHT, DAY], settings, guidance=both).save("style_by_region.png")
 
-# What no mask paints stays the photo, pixel for pixel.
+# Areas that no mask paints stay the photo, pixel for pixel.
 around = impasto.Guidance(masks=[f"not:{BIRD}"])
 impasto.stylize(PHOTO, NIGHT, settings, guidance=around).save("kept_bird.png")

@@ -1,4 +1,4 @@
-"""Use the generator: print the losses, keep a picture of every level, stop when you like.
+"""Use the generator: print the losses, save a picture of each level, stop after 60 seconds.
 
 python examples/watch_it_grow.py [LONG_SIDE]
 """

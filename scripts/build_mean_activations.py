@@ -1,11 +1,11 @@
-"""Measure every filter's mean activation over CC0 photos: what `normalized` divides by.
+"""Measure the mean activations by which the setting `normalized` divides VGG's filters.
 
     python scripts/build_mean_activations.py PHOTOS_FOLDER
 
 Gatys, Ecker & Bethge (CVPR 2016, section 2) rescale each filter of VGG so that its mean activation
-over pictures and positions is 1. This measures those means, with max pooling as trained, on the
-photos named below at a long side of 512 px, and stores them beside the weights. A filter that
-none of the photos excites keeps its scale (mean 1). Prints the SHA-256 sum of the file.
+over pictures and positions is 1. This script measures those means on the CC0 photos named below, at
+a long side of 512 px, with max pooling as in the training. It stores them beside the weights and
+prints the SHA-256 sum of the file. A filter that is 0 on all photos keeps its scale (mean 1).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OUTPUT = Path(__file__).parent.parent / "src/impasto/assets/mean_activations.saf
 
 @torch.no_grad()
 def mean_activations(network: str, folder: Path) -> dict[str, torch.Tensor]:
-    """Return, per convolution, the mean of each channel after its ReLU over all photos."""
+    """Return each convolution's channel means after the ReLU, over all photos."""
     names = conv_names(network)
     relus = {name: name.replace("conv", "relu") for name in names}
     encoder = Encoder(tuple(relus.values()), network=network, padding="zero")
@@ -65,7 +65,7 @@ def mean_activations(network: str, folder: Path) -> dict[str, torch.Tensor]:
 def main() -> None:
     """Measure both networks and write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where the photos are")
+    parser.add_argument("folder", type=Path, help="folder with the photos")
     folder = parser.parse_args().folder
     means = {**mean_activations("vgg16", folder), **mean_activations("vgg19", folder)}
     about = {"photos": ", ".join(PHOTOS), "long_side": str(LONG_SIDE), "pooling": "max"}

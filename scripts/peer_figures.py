@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""Record what another program, neural-style 0.5.7 from PyPI, makes of our losses.
+"""Record the losses that another program, neural-style 0.5.7 from PyPI, computes.
 
-    python scripts/peer_figures.py                                  # from the pictures kept
-    python scripts/peer_figures.py --photo P.png --painting Q.jpg   # makes them anew
+    python scripts/peer_figures.py                                  # with the stored pictures
+    python scripts/peer_figures.py --photo P.png --painting Q.jpg   # makes new pictures
 
-The program is installed into an environment of its own, is given our bundled VGG-19 and prints
-every loss at the picture it starts from. tests/fixtures/neural_style/figures.json keeps them, so
-that the tests can hold our objective against numbers that nobody here computed.
+The script installs the program into a separate environment and gives it our bundled VGG-19. The
+program prints every loss at its start picture. tests/fixtures/neural_style/figures.json stores
+these losses, so that the tests can compare our objective with independent numbers.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ CONTENT_LAYER = "relu4_2"  # likewise
 CONVS_PER_BLOCK = (2, 2, 4, 4, 4)  # VGG-19
 LAST_CONV = "conv5_1"  # the peer runs no deeper than its deepest loss
 
-# The six transforms that the peer calls, for tensors and 8-bit RGB pictures only, as torchvision
-# defines them: torchvision itself would bring a torch of its own choice.
+# The six transforms that the peer calls, as torchvision defines them, for tensors and 8-bit RGB
+# pictures only. torchvision itself would install another version of torch.
 TORCHVISION_STAND_IN = '''\
 """The six torchvision transforms that neural-style calls, for 8-bit RGB pictures."""
 import numpy as np
@@ -102,13 +102,13 @@ class ToPILImage:
 
 @dataclass(frozen=True)
 class Case:
-    """One starting picture for one pair of content and style; names are files of the fixture."""
+    """A content, a style and a start picture, as names of fixture files."""
 
     name: str
     content: str
     style: str
     init: str
-    long_side: int  # of content and style alike, so that the peer resizes neither
+    long_side: int  # of content and style, so that the peer resizes neither
 
 
 CASES = (
@@ -116,14 +116,14 @@ CASES = (
     Case("noisy", "content.png", "style.png", "noisy.png", 96),
     Case("odd", "content_odd.png", "style_odd.png", "half_painted_odd.png", 113),
 )
-HALF = 15  # evaluations that make a half-painted picture
-TRACE = 20  # evaluations whose totals are kept
+HALF = 15  # evaluations for a half-painted picture
+TRACE = 20  # evaluations whose totals are stored
 
 Printed = Mapping[str, float]  # {"Content 1": 12.3, "Style 1": 4.5, …, "Total": 67.8}
 
 
 class Peer:
-    """neural-style in an environment of its own, run in a folder of its own."""
+    """neural-style in a separate environment and a separate folder."""
 
     def __init__(self, build: Path) -> None:
         self.work = build / "work"
@@ -131,12 +131,13 @@ class Peer:
         self.work.mkdir(parents=True, exist_ok=True)
 
     def install(self, more: Sequence[str] = ()) -> None:
-        """Make the environment, or complete it; `more` are packages that need nothing else."""
+        """Create or complete the environment; `more` are packages without dependencies."""
         if not (self.bin.parent / "pyvenv.cfg").exists():
             venv.create(self.bin.parent, symlinks=os.name != "nt", with_pip=True)
         pip = [self.bin / "python", "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, TORCH, "numpy", "Pillow"], check=True)
-        subprocess.run([*pip, "--no-deps", PEER, *more], check=True)  # its torchvision is ours
+        # The peer's torchvision is replaced below.
+        subprocess.run([*pip, "--no-deps", PEER, *more], check=True)
         where = "import sysconfig; print(sysconfig.get_path('purelib'))"
         stand_in = Path(self._python(where)) / "torchvision"
         (stand_in / "transforms").mkdir(parents=True, exist_ok=True)
@@ -145,7 +146,7 @@ class Peer:
         target.write_text(TORCHVISION_STAND_IN, encoding="utf-8")
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of everything that had a part in the figures."""
+        """Return the versions of all packages that influence the figures."""
         code = (
             "import json, platform; from importlib.metadata import version as v; "
             "names = ('neural-style', 'torch', 'numpy', 'Pillow'); "
@@ -159,9 +160,9 @@ class Peer:
         return subprocess.run(run, check=True, capture_output=True, text=True).stdout.strip()
 
     def write_weights(self) -> str:
-        """Write our VGG-19 the way the peer reads it; return the SHA-256 of what it will use.
+        """Write our VGG-19 in the peer's format; return the SHA-256 sum of the layers it uses.
 
-        The digest is over conv1_1 … conv5_1, each weight (OIHW, BGR in) and then its bias, as
+        The sum is over conv1_1 … conv5_1, each weight (OIHW, BGR in) and then its bias, as
         little-endian float32.
         """
         layers = load_weights("vgg19").layers
@@ -180,9 +181,9 @@ class Peer:
         return digest.hexdigest()
 
     def run(self, command: Sequence[str]) -> list[Printed]:
-        """Run it; return what it printed at each evaluation, the first being of X itself."""
-        # One thread: the same sums in the same order at every run. The folder is the current one
-        # because the peer tells networks apart by words anywhere in the weights' path.
+        """Run the peer; return its losses at each evaluation, first those of the start picture."""
+        # One thread adds the same numbers in the same order in every run. The peer runs in its
+        # own folder, because it recognizes a network by words anywhere in the weights' path.
         finished = subprocess.run(
             [self.bin / command[0], *command[1:]],
             cwd=self.work,
@@ -199,7 +200,7 @@ class Peer:
 
 
 def command_line(case: Case, evaluations: int, *more: str) -> list[str]:
-    """Return the command that evaluates the losses at a case's starting picture first."""
+    """Return a command whose first evaluation is at the start picture of the case."""
     return [
         *("neural-style", "-model_file", "vgg19.pth", "-disable_check", "-gpu", "c"),
         *("-content_image", case.content, "-style_image", case.style),
@@ -210,10 +211,10 @@ def command_line(case: Case, evaluations: int, *more: str) -> list[str]:
 
 
 def measure(peer: Peer, case: Case) -> dict[str, object]:
-    """Return the peer's losses at the starting picture itself, and the commands that print them."""
+    """Return the peer's losses at the start picture, and the commands that print them."""
     command = command_line(case, 1)
-    # The peer does not print its total variation, and what the total leaves for it has lost
-    # digits: so it is asked for alone as well, and must fit.
+    # The peer does not print its total variation, and the difference from the total has few
+    # digits. So a second run has only this term, and the result must fit the difference.
     alone = command_line(case, 1, "-content_weight", "0", "-style_weight", "0")
     first, variation = peer.run(command)[0], peer.run(alone)[0]["Total"]
     styles = {layer: first[f"Style {i}"] for i, layer in enumerate(STYLE_LAYERS, start=1)}
@@ -236,14 +237,14 @@ def measure(peer: Peer, case: Case) -> dict[str, object]:
 
 
 def make_pictures(peer: Peer, photo: Path, painting: Path) -> None:
-    """Make the fixture's pictures: small ones of both, a noisy one, and two half painted."""
+    """Make the fixture's pictures: small inputs, a noisy one and two half-painted ones."""
     sizes = {"content.png": (96, 64), "content_odd.png": (113, 75), "style.png": (96, 71)}
     with Image.open(photo) as opened, Image.open(painting) as painted:
         sources = {"content": opened.convert("RGB"), "style": painted.convert("RGB")}
     for name, size in sizes.items():
         source = sources[name.removesuffix(".png").removesuffix("_odd")]
         source.resize(size, Image.Resampling.LANCZOS).save(FIXTURE / name, optimize=True)
-    # The middle of the painting, upright: the other way round than its content.
+    # The middle of the painting, in portrait format; its content is in landscape format.
     width, height = sources["style"].size
     upright = round(height * 90 / 113)
     left = (width - upright) // 2
@@ -270,11 +271,11 @@ def main() -> None:
     """Install the peer, run it, write figures.json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "peer")
-    parser.add_argument("--photo", type=Path, help="make the pictures anew: the content")
-    parser.add_argument("--painting", type=Path, help="make the pictures anew: the style")
+    parser.add_argument("--photo", type=Path, help="make new pictures: the content")
+    parser.add_argument("--painting", type=Path, help="make new pictures: the style")
     arguments = parser.parse_args()
     if (arguments.photo is None) != (arguments.painting is None):
-        parser.error("--photo and --painting go together")
+        parser.error("--photo needs --painting, and --painting needs --photo")
 
     FIXTURE.mkdir(parents=True, exist_ok=True)
     peer = Peer(arguments.build.resolve())

@@ -1,4 +1,4 @@
-"""Make .venv beside the code and install impasto into it, with the tested versions."""
+"""Create .venv in the project folder and install impasto with the tested versions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ VENV = ROOT / ".venv"
 
 
 def set_up(extras: str = "") -> Path:
-    """Install impasto, editable, with extras like "dev,heic"; return the environment's Python.
+    """Install impasto in editable mode; return the environment's Python.
 
-    Does nothing when the environment already has what pyproject.toml and constraints.txt ask for.
+    Does nothing if pyproject.toml, constraints.txt and the extras are the same as last time.
+
+    Args: extras: such as "dev,heic".
     """
-    if sys.version_info < (3, 11):  # noqa: UP036  (pip's own words come later, and are many)
+    if sys.version_info < (3, 11):  # noqa: UP036  (clearer than pip's message)
         sys.exit(f"impasto needs Python 3.11 or later; this is {sys.version.split()[0]}")
     folder = "Scripts" if sys.platform == "win32" else "bin"
     python = VENV / folder / "python"
@@ -27,9 +29,9 @@ def set_up(extras: str = "") -> Path:
     if stamp.is_file() and stamp.read_text() == asked:
         return python
     if not python.exists():
-        print("Making .venv …", flush=True)
+        print("Creating .venv …", flush=True)
         venv.create(VENV, with_pip=True)
-    print("Installing impasto and what it needs …", flush=True)
+    print("Installing impasto and its dependencies …", flush=True)
     package = f"{ROOT}[{extras}]" if extras else str(ROOT)
     constraints = ROOT / "constraints.txt"
     subprocess.run(

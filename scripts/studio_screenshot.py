@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Picture the studio's page while a clip is painted, for docs/studio.md. Wants chromium."""
+"""Take the screenshot docs/images/studio_video.jpg while a clip is painted. Needs chromium."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from impasto.pictures.examples import EXAMPLES
 
 PHOTO, PAINTING = "neuschwanstein.jpg", "cafe_terrace_van_gogh.jpg"
 TARGET = Path(__file__).parents[1] / "docs/images/studio_video.jpg"
-SIZE, FRAMES, STEP = (640, 360), 48, 6  # px of the clip (W, H), how many, px from one to the next
-TOP = 60  # px of the photo above what is filmed
-SHOWN = 9  # the frame that is painted when the page is pictured
+# The clip's size (W, H) in px, its number of frames, and the px from one frame to the next.
+SIZE, FRAMES, STEP = (640, 360), 48, 6
+TOP = 60  # px of the photo above the filmed area
+SHOWN = 9  # the frame that is being painted on the screenshot
 PATIENCE = 600_000  # ms
 
 
 def main() -> None:
-    """Start a studio, paint a clip, picture the page."""
+    """Start a studio, paint a clip, take the screenshot."""
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(Path(folder) / "castle.mp4")
         studio = subprocess.Popen(
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def make_clip(path: Path) -> Path:
-    """Let a camera move over a photo."""
+    """Make a clip: a camera moves over a photo."""
     photo = PIL.Image.open(EXAMPLES / PHOTO).convert("RGB")
     width = SIZE[0] + STEP * FRAMES
     pixels = np.asarray(photo.resize((width, round(photo.height * width / photo.width))))
@@ -69,7 +70,7 @@ def make_clip(path: Path) -> Path:
 
 
 def paint(page: Page, clip: Path) -> bytes:
-    """Give it the clip, first for a sheet, and picture it after some frames."""
+    """Paint a preview sheet, then the clip; return a screenshot after some frames."""
     page.get_by_role("tab", name="Video", exact=True).click()
     page.set_input_files("input[data-role=clip]", clip)
     page.set_input_files("input[data-role=styles]", EXAMPLES / PAINTING)

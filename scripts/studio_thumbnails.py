@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Paint the small pictures of the studio's page: one for each recipe and each bundled picture."""
+"""Make the studio's thumbnails: one for each recipe and each bundled picture."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from impasto.studio.jobs.uploads import example_names
 LOOK = Path(__file__).parents[1] / "src/impasto/studio/web/static"
 PHOTO, PAINTING = "neuschwanstein.jpg", "cafe_terrace_van_gogh.jpg"
 SIZE = (192, 128)  # px of a thumbnail, (W, H)
-SIDE = 216  # px that are painted
+SIDE = 216  # long side of a painted picture, px
 MOST_STEPS = 200
 MOST_BYTES = 15_000
 
 
 def main() -> None:
-    """Paint all, or those that are named."""
+    """Make all thumbnails, or those of the named recipes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="recipes; default: all, and the gallery")
+    parser.add_argument("names", nargs="*", help="recipes (default: all, and bundled pictures)")
     names = parser.parse_args().names
     for name in names or RECIPES:
         keep(paint(name), LOOK / "recipes" / f"{name}.jpg")
@@ -35,17 +35,17 @@ def main() -> None:
 
 
 def paint(recipe: str) -> PIL.Image.Image:
-    """Paint a recipe small; its own steps where they are not too many."""
+    """Paint a small picture with a recipe, in at most MOST_STEPS steps."""
     content = "langlois_bridge_van_gogh.jpg" if recipe == "strokes" else PHOTO
     settings = impasto.recipe_settings(recipe)
     settings = settings.replace(long_side=SIDE, steps=min(settings.steps, MOST_STEPS))
-    if recipe == "notebook":  # as far as with its 5000 small steps
+    if recipe == "notebook":  # larger steps replace its 5000 small ones
         settings = settings.replace(learning_rate=0.02)
     return impasto.stylize(EXAMPLES / content, EXAMPLES / PAINTING, settings).to_pillow()
 
 
 def keep(picture: PIL.Image.Image, path: Path) -> None:
-    """Crop a picture to a thumbnail and save it, as well as its bytes allow."""
+    """Crop a picture to a thumbnail, and save it with the best quality that MOST_BYTES allow."""
     picture = picture.convert("RGB")
     (width, height), (wide, high) = picture.size, SIZE
     scale = min(width / wide, height / high)

@@ -1,11 +1,9 @@
-"""What many tests share: a toy network, drawn pictures, the bundled ones."""
+"""Fixtures that many tests share: a toy network, drawn pictures, the bundled pictures."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,27 +19,9 @@ from impasto.network.weights import VGGWeights
 EXAMPLES = Path(__file__).parent.parent / "src" / "impasto" / "assets" / "examples"
 
 
-@pytest.fixture(autouse=True)
-def _usual_priority(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Give a realtime priority back, which processes of later tests would inherit.
-
-    It was seen once, after some test, nobody knows by what; a browser, its driver and a studio at
-    such a priority then left no time for anything else.
-    """
-    yield
-    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
-        for thread in Path("/proc/self/task").iterdir():
-            with suppress(OSError):
-                os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
-        plugins = request.config.pluginmanager
-        with plugins.getplugin("capturemanager").global_and_fixture_disabled():
-            said = f"realtime priority after {request.node.nodeid}"
-            plugins.getplugin("terminalreporter").write_line(said)
-
-
 @pytest.fixture
 def toy() -> VGGWeights:
-    """VGG-19's layers with a handful of channels each, seeded."""
+    """VGG-19's layers with a few channels each and seeded random weights."""
     return toy_weights("vgg19")
 
 
@@ -85,13 +65,13 @@ def _save(image: Tensor, path: Path) -> Path:
 
 @pytest.fixture
 def examples() -> Path:
-    """The folder of the bundled pictures."""
+    """The folder of the bundled example pictures."""
     return EXAMPLES
 
 
 @pytest.fixture
 def command(monkeypatch, capfd) -> Callable[..., Outcome]:
-    """The command line in this process: command("layers") → how it ended."""
+    """Run the command line in this process: command("recipes") → Outcome."""
     from impasto.cli.main import run
 
     threads = torch.get_num_threads()

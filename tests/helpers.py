@@ -1,4 +1,4 @@
-"""Comparisons and stand-ins for tests. What compares is named assert_… and is tested to raise."""
+"""Comparisons and stand-ins for tests. Tests show that each assert_… function can fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from impasto.settings.layers import CONVOLUTIONS
 
 
 def toy_weights(network: str, *, width: float = 1 / 16, seed: int = 0) -> VGGWeights:
-    """A network with VGG's layers, a fraction of its channels, and seeded random filters."""
+    """Make a network with VGG's layers, a fraction of its channels, and seeded random filters."""
     generator = torch.Generator().manual_seed(seed)
     layers: dict[str, tuple[Tensor, Tensor]] = {}
     before = 3
@@ -44,7 +44,7 @@ def saved(array: np.ndarray, path: Path) -> str:
 
 
 def assert_close(actual: Tensor | float, expected: object, *, relative: float) -> None:
-    """Compare with the largest expected magnitude as the yardstick."""
+    """Expect the largest error, divided by the largest expected magnitude, to be small."""
     a = np.asarray(actual.detach() if isinstance(actual, Tensor) else actual, dtype=np.float64)
     b = np.asarray(expected, dtype=np.float64)
     assert a.shape == b.shape, f"shapes {a.shape} and {b.shape}"
@@ -65,10 +65,11 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 
 def border_excess(image: Tensor, photo: Tensor) -> float:
-    """How much more gradient the outer 2 % frame has than what adjoins it, beyond the photo's own.
+    """Return how much stronger the gradients at the border are than in the photo, as a ratio.
 
-    Mean gradient magnitude of the frame over that of the band from 2 % to 10 %, minus the same of
-    the photo. Against the whole inside, strokes in a photo's flat sky would count as a frame.
+    The ratio divides the mean gradient magnitude in the outer 2 % by that in the band from 2 % to
+    10 %. The photo's own ratio is subtracted. A comparison with the whole inside would be wrong:
+    strokes in the flat sky of a photo would count as a frame.
     """
     return _frame_ratio(image) - _frame_ratio(photo)
 
@@ -103,7 +104,7 @@ def chroma_noise(image: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended: its exit code and all it said."""
+    """How a command ended: its exit code, stdout and stderr."""
 
     code: int
     out: str
@@ -111,7 +112,7 @@ class Outcome:
 
 
 def assert_clear_error(outcome: Outcome, *words: str) -> None:
-    """Expect one line `Error: …` on stderr that holds these words, nothing else, and exit 1."""
+    """Expect exit code 1 and one line `Error: …` with these words on stderr, and nothing else."""
     assert outcome.code == 1, f"exit {outcome.code}: {outcome.err}"
     assert outcome.out == "", f"on stdout: {outcome.out!r}"
     lines = outcome.err.splitlines()
@@ -122,7 +123,7 @@ def assert_clear_error(outcome: Outcome, *words: str) -> None:
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """Every file below a folder with its bytes, and every folder with None."""
+    """Return the bytes of every file below a folder, and None for every folder."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""What the studio's tests share: small pictures, a worker in this process, a real server."""
+"""Helpers for the studio's tests: small pictures, a worker in this process, a real server."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from impasto.studio.jobs.requests import Request
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.views import Upload, UploadedClip
 
-PLACE = "+48.8566+002.3522/"  # where a clip was taken
+PLACE = "+48.8566+002.3522/"  # the location where a clip was filmed, ISO 6709
 SMALL = {"long_side": 32, "steps": 4, "coarsest": 0}
-# Processes may be starved on a busy machine: nothing is concluded from times, but for this long.
+# Seconds. A busy machine may slow every process down, so a test gives up only after this long.
 PATIENCE = 180.0
 
 
 def picture_bytes(seed: int = 0, size: tuple[int, int] = (40, 32), **options: Any) -> bytes:
-    """A PNG file of colored noise, (W, H)."""
+    """Make a PNG file of colored noise, (W, H)."""
     values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, options.pop("format", "png"), **options)
@@ -48,7 +48,7 @@ def clip_bytes(
     count: int = 4, *, size: tuple[int, int] = (48, 36), sound: bool = False, suffix: str = "mp4",
     place: bool = False,
 ) -> bytes:  # fmt: skip
-    """A clip of a camera that moves over a texture, (W, H), 12 frames a second."""
+    """Make a clip of a camera that moves over a texture, (W, H), 12 frames a second."""
     import av
 
     width, height = size
@@ -111,7 +111,7 @@ def clip_request(jobs: Jobs, count: int = 4, kind: str = "video", **options: Any
 
 @contextmanager
 def working(jobs: Jobs) -> Iterator[threading.Event]:
-    """A worker in a thread of this process."""
+    """Run a worker in a thread of this process until the block ends."""
     from impasto.studio.worker.worker import work
 
     going = threading.Event()
@@ -130,18 +130,18 @@ def working(jobs: Jobs) -> Iterator[threading.Event]:
     finally:
         going.set()
         thread.join(PATIENCE)
-    assert not thread.is_alive(), "the worker does not end"
+    assert not thread.is_alive(), "the worker did not end"
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """Return what a condition gives once it gives something."""
+    """Ask a condition again and again; return its first answer that is true."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         found = condition()
         if found:
             return found
         time.sleep(0.02)
-    raise AssertionError(f"in vain: {what}")
+    raise AssertionError(f"waited {PATIENCE:.0f} s in vain for {what}")
 
 
 def wait_for_state(jobs: Jobs, job: str, *states: str) -> Any:
@@ -161,7 +161,7 @@ def wait_for_step(jobs: Jobs, job: str, step: int = 1) -> Any:
 
 
 def installed(name: str, version: str) -> bool:
-    """Whether a package is there in a version that begins so; it is not imported for that."""
+    """Tell whether a package is installed in such a version, without importing it."""
     try:
         return metadata.version(name).startswith(version)
     except metadata.PackageNotFoundError:
@@ -169,12 +169,12 @@ def installed(name: str, version: str) -> bool:
 
 
 class Server:
-    """`impasto studio` as a process of its own."""
+    """`impasto studio` in a process of its own."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         source = Path(impasto.__file__).parent.parent
         environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
-        # A file and no pipe, which it could fill while nobody reads.
+        # A file, not a pipe: a full pipe would block the server while nobody reads.
         self._log = folder.with_name(f"{folder.name}-{time.monotonic_ns()}.txt")
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
@@ -182,25 +182,25 @@ class Server:
                  *options],
                 stderr=log, env=environment,
             )  # fmt: skip
-        # Whatever fails here or in a test, none is left behind to take the cores of others.
+        # Even if this or a test fails, no server stays behind and takes the cores of other tests.
         atexit.register(self.process.kill)
-        self.address = wait_until(self._found_address, f"a studio that starts: {self._log}")
+        self.address = wait_until(self._found_address, f"a studio to start: {self._log}")
 
     @property
     def said(self) -> list[str]:
-        """The lines that it has written."""
+        """The lines that the server has written."""
         return self._log.read_text().splitlines()
 
     def _found_address(self) -> str | None:
         if self.process.poll() is not None:
-            raise AssertionError(f"it did not start: {self.said}")
+            raise AssertionError(f"the studio did not start: {self.said}")
         found = [line for line in self.said if "http://" in line]
         return found[0].split()[-1].rstrip("/") if found else None
 
     def call(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Send JSON (or bytes) and return status and answer, JSON where it is."""
+        """Send JSON or bytes; return the status and the answer, parsed if it is JSON."""
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         sent = {"content-type": "application/json", **(headers or {})}
         request = urllib.request.Request(self.address + path, data, sent, method=method)
@@ -252,16 +252,16 @@ class Server:
         return wait_until(reached, f"job {job}")
 
     def worker_id(self) -> int:
-        """The process id of its worker."""
+        """The process id of the server's worker; 0 if there is none."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         found = [int(each) for task in children.parent.parent.iterdir()
                  for each in (task / "children").read_text().split()]  # fmt: skip
         return found[0] if found else 0
 
     def kill_worker(self) -> int:
-        """Kill its worker, and return which it was."""
+        """Kill the worker and return its process id."""
         worker = self.worker_id()
-        assert worker, "there is no worker"  # 0 would be all of our own processes
+        assert worker, "there is no worker"  # os.kill(0) would kill this process group
         os.kill(worker, signal.SIGKILL)
         return worker
 

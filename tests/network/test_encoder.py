@@ -85,11 +85,15 @@ def test_pooling_equals_numpy(toy, pooling, gain, pool, rescaled):
     assert_close(encoder(as_image(image))["relu3_1"][0], expected["relu3_1"], relative=1e-6)
 
 
-def test_l2_pooling_has_a_finite_gradient_where_nothing_is_active(toy):
-    encoder = Encoder(("relu3_1",), weights=toy, pooling="l2")
-    image = torch.zeros(1, 3, 16, 16, requires_grad=True)
-    encoder(image)["relu3_1"].sum().backward()
-    assert torch.isfinite(image.grad).all()
+def test_l2_pooling_has_a_gradient_of_zero_where_nothing_is_active(toy):
+    silent = {name: (weight, bias - 1e9) for name, (weight, bias) in toy.layers.items()}
+    for layers, active in ((silent, False), (toy.layers, True)):
+        weights = VGGWeights("vgg19", "caffe", layers)
+        encoder = Encoder(("relu3_1",), weights=weights, pooling="l2")
+        image = torch.zeros(1, 3, 16, 16, requires_grad=True)
+        encoder(image)["relu3_1"].sum().backward()
+        assert torch.isfinite(image.grad).all()
+        assert bool(image.grad.any()) == active
 
 
 def test_features_come_shallow_to_deep_and_nothing_deeper_is_built(toy):

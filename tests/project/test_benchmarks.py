@@ -1,10 +1,11 @@
-"""The benchmarks measure what they say, and what is kept of them is enough for their tables."""
+"""The benchmarks measure correctly, and the kept results are enough to make their tables."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,40 +58,59 @@ def test_suspended_time_does_not_count():
     assert [clock.look() for _ in range(5)] == [0.5, 1.0, 1.0, 1.25, 1.25]
 
 
+NAMES = ("out_010.png", "out_020.png", "out.png")
 PAINTER = """
 import pathlib, sys, time
-for name in ("out_010.png", "out_020.png", "out.png"):
-    time.sleep(0.15)
+for name in {names}:
+    while not pathlib.Path("may_make_" + name).exists():
+        time.sleep(0.005)
     pathlib.Path(name).touch()
 print("painted")
 {more}
 """
 
 
-def painted(tmp_path, more="", **options):
-    (tmp_path / "out_990.png").touch()  # of an older run
-    command = [sys.executable, "-S", "-c", PAINTER.format(more=more)]
-    return measuring.watch(command, tmp_path, **options)
+@pytest.fixture
+def painted(tmp_path, monkeypatch):
+    """Watch a program that waits with each picture until `watch` has seen the one before."""
+    (tmp_path / "out_990.png").touch()  # left by an older run
+    wait, shown = time.sleep, 0
+
+    def sleep(seconds):  # `watch` calls it between two looks
+        nonlocal shown
+        made = sum((tmp_path / name).exists() for name in NAMES)
+        if made == shown < len(NAMES):  # the last look has seen it
+            (tmp_path / f"may_make_{NAMES[made]}").touch()
+        shown = made
+        wait(seconds)
+
+    def call(more="", **options):
+        monkeypatch.setattr(measuring.time, "sleep", sleep)
+        command = [sys.executable, "-S", "-c", PAINTER.format(names=NAMES, more=more)]
+        return measuring.watch(command, tmp_path, **options)
+
+    return call
 
 
-def test_watch_notes_when_each_picture_was_there(tmp_path):
-    run = painted(tmp_path)
+def test_watch_notes_when_each_picture_was_there(painted):
+    run = painted()
     seen = {path.name: seconds for path, seconds in run["seen"].items()}
-    assert set(seen) == {"out_010.png", "out_020.png", "out.png"}
-    assert 0.1 < seen["out_010.png"] < seen["out_020.png"] < seen["out.png"] <= run["seconds"]
+    assert set(seen) == set(NAMES)
+    assert 0 < seen["out_010.png"] < seen["out_020.png"] < seen["out.png"] <= run["seconds"]
     assert run["code"] == 0
     assert run["log"] == "painted\n"
     measuring.demand_success(run, "painter")
 
 
-def test_watch_ends_a_program_when_it_has_seen_enough(tmp_path):
-    run = painted(tmp_path, "time.sleep(30)", until="out_020.png")
-    assert run["seconds"] < 10
+def test_watch_ends_a_program_when_it_has_seen_enough(painted):
+    run = painted(until="out_020.png")
+    assert {path.name for path in run["seen"]} == {"out_010.png", "out_020.png"}
+    assert run["log"] == ""  # the program did not finish
     assert run["code"] == 0
 
 
-def test_a_program_that_fails_ends_the_benchmark_with_its_words(tmp_path):
-    run = painted(tmp_path, "sys.exit('no paint')")
+def test_a_program_that_fails_ends_the_benchmark_with_its_words(painted):
+    run = painted("sys.exit('no paint')")
     with pytest.raises(SystemExit, match="no paint"):
         measuring.demand_success(run, "painter")
 
@@ -191,14 +211,14 @@ def kept_results(path):
 
 
 def assert_tells_no_place(results):
-    """No folder of the machine that made them is told."""
+    """Expect no folder of the machine that made the results."""
     text = json.dumps(results)
     for word in ("/home/", "/root/", "/tmp/", "/work/", "\\\\Users"):
         assert word not in text, word
 
 
 def assert_run(run):
-    """What every table needs of a run that was raced."""
+    """Expect all that the tables need of a run."""
     assert (run["pair"], max(run["size"])) in measuring.CASES
     assert all(each > 0 for each in [*run["plain_seconds"], run["seconds"], run["peak_mb"]])
     times = [seconds for _, seconds, _ in run["trace"]]

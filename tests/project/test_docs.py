@@ -1,7 +1,8 @@
-"""What the README says is run: its commands, its Python, its links; and the examples."""
+"""The README's commands, Python code and links work, and so do the examples."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import shutil
@@ -24,14 +25,14 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 def readme_commands() -> list[str]:
-    """Every line of the README, indented as code, that runs impasto; comments left out."""
+    """Return the README's indented lines that run impasto, without their comments."""
     lines = re.findall(r"^    (impasto .*?)(?:\s+#.*)?$", README, flags=re.MULTILINE)
     return [line.strip() for line in lines]
 
 
 @pytest.fixture
 def pictures(tmp_path, monkeypatch, photo_file, painting_file):
-    """A folder to work in, with all that the README names, and the bundled pictures."""
+    """Make a folder with all files that the README names, and work in it."""
     monkeypatch.chdir(tmp_path)
     for name, source in [
         ("PHOTO", photo_file), ("PAINTING", painting_file), ("PAINTING2", painting_file)
@@ -52,7 +53,7 @@ def test_there_are_commands_to_run():
     assert len(readme_commands()) >= 5
 
 
-# What makes a command small enough for a test; redo repeats what it is given.
+# Options that make a command small enough for a test. `redo` repeats a picture of such a size.
 QUICK = {
     "stylize": ["--threads", "1", "--long-side", "32"],
     "recolor": ["--long-side", "32"],
@@ -66,7 +67,7 @@ QUICK = {
 }
 
 
-# The studio does not end by itself: tests/test_studio_server.py runs it.
+# The studio does not end by itself: tests/studio/test_studio_server.py runs it.
 _ENDING = [c for c in readme_commands() if not re.search(r"\b(examples|studio)\b", c)]
 
 
@@ -82,6 +83,8 @@ def test_readme_commands_run(line, command, pictures):
         words += [] if "--time" in words else ["--steps", "2"]
     outcome = command(*("8s" if word == "1m" else word for word in words))
     assert outcome.code == 0, outcome.err
+    for option, output in itertools.pairwise(words):
+        assert option not in ("-o", "--timelapse") or (pictures / output).exists(), output
 
 
 def test_readme_python_runs(command, pictures, monkeypatch):
@@ -105,7 +108,7 @@ def test_links_lead_somewhere(document):
 EXAMPLES = [
     path
     for path in sorted((ROOT / "examples").glob("*.py"))
-    if path.name != "studio_client.py"  # wants a studio: tests/test_studio_server.py runs it
+    if path.name != "studio_client.py"  # tests/studio/test_studio_server.py runs it
 ]
 
 
@@ -118,7 +121,6 @@ def test_examples_run(example, tmp_path):
     assert list(tmp_path.glob("*.png"))
 
 
-def test_nothing_names_where_it_was_made():
-    """No folder of a particular machine in what is read."""
+def test_documents_name_no_folder_of_a_particular_machine():
     for document in DOCUMENTS:
         assert not re.search(r"/(home|root|work|tmp)/", document.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The gallery's commands can be typed, its pictures are there and small, and its script works."""
+"""The gallery's commands are valid, its pictures exist and are small, and its script works."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOTAL = 2_500_000  # bytes of all pictures
 
 
 def script():
-    """What scripts/gallery defines."""
+    """Return the names that scripts/gallery defines."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SCRIPT.parent))
         return runpy.run_path(str(SCRIPT))
@@ -33,7 +33,7 @@ PICTURES = GALLERY["pictures"](PAGE)
 
 
 def parse(line):
-    """Parse a command as the command line would: raises for a flag or a value that it lacks."""
+    """Parse a command as the command line does. Raises for an unknown flag or a wrong value."""
     name, *words = shlex.split(line)[1:]
     command = cli.typer.main.get_command(cli.app).commands[name]
     return command.make_context(name, words)
@@ -41,7 +41,7 @@ def parse(line):
 
 @pytest.fixture
 def unpainted(monkeypatch, tmp_path, command):
-    """Stop every command where it would begin to paint, with all its settings checked."""
+    """Stop every command after it has checked its settings, before it paints."""
     monkeypatch.chdir(tmp_path)
     assert command("examples", "pictures").code == 0
     for module, name in (
@@ -54,7 +54,7 @@ def unpainted(monkeypatch, tmp_path, command):
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_commands_can_be_typed(line):
-    assert parse(f"{line} --force").params["force"]  # which scripts/gallery adds
+    assert parse(f"{line} --force").params["force"]  # scripts/gallery adds --force
 
 
 def test_commands_have_settings_that_exist(unpainted, command):
@@ -88,7 +88,9 @@ def test_commands_name_pictures_that_are_there_by_then():
     ],
 )
 def test_parse_refuses(line, complaint):
-    with pytest.raises(Exception, match=f"(?i){complaint}"):  # Click's, under one of two names
+    with pytest.raises(
+        Exception, match=f"(?i){complaint}"
+    ):  # an exception of Click, whose name depends on the version
         parse(line)
 
 

@@ -1,4 +1,4 @@
-"""The wheel, alone in an empty environment and without a network, paints."""
+"""The wheel paints in an environment that has nothing else, without a network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def python(wheel, tmp_path_factory):
-    """The Python of an environment that has the wheel and what it depends on, nothing else."""
+    """The Python of an environment that has only the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     path = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -39,7 +39,7 @@ def python(wheel, tmp_path_factory):
 
 
 def without_network(command):
-    """Run a command in a network namespace of its own, which has no way out."""
+    """Run a command in a new network namespace, from which nothing can be reached."""
     unshare = ["unshare", "--net", "--map-root-user"]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("unshare cannot make a network namespace here")
@@ -51,14 +51,17 @@ def test_wheel_is_small_and_whole(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for name in ("vgg16.safetensors", "vgg19.safetensors", "mean_activations.safetensors"):
         assert f"impasto/assets/{name}" in names
-    assert "impasto/py.typed" in names
+    for name in ("py.typed", "__init__.pyi", "network/kernels.c", "studio/web/static/studio.js"):
+        assert f"impasto/{name}" in names
     assert not [name for name in names if name.startswith(("tests/", "scripts/"))]
     assert [name for name in names if name.endswith("licenses/NOTICE")]
 
 
 def test_there_is_no_network_in_the_namespace(python):
     probe = "import urllib.request as u; u.urlopen('http://127.0.0.1:9', timeout=2)"
-    assert without_network([python, "-c", probe]).returncode != 0
+    run = without_network([python, "-c", probe])
+    assert run.returncode == 1
+    assert "Network is unreachable" in run.stderr
 
 
 @pytest.mark.parametrize("network", ["vgg19", "vgg16"])

@@ -33,12 +33,13 @@ from impasto.video.clip_run import VideoStep
 from impasto.video.io.clips import probe
 from impasto.video.io.frames import open_clip, read_frames, write_clip
 from impasto.video.keyframes import between
+from impasto.video.motion.motion import Motion, PaintedFrame, chain, predict
 from impasto.video.motion.scene_cuts import is_cut
 from impasto.video.preview import contact_sheet, preview_frames
 from impasto.video.remaining import RemainingTime
 from impasto.video.styling import blend_at
 from impasto.video.stylize_video import plan_video, stylize_video
-from impasto.video.temporal import Motion, Past, carry, chained, temporal_loss, with_temporal
+from impasto.video.temporal import temporal_loss, with_temporal
 
 av = pytest.importorskip("av")
 pytest.importorskip("cv2")
@@ -136,8 +137,12 @@ def test_farther_frames_fill_what_nearer_ones_do_not_show():
     photo, near, far = (torch.full((1, 3, 2, 3), value) for value in (0.1, 0.5, 0.9))
     sees = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])[None, None]
     saw = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
-    carried = carry(
-        photo, [(Past(photo, near), still_motion(sees)), (Past(photo, far), still_motion(saw))]
+    carried = predict(
+        photo,
+        [
+            (PaintedFrame(photo, near), still_motion(sees)),
+            (PaintedFrame(photo, far), still_motion(saw)),
+        ],
     )
     expected = torch.tensor([[0.5, 0.5, 0.9], [0.5, 0.9, 0.1]])
     assert torch.equal(carried.image[0, 0], expected)
@@ -150,7 +155,7 @@ def test_motion_is_joined_from_frame_to_frame():
     near = Motion(torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 4, 8), good)
     far = Motion(torch.tensor([2.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 4, 8), good.clone())
     far.reliable[..., 4] = 0
-    both = chained(near, far)
+    both = chain(near, far)
     assert torch.equal(both.flow[:, 0], torch.full((1, 4, 8), 3.0))
     assert both.reliable[0, 0, 0].tolist() == [1, 1, 1, 0, 1, 0, 0, 0]  # 4 hidden, 5 on outside
 
@@ -171,8 +176,8 @@ def test_a_cut_is_found_and_a_pan_is_none(tmp_path, painting_file):
 def test_nothing_is_carried_over_a_cut(tmp_path, painting_file, monkeypatch):
     counts = []
     monkeypatch.setattr(
-        "impasto.video.sequential.carry",
-        lambda photo, past: counts.append(len(past)) or carry(photo, past),
+        "impasto.video.sequential.predict",
+        lambda photo, past: counts.append(len(past)) or predict(photo, past),
     )
     folder = folder_of([*pan(3), *pan(3, seed=9)], tmp_path / "photos")
     stylize_video(folder, painting_file, tmp_path / "out", SETTINGS, VIDEO)
@@ -199,7 +204,7 @@ def test_a_later_pass_goes_back_and_holds_frames_to_their_neighbors(tmp_path, pa
 
 
 def test_no_cut_where_the_light_goes_on():
-    from impasto.video.temporal import find_motion
+    from impasto.video.motion.motion import find_motion
 
     dark, bright = pan(1)[0] * 0.5, pan(1)[0] * 0.5 + 0.3
     motion, _ = find_motion(bright, dark, VIDEO)
@@ -320,7 +325,7 @@ def test_only_the_containers_that_are_named_are_opened(clip, tmp_path):
     playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\npart.ts\n#EXT-X-ENDLIST\n")
     assert probe(playlist).size == SIZE  # it would be followed
     for path in (playlist, tmp_path / "part.ts"):
-        with pytest.raises(VideoError, match="is not a video of a kind that is taken: mov, avi"):
+        with pytest.raises(VideoError, match="is not a video of an allowed format: mov, avi"):
             probe(path, ("mov", "avi"))
     assert probe(clip, ("mov", "avi")).size == SIZE
 
@@ -500,14 +505,19 @@ def test_a_frame_between_is_nearer_to_the_nearer_key_frame():
     photo = torch.full((1, 3, 2, 2), 0.5)
     everywhere = still_motion(torch.ones(1, 1, 2, 2))
     half = still_motion(torch.tensor([[1.0, 0.0], [0.0, 0.0]])[None, None])
-    old, new = Past(photo, torch.zeros(1, 3, 2, 2)), Past(photo, torch.ones(1, 3, 2, 2))
+    old, new = (
+        PaintedFrame(photo, torch.zeros(1, 3, 2, 2)),
+        PaintedFrame(photo, torch.ones(1, 3, 2, 2)),
+    )
     blended = between(photo, [(old, everywhere), (new, everywhere)], 0.25)
     assert torch.allclose(blended.image, torch.full((1, 3, 2, 2), 0.25))
     one = between(photo, [(old, half), (new, everywhere)], 0.25)
     # Where the old one is not reliable, the new one alone counts, but for a trace.
     assert torch.allclose(one.image[0, 0], torch.tensor([[0.25, 1.0], [1.0, 1.0]]), atol=0.01)
     assert one.holes == 0
-    lost = Past(photo + 0.4, torch.zeros(1, 3, 2, 2))  # what it shows there is something else
+    lost = PaintedFrame(
+        photo + 0.4, torch.zeros(1, 3, 2, 2)
+    )  # what it shows there is something else
     hole = between(photo, [(lost, everywhere), (lost, everywhere)], 0.5)
     assert hole.holes == 1
     assert torch.equal(hole.image, photo)
@@ -578,6 +588,19 @@ def test_a_clip_from_the_command_line(video, tmp_path):
     assert lines[-1].startswith(f"Wrote {tmp_path}/out.mp4: 3 frames of 48 x 36 px")
     assert not (tmp_path / "out.mp4.frames").exists()
     assert open_clip(tmp_path / "out.mp4").frames == 3
+
+
+@pytest.mark.parametrize(("name", "size"), [("out.mp4", (36, 48)), ("out", (35, 47))])
+def test_a_film_says_that_odd_sizes_were_padded(name, size, tmp_path, painting_file):
+    photos = folder_of([frame[..., :35, :47] for frame in pan(2)], tmp_path / "photos")
+    film = stylize_video(photos, painting_file, tmp_path / name, SETTINGS.replace(long_side=47))
+    assert film.size == open_clip(film.path).size == size
+    padded = "the last row and column of every frame are repeated once, 47 x 35 px become 48 x 36"
+    assert film.notes == ((f"H.264 needs even sides: {padded}",) if size == (36, 48) else ())
+    if film.notes:
+        with av.open(str(film.path)) as container:
+            comment = container.metadata["comment"]
+        assert comment == f"painted by impasto {impasto.__version__}; {film.notes[0]}"
 
 
 def test_styles_at_times_from_the_command_line(video, painting_file, photo_file):

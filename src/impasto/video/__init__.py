@@ -1,1 +1,1 @@
-"""Moving pictures: how they move, and (with the extra `video`) how a clip is painted."""
+"""Style transfer for clips; needs the extra `video`."""

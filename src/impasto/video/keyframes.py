@@ -17,16 +17,16 @@ from impasto.pictures.picture import Image
 from impasto.video.clip_run import Reel, Steps, VideoStep
 from impasto.video.frame_painter import Painting
 from impasto.video.io.frames import Frame
-from impasto.video.motion.scene_cuts import is_cut
-from impasto.video.temporal import (
-    Carried,
+from impasto.video.motion.motion import (
     Motion,
-    Past,
-    carried_along,
-    carry,
-    chained,
+    PaintedFrame,
+    Prediction,
+    chain,
     find_motion,
+    predict,
+    warp_pastiche,
 )
+from impasto.video.motion.scene_cuts import is_cut
 
 __all__ = ["between", "paint_draft"]
 
@@ -67,14 +67,14 @@ def paint_draft(reel: Reel) -> Steps:
     Every `key_every`-th frame, and each scene's first and last, is a key frame: it starts from the
     key frame before and is held to it, as any frame is by `paint_onward`.
     """
-    key: Past | None = None
+    key: PaintedFrame | None = None
     for stretch in _stretches(reel):
         if stretch.first is not None:
             frame = stretch.first
             reel.painter.begin_scene(frame)
             painting = partial(reel.painter.first, frame)
             image = yield from reel.painted(frame, painting, begins=True)
-            key = Past(frame.image, image)
+            key = PaintedFrame(frame.image, image)
         elif key is not None:
             key = yield from _stretch(reel, key, stretch.links)
 
@@ -103,18 +103,20 @@ def _stretches(reel: Reel) -> Iterator[_Stretch]:
         yield _Stretch(None, tuple(links))
 
 
-def _stretch(reel: Reel, key: Past, links: Sequence[_Link]) -> Generator[VideoStep, None, Past]:
+def _stretch(
+    reel: Reel, key: PaintedFrame, links: Sequence[_Link]
+) -> Generator[VideoStep, None, PaintedFrame]:
     """Paint the next key frame, then the frames between; return the key frame."""
     to_old = [links[0].back]
     for link in links[1:]:
-        to_old.append(chained(link.back, to_old[-1]))
+        to_old.append(chain(link.back, to_old[-1]))
     *others, last = links
     painting = partial(_key_frame, reel, last.frame, key, to_old[-1])
     image = yield from reel.painted(last.frame, painting)
-    new = Past(last.frame.image, image)
+    new = PaintedFrame(last.frame.image, image)
     to_new: list[Motion] = []  # from the last of the others to the first
     for link in reversed(links[1:]):
-        to_new.append(chained(link.forth, to_new[-1]) if to_new else link.forth)
+        to_new.append(chain(link.forth, to_new[-1]) if to_new else link.forth)
     for number, link in enumerate(others):
         neighbors = ((key, to_old[number]), (new, to_new[-1 - number]))
         part = (number + 1) / len(links)
@@ -122,14 +124,14 @@ def _stretch(reel: Reel, key: Past, links: Sequence[_Link]) -> Generator[VideoSt
     return new
 
 
-def _key_frame(reel: Reel, frame: Frame, key: Past, motion: Motion) -> Painting:
+def _key_frame(reel: Reel, frame: Frame, key: PaintedFrame, motion: Motion) -> Painting:
     return (
-        yield from _held(reel, frame, carry(frame.image, [(key, motion)]), reel.video.frame_steps)
+        yield from _held(reel, frame, predict(frame.image, [(key, motion)]), reel.video.frame_steps)
     )
 
 
 def _frame(
-    reel: Reel, frame: Frame, neighbors: Sequence[tuple[Past, Motion]], part: float
+    reel: Reel, frame: Frame, neighbors: Sequence[tuple[PaintedFrame, Motion]], part: float
 ) -> Painting:
     """Carry the key frames to a frame between, and paint what neither shows."""
     carried = between(frame.image, neighbors, part)
@@ -140,12 +142,14 @@ def _frame(
     return (yield from _held(reel, frame, carried, steps))
 
 
-def _held(reel: Reel, frame: Frame, carried: Carried, steps: int) -> Painting:
+def _held(reel: Reel, frame: Frame, carried: Prediction, steps: int) -> Painting:
     image, weight = carried.image, reel.video.temporal_weight
     return (yield from reel.painter.onward(frame, image, image, carried.trust, weight, steps))
 
 
-def between(photo: Image, neighbors: Sequence[tuple[Past, Motion]], part: float) -> Carried:
+def between(
+    photo: Image, neighbors: Sequence[tuple[PaintedFrame, Motion]], part: float
+) -> Prediction:
     """Blend what two key frames say of a frame between them.
 
     Each counts by how near it is, and only where the motion leads to a pixel of the photo's own
@@ -158,9 +162,9 @@ def between(photo: Image, neighbors: Sequence[tuple[Past, Motion]], part: float)
     """
     image, total = torch.zeros_like(photo), torch.zeros_like(photo[:, :1])
     for (past, motion), share in zip(neighbors, (1 - part, part), strict=True):
-        apart = (photo - carried_along(past.photo, motion.flow)).abs().mean(1, keepdim=True)
+        apart = (photo - warp_pastiche(past.photo, motion.flow)).abs().mean(1, keepdim=True)
         weight = share * motion.reliable.clamp(min=_DOUBTFUL) * (apart < _APART)
-        image = image + weight * carried_along(past.pastiche, motion.flow)
+        image = image + weight * warp_pastiche(past.pastiche, motion.flow)
         total = total + weight
     trust = (total > 0).float()
-    return Carried(image / total.clamp(min=_LEAST) + (1 - trust) * photo, trust)
+    return Prediction(image / total.clamp(min=_LEAST) + (1 - trust) * photo, trust)

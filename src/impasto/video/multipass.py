@@ -9,8 +9,8 @@ from impasto.video.clip_run import Reel, Steps
 from impasto.video.frame_painter import Painting
 from impasto.video.frame_store import Painted
 from impasto.video.io.frames import Frame
+from impasto.video.motion.motion import PaintedFrame, find_motion, warp_pastiche
 from impasto.video.sequential import paint_onward
-from impasto.video.temporal import Past, carried_along, find_motion
 
 __all__ = ["paint_in_passes"]
 
@@ -47,7 +47,7 @@ def _again(reel: Reel, before: str, folder: str, *, backwards: bool) -> Steps:
     scene = list(itertools.accumulate(
         (note.index if note.begins else 0 for note in notes), max
     ))  # → the first frame of its scene  # fmt: skip
-    neighbor: Past | None = None
+    neighbor: PaintedFrame | None = None
     last: int | None = None
     for note in reversed(notes) if backwards else notes:
         frame = _photo(reel, note)
@@ -56,20 +56,20 @@ def _again(reel: Reel, before: str, folder: str, *, backwards: bool) -> Steps:
             reel.painter.begin_scene(_photo(reel, notes[last]))
         painting = partial(_blended, reel, frame, before, neighbor)
         image = yield from reel.painted(frame, painting, begins=note.begins, folder=folder)
-        neighbor = Past(frame.image, image)
+        neighbor = PaintedFrame(frame.image, image)
 
 
 def _photo(reel: Reel, note: Painted) -> Frame:
     return Frame(reel.run.load(note.index, _PHOTOS), note.index, note.time, note.duration)
 
 
-def _blended(reel: Reel, frame: Frame, before: str, neighbor: Past | None) -> Painting:
+def _blended(reel: Reel, frame: Frame, before: str, neighbor: PaintedFrame | None) -> Painting:
     """Paint a frame from its last pastiche and its neighbor's."""
     own, video = reel.run.load(frame.index, before), reel.video
     start, target, trust, weight = own, own, own.new_zeros(1, 1, *own.shape[-2:]), 0.0
     if neighbor is not None:
         motion, _ = find_motion(frame.image, neighbor.photo, video)
-        target, trust = carried_along(neighbor.pastiche, motion.flow), motion.reliable
+        target, trust = warp_pastiche(neighbor.pastiche, motion.flow), motion.reliable
         start = own.lerp(target, video.pass_blend * trust)
         weight = video.temporal_weight
     return (yield from reel.painter.onward(frame, start, target, trust, weight, video.frame_steps))

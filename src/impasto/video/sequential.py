@@ -10,8 +10,8 @@ from impasto.settings.clips import VideoSettings
 from impasto.video.clip_run import Reel, Steps
 from impasto.video.frame_painter import Painting
 from impasto.video.io.frames import Frame
+from impasto.video.motion.motion import Motion, PaintedFrame, find_motion, predict
 from impasto.video.motion.scene_cuts import is_cut
-from impasto.video.temporal import Motion, Past, carry, find_motion
 
 __all__ = ["paint_onward"]
 
@@ -20,7 +20,7 @@ def paint_onward(reel: Reel, folder: str = "", photos: str = "") -> Steps:
     """Paint a clip from its first frame to its last.
 
     A scene's first frame is painted from coarse to fine, as a picture is. Every other one starts
-    from what the earlier pastiches say of it (`carry`), at full size, with one more term in its
+    from what the earlier pastiches say of it (`predict`), at full size, with one more term in its
     objective: to stay like them.
 
     Args:
@@ -29,7 +29,7 @@ def paint_onward(reel: Reel, folder: str = "", photos: str = "") -> Steps:
 
     Paper: Ruder et al. 1604.08610, sections 4.1 and 4.2.
     """
-    past: deque[Past] = deque(maxlen=max(reel.video.distances))  # the nearest first
+    past: deque[PaintedFrame] = deque(maxlen=max(reel.video.distances))  # the nearest first
     for frame in reel.photos():
         if photos and not reel.run.has(frame.index, photos):
             reel.run.keep(frame.image, frame.index, photos)
@@ -45,10 +45,12 @@ def paint_onward(reel: Reel, folder: str = "", photos: str = "") -> Steps:
         else:
             painting = partial(_next, reel, frame, tuple(past), motion)
         image = yield from reel.painted(frame, painting, begins=begins, folder=folder)
-        past.appendleft(Past(frame.image, image))
+        past.appendleft(PaintedFrame(frame.image, image))
 
 
-def _begins(frame: Frame, past: Sequence[Past], video: VideoSettings) -> tuple[bool, Motion | None]:
+def _begins(
+    frame: Frame, past: Sequence[PaintedFrame], video: VideoSettings
+) -> tuple[bool, Motion | None]:
     """Tell whether a scene begins, and else how the frame moved since the one before."""
     if not past:
         return True, None
@@ -58,7 +60,9 @@ def _begins(frame: Frame, past: Sequence[Past], video: VideoSettings) -> tuple[b
     return False, motion
 
 
-def _next(reel: Reel, frame: Frame, past: Sequence[Past], motion: Motion | None) -> Painting:
+def _next(
+    reel: Reel, frame: Frame, past: Sequence[PaintedFrame], motion: Motion | None
+) -> Painting:
     """Paint a frame from those before it."""
     video = reel.video
     earlier = []
@@ -69,7 +73,7 @@ def _next(reel: Reel, frame: Frame, past: Sequence[Past], motion: Motion | None)
         if distance != 1 or motion is None:
             motion, _ = find_motion(frame.image, each.photo, video)
         earlier.append((each, motion))
-    carried = carry(frame.image, earlier)
+    carried = predict(frame.image, earlier)
     return (
         yield from reel.painter.onward(
             frame,

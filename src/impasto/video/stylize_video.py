@@ -31,10 +31,10 @@ from impasto.video.frame_painter import FramePainter
 from impasto.video.frame_store import Run, clip_identity
 from impasto.video.io.frames import Clip, open_clip, read_frames, write_clip
 from impasto.video.keyframes import paint_draft
+from impasto.video.motion.motion import find_motion
 from impasto.video.multipass import paint_in_passes
 from impasto.video.sequential import paint_onward
 from impasto.video.styling import read_styling
-from impasto.video.temporal import find_motion
 
 __all__ = ["Film", "VideoPlan", "VideoStep", "plan_video", "stylize_video"]
 
@@ -47,13 +47,14 @@ class Film:
 
     Attributes:
         path: the file, or the folder of frames.
-        size: (H, W) in px.
-        frames: how many there are.
-        resumed: how many of them were there before, from a run that had been stopped.
-        scenes: at which frames, from 1, scenes begin.
-        losses: the mean over the frames that have them, by term.
-        truncated: what was wrong, where the source ended early; None: nothing.
-        about: what determines the frames: settings, and what clip and pictures are known by.
+        size: (H, W) of the pictures in it, px.
+        frames: number of frames.
+        resumed: number of frames that an earlier, interrupted run had painted.
+        scenes: the numbers of the frames, from 1, at which scenes begin.
+        losses: loss by term, a mean over the frames that have the term.
+        truncated: the damage, if the source ends early; None: it is complete.
+        about: all inputs that determine the frames: settings, identities of clip and pictures.
+        notes: one line for each way in which the file differs from the painted frames.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class Film:
     losses: Mapping[str, float]
     truncated: TruncatedClip | None
     about: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -117,24 +119,27 @@ class VideoPlan:
             raise VideoError(
                 f"{run.folder}: {'no' if partly else 'not all'} frames are painted yet"
             )
-        notes = [run.note(index, folder) for index, folder in enumerate(folders)]
+        frames = [run.note(index, folder) for index, folder in enumerate(folders)]
+        size, notes = reel.painter.work.level.size, ()
         if self.encode is not None:
-            until = {"end": float(notes[-1].time + notes[-1].duration)} if partly else {}
+            until = {"end": float(frames[-1].time + frames[-1].duration)} if partly else {}
             with self.encode(**until) as writer:
-                for note, folder in zip(notes, folders, strict=True):
-                    writer.write(run.load(note.index, folder), note.time, note.duration)
+                for frame, folder in zip(frames, folders, strict=True):
+                    writer.write(run.load(frame.index, folder), frame.time, frame.duration)
+            size, notes = writer.stored_size, writer.notes
         run.clear_stages()
         if not self.keeps_frames:
             run.remove()
         return Film(
             path=self.output,
-            size=reel.painter.work.level.size,
-            frames=len(notes),
+            size=size,
+            frames=len(frames),
             resumed=run.resumed,
-            scenes=tuple(note.index + 1 for note in notes if note.begins),
-            losses=_means([note.losses for note in notes]),
+            scenes=tuple(frame.index + 1 for frame in frames if frame.begins),
+            losses=_means([frame.losses for frame in frames]),
             truncated=reel.truncated,
             about=run.record["about"],
+            notes=notes,
         )
 
     @property

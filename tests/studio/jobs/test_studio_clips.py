@@ -142,10 +142,8 @@ def test_files_that_name_others_are_not_opened(jobs, tmp_path, kind):
     own.write_bytes(clip_bytes(suffix="ts"))
     text = NAMING[kind].replace("{target}", str(own))
     for name in ("clip.mp4", "clip.m3u8"):
-        with pytest.raises(
-            VideoError, match=f"^{name} is not a video of a kind that is taken: mov"
-        ):
-            upload_clip(jobs, text.encode(), name)
+        with pytest.raises(VideoError, match=f"^{name} is not a video of an allowed format: mov"):
+            upload(jobs, text.encode(), name)
     assert files_in(jobs) == []
 
 
@@ -160,8 +158,8 @@ def test_every_kind_that_is_taken_is_one_file():
     ("data", "error", "words"),
     [
         (b"", VideoError, "^clip.mp4 is empty$"),
-        (b"no clip at all", VideoError, "^clip.mp4 is not a video of a kind that is taken"),
-        (picture_bytes(), VideoError, "^clip.mp4 is not a video of a kind that is taken"),
+        (b"no clip at all", VideoError, "^clip.mp4 is not a video of an allowed format"),
+        (picture_bytes(), VideoError, "^clip.mp4 is not a video of an allowed format"),
         (only_sound, VideoError, "^clip.mp4 has no video stream, only sound$"),
         (bytes(300_000), TooLarge, "^clip.mp4 has more than the 0.2 MB that the studio allows"),
         (
@@ -740,7 +738,7 @@ def test_what_the_api_refuses(client, jobs):
     assert client.get("/api/limits").json()["max_frames"] == 60
     answer = send(client, HLS.encode())
     assert answer.status_code == 400
-    assert answer.json()["error"].startswith("clip.mp4 is not a video of a kind that is taken")
+    assert answer.json()["error"].startswith("clip.mp4 is not a video of an allowed format")
     assert send(client, bytes(300_000)).status_code == 413
     assert client.post("/api/clips", content=bytes(5_000_000)).status_code == 413  # unread
     assert client.get(f"/api/clips/{new_id()}").status_code == 404

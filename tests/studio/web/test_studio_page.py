@@ -641,7 +641,7 @@ def test_a_wrong_clip_gets_one_sentence_and_a_long_one_is_to_be_cut(visit):
     playlist = {"name": "clip.mp4", "mimeType": "video/mp4", "buffer": b"#EXTM3U\n/etc/passwd\n"}
     page.set_input_files("input[data-role=clip]", [playlist])
     page.wait_for_function("document.querySelector('#message-pictures').textContent")
-    assert "clip.mp4 is not a video of a kind" in page.inner_text("#message-pictures")
+    assert "clip.mp4 is not a video of an allowed format" in page.inner_text("#message-pictures")
     keep(page, "video_wrong_file")
     large = {"name": "long.mp4", "mimeType": "video/mp4", "buffer": bytes(1_500_000)}
     page.set_input_files("input[data-role=clip]", [large])

@@ -131,11 +131,11 @@ def _copy(file: BinaryIO, path: Path, name: str, limits: Limits) -> None:
 
 
 def _check_frames(path: Path, name: str, limits: Limits) -> None:
-    """Raise a TooLarge for large frames, before one is decoded."""
-    from impasto.video.io.clips import open_file, video_in
+    """Refuse frames that are too large before one is decoded."""
+    from impasto.video.io.clips import open_container, video_stream
 
-    with open_file(path, CONTAINERS) as container:
-        stream = video_in(container, path)
+    with open_container(path, CONTAINERS) as container:
+        stream = video_stream(container, path)
         width, height = stream.codec_context.width, stream.codec_context.height
         if width * height > limits.max_pixels:
             raise TooLarge(

@@ -21,9 +21,9 @@ from impasto.studio.worker.footage import Footage, read_footage
 from impasto.studio.worker.paces import known_pace, learn_pace, level_rows, total_seconds
 from impasto.video.frame_painter import FramePainter
 from impasto.video.io.frames import read_frames
+from impasto.video.motion.motion import find_motion
 from impasto.video.preview import preview_step, small_settings
 from impasto.video.styling import read_styling
-from impasto.video.temporal import find_motion
 
 __all__ = ["estimate_clip", "later_work", "learn_clip_pace"]
 

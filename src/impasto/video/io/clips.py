@@ -1,4 +1,4 @@
-"""What a clip says of itself, and how PyAV opens it."""
+"""Properties of a clip, and the decoder: everything that opens a video file by PyAV."""
 
 from __future__ import annotations
 
@@ -13,46 +13,44 @@ from typing import Any
 from impasto.errors import SettingsError, VideoError
 from impasto.pictures.films import video_library
 from impasto.pictures.picture import Image
-from impasto.video.io.cropping import crop_in
-from impasto.video.io.pixels import Colors, Crop, Turn, colors_of, turn_of
+from impasto.video.io.pixels import Colors, Orientation, colors_of, orientation_of
 
 __all__ = [
     "Clip",
+    "Damage",
     "Frame",
-    "Health",
     "av_library",
-    "decoded",
-    "open_file",
+    "decode_frames",
+    "ffmpeg_reason",
+    "frame_time",
+    "open_container",
     "probe",
-    "reason",
-    "time_of",
     "to_fraction",
-    "video_in",
+    "video_stream",
 ]
 
-# Pictures, and texts that FFmpeg would draw, are films of one frame to it.
+# FFmpeg opens pictures, and texts that it would draw, as videos of one frame.
 _NO_CLIPS = ("image2", "_pipe", "tty", "ico")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A video file, or a folder of frames, and what it says of itself.
+    """The properties of a video file, or of a folder of frames.
 
     Attributes:
-        path: where it is.
-        size: (H, W) in px as displayed: cropped and turned.
-        rate: frames a second, on average.
-        frames: how many there are, an estimate for some formats; None if unknown.
+        path: the file or the folder.
+        size: (H, W) of the upright frames, px.
+        rate: frames per second, on average.
+        frames: number of frames, an estimate for some formats; None if unknown.
         duration: seconds; None if unknown.
-        turn: what makes a stored picture upright.
-        crop: stored rows and columns that are not displayed.
-        colors: what the stored numbers mean.
-        bits: of a stored color.
-        aspect: width of a displayed pixel by its height.
-        time_base: seconds a tick: every frame begins at a whole number of them.
-        origin: the file's own time, in seconds, at which the clip begins.
-        sounds: the codecs of its sound tracks.
-        codec: the codec of its pictures; "" for a folder.
+        orientation: how to turn a stored frame upright.
+        colors: how stored values are to be read.
+        bits: bits per stored color value.
+        aspect: width / height of a pixel of an upright frame.
+        time_base: seconds per tick; every frame begins at a whole number of ticks.
+        origin: the time in the file at which the clip begins, seconds.
+        sounds: the codecs of the sound tracks.
+        codec: the codec of the frames; "" for a folder.
         files: the frames of a folder, in order.
     """
 
@@ -61,8 +59,7 @@ class Clip:
     rate: Fraction
     frames: int | None
     duration: float | None
-    turn: Turn = Turn()
-    crop: Crop = Crop()
+    orientation: Orientation = Orientation()
     colors: Colors = Colors()
     bits: int = 8
     aspect: Fraction = Fraction(1)
@@ -74,29 +71,24 @@ class Clip:
 
     @property
     def has_sound(self) -> bool:
-        """Whether there is a sound track."""
+        """Whether the clip has a sound track."""
         return bool(self.sounds)
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder of frames and not a file."""
+        """Whether the clip is a folder of frames, not a video file."""
         return bool(self.files)
-
-    @property
-    def rotation(self) -> int:
-        """By how many degrees clockwise the stored pictures are turned: 0, 90, 180 or 270."""
-        return self.turn.degrees
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of a clip.
+    """One frame of a clip.
 
     Attributes:
         image: (1, 3, H, W) float32, R'G'B' in [0, 1], upright.
-        index: its number from 0, counted from where reading starts.
-        time: seconds from the clip's beginning, exactly.
-        duration: seconds for which it is shown.
+        index: the number of the frame, from 0 where reading starts.
+        time: exact seconds since the beginning of the clip.
+        duration: seconds until the next frame.
     """
 
     image: Image
@@ -110,14 +102,14 @@ class Frame:
 
 
 def to_fraction(seconds: float) -> Fraction:
-    """Return a time as a person meant it: 0.1 is a tenth, not the float next to it."""
+    """Return a time as its author meant it: 0.1 is one tenth, not the nearest float."""
     return Fraction(seconds).limit_denominator(1_000_000)
 
 
 def av_library() -> Any:
     """Return PyAV.
 
-    Raises: VideoError: it is not installed.
+    Raises: VideoError: PyAV is not installed.
     """
     try:
         return video_library()
@@ -125,20 +117,20 @@ def av_library() -> Any:
         raise VideoError("clips need PyAV: pip install impasto[video]") from error
 
 
-def reason(error: Exception) -> str:
-    """Return FFmpeg's reason without the number and the name of the file."""
+def ffmpeg_reason(error: Exception) -> str:
+    """Return FFmpeg's message without the error number and the file name."""
     text = getattr(error, "strerror", None) or str(error)
     return str(text)[:1].lower() + str(text)[1:]
 
 
 @contextlib.contextmanager
-def open_file(path: Path, containers: Sequence[str] = ()) -> Iterator[Any]:
-    """Open a video file, as PyAV's input container; from this machine only, whatever it refers to.
+def open_container(path: Path, containers: Sequence[str] = ()) -> Iterator[Any]:
+    """Open a video file as PyAV's input container. The file can refer to local files only.
 
-    Args: containers: FFmpeg's names of the formats that are allowed; none: all. Playlists and lists
-        of files, which would have other files opened, are formats, too.
+    Args: containers: FFmpeg's names of the allowed formats; empty: all. Playlists and lists of
+        files are formats too: FFmpeg opens the files that they name.
 
-    Raises: VideoError: there is no such file, or it is not a video, or of another format.
+    Raises: VideoError: the file is missing, is not a video, or has another format.
     """
     av = av_library()
     allowed = {"format_whitelist": ",".join(containers)} if containers else {}
@@ -151,21 +143,22 @@ def open_file(path: Path, containers: Sequence[str] = ()) -> Iterator[Any]:
     except av.error.FFmpegError as error:
         if containers:
             raise VideoError(
-                f"is not a video of a kind that is taken: {', '.join(containers)}", path=path
+                f"is not a video of an allowed format: {', '.join(containers)}", path=path
             ) from error
-        raise VideoError(f"is not a video: {reason(error)}", path=path) from error
+        raise VideoError(f"is not a video: {ffmpeg_reason(error)}", path=path) from error
     with container:
         if any(each in container.format.name for each in _NO_CLIPS):
             raise VideoError(
-                "is not a video; a folder of pictures is read as one, a picture is not", path=path
+                "is not a video but a picture or a text; give a video, or a folder of pictures",
+                path=path,
             )
         yield container
 
 
-def video_in(container: Any, path: Path) -> Any:
-    """Return the first stream of pictures that is not a cover, ready to decode.
+def video_stream(container: Any, path: Path) -> Any:
+    """Return the first video stream that is not a cover picture, ready to decode.
 
-    Raises: VideoError: there is none, or no codec for it.
+    Raises: VideoError: there is no such stream, or no decoder for it.
     """
     av = av_library()
     cover = av.stream.Disposition.attached_pic
@@ -175,9 +168,9 @@ def video_in(container: Any, path: Path) -> Any:
     stream = streams[0]
     if stream.codec_context is None:
         raise VideoError(
-            "cannot be read: this build of FFmpeg has no decoder for its pictures", path=path
+            "cannot be read: this build of FFmpeg has no decoder for its video stream", path=path
         )
-    # One thread: decoding takes a hundredth of the time of painting, and each thread holds frames.
+    # Decoding takes a hundredth of the time of painting, and every thread would hold frames.
     stream.thread_count = 1
     return stream
 
@@ -187,22 +180,22 @@ def _has_sound(container: Any) -> bool:
 
 
 @dataclass
-class Health:
-    """How many packets were found damaged while reading."""
+class Damage:
+    """The number of damaged packets that the decoder has met."""
 
-    broken: int = 0
+    packets: int = 0
 
 
-def decoded(container: Any, stream: Any, health: Health) -> Iterator[Any]:
-    """Decode the frames of a stream, passing over what is damaged."""
+def decode_frames(container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
+    """Decode the frames of a stream; skip and count damaged packets."""
     error = av_library().error.FFmpegError
     packets = container.demux(stream)
     begun = False
     while True:
         try:
             packet = next(packets, None)
-        except error:  # the file ends in the middle of something
-            health.broken += 1
+        except error:  # The file ends within a packet.
+            damage.packets += 1
             with contextlib.suppress(error):
                 yield from stream.decode(None)
             return
@@ -212,49 +205,47 @@ def decoded(container: Any, stream: Any, health: Health) -> Iterator[Any]:
             frames = [] if packet.is_corrupt else packet.decode()
         except error:
             frames = []
-            health.broken += begun  # a broadcast may begin in the middle of something
-        health.broken += packet.is_corrupt
+            damage.packets += begun  # A broadcast may begin between two key frames.
+        damage.packets += packet.is_corrupt
         begun = begun or bool(frames)
         yield from frames
 
 
-def time_of(frame: Any, clip: Clip) -> Fraction | None:
-    """Return when a frame is shown, in seconds from the clip's beginning, if the file says so."""
+def frame_time(frame: Any, clip: Clip) -> Fraction | None:
+    """Return a frame's time since the beginning of the clip, seconds; None: the file has none."""
     return None if frame.pts is None else Fraction(frame.pts * frame.time_base) - clip.origin
 
 
 def probe(path: Path, containers: Sequence[str] = ()) -> Clip:
-    """Read what a video file says of itself, and its first frame.
+    """Read the properties of a video file; this decodes its first frame.
 
-    Args:   containers: see `open_file`.
-    Raises: VideoError: it is not a video, or has no frame that can be read.
+    Args:   containers: as for `open_container`.
+    Raises: VideoError: the file is not a video, or none of its frames can be read.
     """
     if not path.exists():
         raise VideoError("cannot be read: there is no such file", path=path)
     if not os.access(path, os.R_OK):
         raise VideoError("cannot be read: permission denied", path=path)
-    with open_file(path, containers) as container:
-        stream = video_in(container, path)
-        crop = crop_in(stream)
-        first = next(decoded(container, stream, Health()), None)
+    with open_container(path, containers) as container:
+        stream = video_stream(container, path)
+        first = next(decode_frames(container, stream, Damage()), None)
         if first is None:
             raise VideoError("has no frame that can be read", path=path)
-        turn = turn_of(first)
+        orientation = orientation_of(first)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
         origin = _origin(container, stream, first)
         duration = _end(container, stream, origin)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         return Clip(
             path=path,
-            size=turn.of_size(crop.of_size((first.height, first.width))),
+            size=orientation.upright_size((first.height, first.width)),
             rate=Fraction(rate),
             frames=stream.frames or (round(duration * rate) if duration else None),
             duration=None if duration is None else float(duration),
-            turn=turn,
-            crop=crop,
+            orientation=orientation,
             colors=colors_of(first, stream.codec_context),
             bits=max(each.bits for each in first.format.components),
-            aspect=1 / aspect if turn.transposed and aspect > 0 else aspect or Fraction(1),
+            aspect=1 / aspect if orientation.transposed and aspect > 0 else aspect or Fraction(1),
             time_base=Fraction(stream.time_base),
             origin=origin,
             sounds=tuple(
@@ -266,7 +257,7 @@ def probe(path: Path, containers: Sequence[str] = ()) -> Clip:
 
 
 def _end(container: Any, stream: Any, origin: Fraction) -> Fraction | None:
-    """Return when the pictures end, in seconds from the clip's beginning, as the file says."""
+    """Return the end of the video stream by the file, seconds since the beginning of the clip."""
     if stream.duration:
         ticks = stream.duration + (stream.start_time or 0)
         return Fraction(ticks * stream.time_base) - origin
@@ -279,7 +270,7 @@ def _end(container: Any, stream: Any, origin: Fraction) -> Fraction | None:
 
 
 def _origin(container: Any, stream: Any, first: Any) -> Fraction:
-    """Return when the first of picture and sound begins; in a broadcast, that is not 0."""
+    """Return the earliest start of video and sound, seconds; in a broadcast it is not 0."""
     starts = [
         each.start_time * each.time_base
         for each in (stream, *container.streams.audio)

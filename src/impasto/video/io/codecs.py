@@ -1,33 +1,57 @@
-"""The codecs that clips are written in, what they are written into, and how well."""
+"""Codecs for writing clips: their containers, quality and encoder options."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import torch
 
 from impasto.errors import VideoError, nearest_match
 
-__all__ = ["CODECS", "SUFFIXES", "Codec", "codec_for", "container_for", "quality"]
+__all__ = [
+    "CODECS",
+    "SUFFIXES",
+    "Codec",
+    "Container",
+    "codec_for",
+    "container_for",
+    "encoder_options",
+]
+
+
+class Container(StrEnum):
+    """FFmpeg's names of the file formats that clips are written in."""
+
+    MP4 = "mp4"
+    MOV = "mov"
+    MATROSKA = "matroska"
+    WEBM = "webm"
+
+    @property
+    def is_quicktime(self) -> bool:
+        """Whether the format consists of QuickTime's boxes, as MP4 and MOV do."""
+        return self in (Container.MP4, Container.MOV)
 
 
 @dataclass(frozen=True)
 class Codec:
-    """How a video codec is used.
+    """A video codec and how the writer uses it.
 
     Attributes:
-        encoder: FFmpeg's name of it.
-        title: what people call it.
-        suffixes: of the files that hold it.
-        crf: the quality that is kept, if the encoder has such a setting; lower is better.
+        encoder: FFmpeg's name of the encoder.
+        title: the codec's usual name.
+        suffixes: of the files that can hold the codec.
+        crf: the default quality (constant rate factor), lower is better; None: the encoder has no
+            such setting.
         worst: the largest crf.
         options: for the encoder.
-        formats: of stored pictures: from clips of 8 bits, and from deeper ones.
-        tag: what QuickTime expects the codec to be called, if not the default.
-        tells_aspect: whether it notes the shape of a pixel itself, and not its container alone.
-        even: whether sides are even, so that odd ones are padded and cropped.
+        formats: pixel formats: for clips of 8 bits, and for deeper ones.
+        tag: the codec's name in QuickTime, if it is not the default.
+        tells_aspect: whether the stream itself tells the shape of a pixel, not only the container.
+        needs_even_sides: whether frames of an odd width or height are padded by one pixel.
     """
 
     encoder: str
@@ -38,13 +62,13 @@ class Codec:
     options: Mapping[str, str]
     formats: tuple[str, str] = ("yuv420p", "yuv420p")
     tag: str | None = None
-    even: bool = False
+    needs_even_sides: bool = False
     tells_aspect: bool = False
 
 
-# The threads are counted, so that every machine makes the same file of the same frames.
-# crf: x264's 18 is what FFmpeg's guide calls visually lossless or nearly so; the others come within
-# 1 dB of it on a small clip. Brush strokes are noise to an encoder: films of paintings take room.
+# The number of threads is fixed, so that the same frames make the same file on every machine.
+# crf: FFmpeg's guide calls x264's 18 visually lossless or nearly so; the others come within 1 dB of
+# it on a small clip. Brush strokes are noise to an encoder: films of paintings make large files.
 CODECS: dict[str, Codec] = {
     "h264": Codec(
         "libx264",
@@ -53,7 +77,7 @@ CODECS: dict[str, Codec] = {
         18,
         51,
         {"threads": "2"},
-        even=True,
+        needs_even_sides=True,
         tells_aspect=True,
     ),
     "h265": Codec(
@@ -65,7 +89,7 @@ CODECS: dict[str, Codec] = {
         {"x265-params": "log-level=error:pools=2:frame-threads=1"},
         ("yuv420p", "yuv420p10le"),
         tag="hvc1",
-        even=True,
+        needs_even_sides=True,
         tells_aspect=True,
     ),
     "vp9": Codec(
@@ -96,20 +120,26 @@ CODECS: dict[str, Codec] = {
     ),
 }
 _ALIASES = {"h.264": "h264", "avc": "h264", "h.265": "h265", "hevc": "h265"}
-_CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+_CONTAINERS = {
+    ".mp4": Container.MP4,
+    ".mov": Container.MOV,
+    ".mkv": Container.MATROSKA,
+    ".webm": Container.WEBM,
+}
 SUFFIXES = tuple(_CONTAINERS)
 
 
 def codec_for(path: Path, name: str | None) -> Codec:
-    """Return the codec of that name, or the one that suits the file.
+    """Return the codec of this name; None: the default codec for the file's suffix.
 
-    Raises: VideoError: there is none of that name, or the file's format cannot hold it.
+    Raises: VideoError: an unknown codec, or one that the file's format cannot hold.
     """
     suffix = path.suffix.lower()
     if suffix not in _CONTAINERS:
         raise VideoError(
-            f"{path}: clips are written as {', '.join(SUFFIXES)}, or as frames into a folder, "
-            "whose name has no suffix"
+            f"cannot be written: clips are written as {', '.join(SUFFIXES)}; a name without a "
+            "suffix makes a folder of frames",
+            path=path,
         )
     key = ("vp9" if suffix == ".webm" else "h264") if name is None else name.lower()
     codec = CODECS.get(_ALIASES.get(key, key))
@@ -119,38 +149,41 @@ def codec_for(path: Path, name: str | None) -> Codec:
         )
     if suffix not in codec.suffixes:
         raise VideoError(
-            f"{path}: {codec.title} goes into {', '.join(codec.suffixes)}, not into {suffix}"
+            f"cannot be written: {codec.title} goes into {', '.join(codec.suffixes)}, not into "
+            f"{suffix}",
+            path=path,
         )
     return codec
 
 
-def container_for(path: Path) -> str:
-    """Return FFmpeg's name of the format of a file that `codec_for` has accepted."""
+def container_for(path: Path) -> Container:
+    """Return the format of a file that `codec_for` has accepted."""
     return _CONTAINERS[path.suffix.lower()]
 
 
-def quality(codec: Codec, crf: int | None) -> dict[str, str]:
-    """Return an encoder's options for a quality, lower being better; None: the codec's own.
+def encoder_options(codec: Codec, crf: int | None) -> dict[str, str]:
+    """Return an encoder's options.
 
+    Args:   crf: the quality, lower is better; None: the codec's default.
     Raises: VideoError: the codec has no such setting, or it is out of range.
     """
-    options = {**codec.options, **_steady(codec)}
+    options = {**codec.options, **_reproducible(codec)}
     if crf is None:
         return options if codec.crf is None else {**options, "crf": f"{codec.crf}"}
     if codec.crf is None:
-        raise VideoError(f"{codec.title} has no crf: its quality is fixed; leave it out")
+        raise VideoError(f"{codec.title} has no crf: its quality is fixed; leave crf out")
     if not 0 <= crf <= codec.worst:
         raise VideoError(
-            f"crf is {crf}; for {codec.title} it goes from 0 to {codec.worst}, lower is better"
+            f"crf is {crf}; {codec.title} allows values from 0 to {codec.worst}, lower is better"
         )
     return {**options, "crf": f"{crf}"}
 
 
-def _steady(codec: Codec) -> dict[str, str]:
-    """Return what keeps an encoder from making now and then another file of the same frames.
+def _reproducible(codec: Codec) -> dict[str, str]:
+    """Return options that make an encoder write the same file from the same frames every time.
 
-    x264's AVX-512 does: of 100 files of eight frames of 64 x 50 px, 38 were others than the rest,
-    and with AVX2, which takes 3 % longer, none.
+    x264 with AVX-512 does not: of 100 files of eight frames of 64 x 50 px, 38 differed from the
+    rest. With AVX2, which takes 3 % longer, none did.
     """
     wide = codec.encoder == "libx264" and torch.backends.cpu.get_cpu_capability() == "AVX512"
     return {"x264-params": "asm=AVX2"} if wide else {}

@@ -1,4 +1,4 @@
-"""Folders of pictures as clips: read in the order of their numbers, written one by one."""
+"""Folders of pictures as clips: read in the order of their numbers, written frame by frame."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ _FRAME = re.compile(r"frame-\d+\.png")
 
 
 def open_folder(path: Path, rate: Fraction | float) -> Clip:
-    """Read which frames a folder holds, and the size of the first.
+    """List the frames of a folder, and read the size of the first.
 
-    Raises: VideoError: it holds none, the first cannot be read, or the rate is not above 0.
+    Raises: VideoError: the folder has no frames, the first cannot be read, or the rate is not in
+        (0, 1000).
     """
     if not 0 < rate < 1000:
-        raise VideoError(f"the rate is {float(rate):g}; from 1 to 1000 frames a second are allowed")
+        raise VideoError(
+            f"the rate is {float(rate):g}; it must be above 0 and below 1000 frames per second"
+        )
     exact = rate if isinstance(rate, Fraction) else to_fraction(rate)
     try:
         names = [each for each in path.iterdir() if each.suffix.lower() in _SUFFIXES]
     except OSError as error:
-        raise VideoError(f"{path} cannot be read: {error.strerror}") from error
+        raise VideoError(f"cannot be read: {error.strerror}", path=path) from error
     files = tuple(sorted((each for each in names if not each.name.startswith(".")), key=_natural))
     if not files:
-        raise VideoError(f"{path} holds no frames: PNG, JPEG or TIFF files are read as such")
+        raise VideoError("holds no frames: it has no PNG, JPEG or TIFF file", path=path)
     height, width = _load(files[0]).shape[-2:]
     return Clip(
         path=path,
@@ -47,7 +50,7 @@ def open_folder(path: Path, rate: Fraction | float) -> Clip:
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, int | str]], str]:
-    """Sort frame-2 before frame-10."""
+    """Return a key that sorts frame-2 before frame-10."""
     parts = _NUMBERS.split(path.name.lower())
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part], path.name
 
@@ -60,7 +63,7 @@ def _load(path: Path) -> Image:
 
 
 def read_folder(clip: Clip) -> Iterator[tuple[Callable[[], Image], Fraction, Fraction]]:
-    """Yield, for each frame of a folder, what loads it, its time and its duration."""
+    """Yield for each frame of a folder: a function that loads it, its time and its duration."""
     length = 1 / clip.rate
     for count, path in enumerate(clip.files):
 
@@ -69,8 +72,9 @@ def read_folder(clip: Clip) -> Iterator[tuple[Callable[[], Image], Fraction, Fra
             height, width = image.shape[-2:]
             if (height, width) != clip.size:
                 raise VideoError(
-                    f"{path} is {width} x {height} px, but {clip.files[0].name} is "
-                    f"{clip.size[1]} x {clip.size[0]}; the frames of a folder have one size"
+                    f"is {width} x {height} px, but {clip.files[0].name} is "
+                    f"{clip.size[1]} x {clip.size[0]}; all frames of a folder must have one size",
+                    path=path,
                 )
             return image
 
@@ -78,13 +82,13 @@ def read_folder(clip: Clip) -> Iterator[tuple[Callable[[], Image], Fraction, Fra
 
 
 class FolderWriter:
-    """Writes frames as frame-000001.png and so on, each complete or not at all.
+    """Writes frames as frame-000001.png and so on; a file is complete or does not exist.
 
     Args:
-        folder: where to; made if missing.
+        folder: is created if it is missing.
         overwrite: whether frames of an earlier run may be deleted.
 
-    Raises: VideoError: frames are there that may not be, or the folder cannot be made.
+    Raises: VideoError: the folder has frames that may not be deleted, or cannot be created.
     """
 
     def __init__(self, folder: Path, *, overwrite: bool) -> None:
@@ -95,13 +99,14 @@ class FolderWriter:
             found = sorted(path for path in folder.iterdir() if _FRAME.fullmatch(path.name))
             if found and not overwrite:
                 raise VideoError(
-                    f"{folder} has frames already; to replace them, use overwrite=True "
-                    "(--force on the command line)"
+                    "has frames already; to replace them, use overwrite=True (--force on the "
+                    "command line)",
+                    path=folder,
                 )
             for path in found:
                 path.unlink()
         except OSError as error:
-            raise VideoError(f"{folder} cannot be written: {error.strerror}") from error
+            raise VideoError(f"cannot be written: {error.strerror}", path=folder) from error
 
     def write(self, image: Image) -> None:
         """Write the next frame."""

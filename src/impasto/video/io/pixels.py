@@ -1,7 +1,7 @@
-"""Stored pictures and image tensors, each into the other: matrix, range, chroma, turn and crop.
+"""Conversion between stored frames and image tensors: matrix, range, chroma, orientation.
 
-The conversion is computed here, in float32, because FFmpeg's own is off by up to 2 levels and
-takes gray for full range whatever the file says.
+The conversion is computed here in float32: FFmpeg's own is off by up to 2 levels, and it reads
+gray as full range even if the file says otherwise.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from impasto.pictures.picture import Image
 
-__all__ = ["Colors", "Crop", "Turn", "colors_of", "from_image", "to_image", "turn_of"]
+__all__ = ["Colors", "Orientation", "colors_of", "from_image", "orientation_of", "to_image"]
 
-# Luma's shares of red and blue by ITU-T H.273's number of the matrix.
+# The weights of red and blue in luma, by ITU-T H.273's number of the matrix.
 _SHARES = {
     1: (0.2126, 0.0722),  # BT.709
     4: (0.30, 0.11),  # FCC
@@ -30,18 +30,17 @@ _SHARES = {
     9: (0.2627, 0.0593),  # BT.2020
     10: (0.2627, 0.0593),
 }
-_UNKNOWN = 2
 _PLANAR = re.compile(r"(gray|yuvj?(420|422|444)p)(9|10|12|14|16)?(le)?")
 
 
 @dataclass(frozen=True)
 class Colors:
-    """What stored numbers mean, in the numbers of ITU-T H.273, where 2 is "unspecified".
+    """How stored values are to be read, in the numbers of ITU-T H.273, where 2 is "unspecified".
 
     Attributes:
-        matrix: how luma and chroma are made of R'G'B'.
-        full: whether they use all values (0–255) or the limited range (16–235).
-        primaries, transfer: carried along to the result; images hold R'G'B' as it is stored.
+        matrix: how luma and chroma are computed from R'G'B'.
+        full: True: values use the full range (0–255); False: the limited range (16–235).
+        primaries, transfer: copied to the result; images hold R'G'B' as it is stored.
     """
 
     matrix: int = 1
@@ -51,90 +50,70 @@ class Colors:
 
 
 @dataclass(frozen=True)
-class Crop:
-    """Stored rows and columns that are not displayed."""
+class Orientation:
+    """How to turn a stored picture upright: transpose it, then mirror it, then flip it.
 
-    top: int = 0
-    bottom: int = 0
-    left: int = 0
-    right: int = 0
-
-    def of_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the (H, W) that is left of a stored one."""
-        return size[0] - self.top - self.bottom, size[1] - self.left - self.right
-
-    def of(self, image: Image) -> Image:
-        """Return what is left of an image."""
-        height, width = image.shape[-2:]
-        return image[..., self.top : height - self.bottom, self.left : width - self.right]
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What makes a stored picture upright: rows for columns first, then mirrored, then flipped."""
+    Attributes:
+        transposed: rows and columns are exchanged.
+        mirrored: left and right are exchanged.
+        flipped: top and bottom are exchanged.
+    """
 
     transposed: bool = False
     mirrored: bool = False
     flipped: bool = False
 
-    def of_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the (H, W) of a picture that was stored as (H, W)."""
+    def upright_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the (H, W) of the upright picture, from the (H, W) of the stored one."""
         return (size[1], size[0]) if self.transposed else size
 
-    def of(self, image: Image) -> Image:
-        """Return an image upright."""
+    def upright(self, image: Image) -> Image:
+        """Return the image upright."""
         turned = image.transpose(-1, -2) if self.transposed else image
         sides = [side for side, turns in ((-1, self.mirrored), (-2, self.flipped)) if turns]
         upright: Image = turned.flip(sides) if sides else turned
         return upright
 
-    @property
-    def degrees(self) -> int:
-        """The rotation clockwise, apart from any mirroring."""
-        if self.transposed:
-            return 90 if self.mirrored else 270
-        return 180 if self.flipped else 0
 
-
-def turn_of(frame: Any) -> Turn:
-    """Read a frame's display matrix; other than quarter turns are rounded to one.
+def orientation_of(frame: Any) -> Orientation:
+    """Read a frame's display matrix, rounded to quarter turns.
 
     The matrix maps stored (x, y) to (a·x + c·y, b·x + d·y), in 32-bit integers a b u c d v x y w.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
-        return Turn()
+        return Orientation()
     a, b, _, c, d = np.frombuffer(bytes(matrix), "<i4")[:5].tolist()
     if abs(a) + abs(d) >= abs(b) + abs(c):
-        return Turn(False, a < 0, d < 0)
-    return Turn(True, c < 0, b < 0)
+        return Orientation(False, a < 0, d < 0)
+    return Orientation(True, c < 0, b < 0)
 
 
 def colors_of(frame: Any, codec: Any) -> Colors:
-    """Read what a frame's numbers mean; where the file is silent, as players take it."""
+    """Read how a frame's values are to be read; if the file does not say, guess as players do."""
     primaries, transfer = codec.color_primaries, codec.color_trc
     name = frame.format.name
     if frame.format.is_rgb or name == "pal8":
         return Colors(1, False, primaries, transfer)
     matrix = int(frame.colorspace)
     if matrix not in _SHARES:
-        # High definition is BT.709, anything smaller BT.601: so do mpv and VLC.
+        # mpv and VLC take high definition as BT.709 and anything smaller as BT.601.
         large = frame.width >= 1280 or frame.height > 576
         matrix = 1 if large else 5 if frame.height == 576 else 6
     full = int(frame.color_range) == 2 or name.startswith("yuvj")
     if int(frame.color_range) == 0 and name.startswith("gray"):
-        full = True  # as FFmpeg writes it
+        full = True  # FFmpeg writes gray with the full range.
     return Colors(matrix, full, primaries, transfer)
 
 
 # ---- reading ------------------------------------------------------------------------------------
 
 
-def to_image(frame: Any, colors: Colors, crop: Crop, turn: Turn) -> Image:
-    """Return a decoded frame as an image, (1, 3, H, W) in [0, 1], cropped and upright."""
+def to_image(frame: Any, colors: Colors, orientation: Orientation) -> Image:
+    """Return a decoded frame as an upright image, (1, 3, H, W) in [0, 1]."""
     rgb = _from_rgb(frame) if _is_rgb(frame) else _from_planes(_planar(frame), colors)
-    upright: Image = turn.of(crop.of(rgb)).clamp(0, 1).contiguous()
-    return upright
+    image: Image = orientation.upright(rgb).clamp(0, 1).contiguous()
+    return image
 
 
 def _is_rgb(frame: Any) -> bool:
@@ -149,7 +128,7 @@ def _from_rgb(frame: Any) -> Image:
 
 
 def _planar(frame: Any) -> Any:
-    """Return a frame with a plane each for luma and chroma, without changing their values."""
+    """Return the frame in a format with separate planes of luma and chroma; values stay."""
     name = frame.format.name
     if _PLANAR.fullmatch(name):
         return frame
@@ -159,7 +138,7 @@ def _planar(frame: Any) -> Any:
     wide = frame.format.chroma_width(64) == 64
     low = frame.format.chroma_height(64) < 64
     kind = "yuv444p" if wide else "yuv420p" if low else "yuv422p"
-    # The same color space on both sides: only rearranged.
+    # The color space is the same on both sides, so that FFmpeg only rearranges the values.
     space, scope = int(frame.colorspace), int(frame.color_range) or 1
     return frame.reformat(
         format=f"{kind}10le" if deep else kind,
@@ -192,14 +171,14 @@ def _from_planes(frame: Any, colors: Colors) -> Image:
 
 
 def _plane(plane: Any, bits: int) -> Tensor:
-    """Return one plane, (h, w), without the padding at the ends of its rows."""
+    """Return one plane, (h, w), without the padding at the end of each row."""
     kind = np.dtype("u1" if bits <= 8 else "<u2")
     rows = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
     return torch.from_numpy(rows[:, : plane.width].astype(np.int32))
 
 
 def _enlarge(chroma: Tensor, size: tuple[int, int]) -> Tensor:
-    """Interpolate chroma, (1, 2, h, w), to (H, W): it sits on even columns, between two rows."""
+    """Interpolate chroma, (1, 2, h, w), to (H, W); samples lie on even columns, between rows."""
     height, width = size
     if chroma.shape[-2] < height:
         tall = 2 * chroma.shape[-2]
@@ -217,9 +196,10 @@ def _enlarge(chroma: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def from_image(image: Image, colors: Colors, format: str, av: Any) -> Any:
-    """Return an image, (1, 3, H, W) with even sides where chroma is halved, as a frame to encode.
+    """Return an image as a frame to encode.
 
     Args:
+        image: (1, 3, H, W), R'G'B' in [0, 1].
         format: yuv420p, yuv422p or yuv444p, of 8 or more bits: yuv420p10le.
         av: PyAV.
     """
@@ -244,7 +224,7 @@ def from_image(image: Image, colors: Colors, format: str, av: Any) -> Any:
 
 
 def _reduce(chroma: Tensor, size: tuple[int, int]) -> Tensor:
-    """Halve chroma, (1, 2, H, W), to where `_enlarge` expects it."""
+    """Halve chroma, (1, 2, H, W), onto the positions that `_enlarge` reads."""
     if size[0] < chroma.shape[-2]:
         even = functional.pad(chroma, (0, 0, 0, chroma.shape[-2] % 2), mode="replicate")
         chroma = functional.avg_pool2d(even, (2, 1))

@@ -1,4 +1,4 @@
-"""Frames into a video file, with the clip's own timing, colors, aspect and sound tracks."""
+"""Writes frames to a video file with the clip's own timing, colors, aspect and sound tracks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from torch.nn import functional
 from impasto.errors import ShapeError, VideoError
 from impasto.pictures.picture import Image
 from impasto.storage import check_target
-from impasto.video.io.clips import Clip, av_library, reason, to_fraction
-from impasto.video.io.codecs import codec_for, container_for, quality
-from impasto.video.io.cropping import cropped_template
+from impasto.video.io.clips import Clip, av_library, ffmpeg_reason, to_fraction
+from impasto.video.io.codecs import Container, codec_for, container_for, encoder_options
 from impasto.video.io.folders import FolderWriter
-from impasto.video.io.pixels import Crop, from_image
-from impasto.video.io.sound_tracks import Sound, unfit
+from impasto.video.io.pixels import from_image
+from impasto.video.io.priority import priority_kept
+from impasto.video.io.sound_tracks import SoundTracks, cannot_hold
 
 __all__ = ["ClipWriter", "write_clip"]
 
@@ -39,25 +39,28 @@ def write_clip(
     overwrite: bool = True,
     metadata: Mapping[str, str] | None = None,
 ) -> ClipWriter:
-    """Return what writes frames to a file, or a folder if path has no suffix; use it in `with`.
+    """Return a writer of frames to a file, or to a folder if path has no suffix; use it in `with`.
 
-    The file appears only if the block ends without an error. What cannot be written is said on
-    entering, before the first frame.
+    The file appears only if the block ends without an error. Entering the block raises the errors
+    that can be found before the first frame.
+
+    H.264 and H.265 need even sides. A frame of an odd width or height is padded: its last column or
+    row is repeated. `ClipWriter.notes` and the comment in the file say so.
 
     Args:
-        like: the clip whose frames have been painted: timing, colors, aspect and sound are its.
-        size: (H, W) of the frames; None: as the clip's.
-        start, end: seconds; which part of the clip the frames are: the sound is cut to it. The
-            first frame is then shown at once.
+        like: the clip whose frames were painted; timing, colors, aspect and sound come from it.
+        size: (H, W) of the frames; None: that of the clip.
+        start, end: seconds; the part of the clip that the frames are from. The sound is cut to this
+            part, and the first frame is shown at once.
         codec: a name in CODECS; None: H.264, in .webm VP9.
-        crf: the quality to keep, lower is better; None: the codec's own, which is good.
-        sound: whether the clip's sound tracks come along.
+        crf: the quality, lower is better; None: the codec's default, which is good.
+        sound: whether to copy the clip's sound tracks.
         metadata: texts for the file, such as a title or a comment.
         overwrite: whether a file, or frames in a folder, may be replaced.
 
     Raises:
-        VideoError: no such codec or crf, a file that cannot hold codec or sound, or no PyAV.
-        ImageError: the file cannot be written.
+        VideoError: an unknown codec, a wrong crf, a file that cannot be written or that cannot hold
+            codec or sound; or PyAV is missing.
     """
     return ClipWriter(
         Path(path),
@@ -74,7 +77,13 @@ def write_clip(
 
 
 class ClipWriter:
-    """Writes frames, one after the other; made by `write_clip`, which describes the arguments."""
+    """Writes frames one after the other. `write_clip` makes it and describes the arguments.
+
+    Attributes:
+        size: (H, W) of the frames, px.
+        stored_size: (H, W) of the pictures in the file: size, padded if the codec needs that.
+        notes: one line for each way in which the file differs from the frames.
+    """
 
     def __init__(
         self,
@@ -98,12 +107,17 @@ class ClipWriter:
         self.count = 0
         self._shift: Fraction | None = None
         self._last: int | None = None
-        self._lengths: dict[int, int] = {}  # of frames in the encoder, by when they begin; in ticks
+        self._durations: dict[int, int] = {}  # Begin → duration of frames in the encoder, ticks.
+        self.stored_size = size
+        self.notes: tuple[str, ...] = ()
         if not self.is_folder:
             self._codec = codec_for(path, codec)
-            self._options = quality(self._codec, crf)
+            self._options = encoder_options(self._codec, crf)
+            if self._codec.needs_even_sides:
+                self.stored_size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+                self.notes = _padding_notes(self._codec.title, size)
         elif codec is not None or crf is not None:
-            raise VideoError(f"{path} is a folder of PNG files: codec and crf are for clips")
+            raise VideoError("is a folder of PNG files: codec and crf are for clips", path=path)
 
     def __enter__(self) -> Self:
         if self.is_folder:
@@ -113,8 +127,7 @@ class ClipWriter:
         check_target(self.path, overwrite=self.overwrite, error=VideoError)
         self._target = Path(os.path.realpath(self.path))
         self._temporary = self._target.with_name(f".impasto-{secrets.token_hex(8)}.tmp")
-        self._files = contextlib.ExitStack()
-        self._sound: Sound | None = None
+        self._sound: SoundTracks | None = None
         try:
             self._begin()
         except BaseException:
@@ -141,16 +154,16 @@ class ClipWriter:
 
         Args:
             image: (1, 3, H, W), R'G'B' in [0, 1].
-            time: seconds in the clip, as `Frame.time`; later than the frame before.
-            duration: seconds; only the last frame's matters. None: as the clip's rate has it.
+            time: seconds since the beginning of the clip, as `Frame.time`; the times must rise.
+            duration: seconds; only the last frame's is used. None: by the clip's rate.
 
         Raises:
             ShapeError: the frame has another size.
-            VideoError: the times do not rise, or the disk is full.
+            VideoError: the times do not rise, or the file cannot be written.
         """
         if tuple(image.shape) != (1, 3, *self.size):
             raise ShapeError(
-                f"the frame is {tuple(image.shape)}; for this clip it is {(1, 3, *self.size)}"
+                f"the frame is {tuple(image.shape)}; for this clip it must be {(1, 3, *self.size)}"
             )
         self.count += 1
         if self.is_folder:
@@ -163,120 +176,103 @@ class ClipWriter:
         base = self.like.time_base
         ticks = round((time - self._shift) / base)
         if self._last is not None and ticks <= self._last:
-            raise VideoError(f"a frame at {float(time):.3f} s does not come after the one before")
+            raise VideoError(f"a frame at {float(time):.3f} s is not later than the one before")
         self._last = ticks
-        padded = functional.pad(image, (0, self._crop.right, 0, self._crop.bottom), "replicate")
-        frame = from_image(padded, self.like.colors, self._encoder.pix_fmt, self._av)
+        below, right = (a - b for a, b in zip(self.stored_size, self.size, strict=True))
+        padded = functional.pad(image, (0, right, 0, below), "replicate")
+        frame = from_image(padded, self.like.colors, self._stream.codec_context.pix_fmt, self._av)
         frame.pts, frame.time_base = ticks, base
         length = 1 / self.like.rate if duration is None else duration
-        frame.duration = self._lengths[ticks] = round(length / base)
+        frame.duration = self._durations[ticks] = round(length / base)
         self._encode(frame)
 
     def _begin(self) -> None:
-        """Open encoder, file and sound, and write the header, so that what is wrong shows now."""
+        """Open file, encoder and sound, and write the header: this finds most errors."""
         kind = container_for(self.path)
-        if kind in ("mp4", "mov"):  # playable before it is all there; begins at exact times
+        if kind.is_quicktime:  # The index is in front, so that a player can begin early.
             scale = max(1000, self.like.time_base.denominator)
             options = {"movflags": "+faststart", "movie_timescale": str(scale)}
-        else:  # what an encoder of sound puts before 0 stays there, or all would be moved
+        else:  # An encoder of sound may begin before 0; FFmpeg would shift the pictures, too.
             options = {"avoid_negative_ts": "disabled"}
         self._output = self._av.open(
-            str(self._temporary), "w", format=kind, container_options=options
+            str(self._temporary), "w", format=kind.value, container_options=options
         )
-        self._output.metadata.update(self.metadata)
-        if self.like.aspect != 1 and kind in ("matroska", "webm") and not self._codec.tells_aspect:
+        self._output.metadata.update(_with_notes(self.metadata, self.notes))
+        if self.like.aspect != 1 and not (kind.is_quicktime or self._codec.tells_aspect):
             raise VideoError(
-                f"{self.path}: the pixels of {self.like.path} are not square "
-                f"({self.like.aspect}), which {self._codec.title} in {self.path.suffix} cannot "
-                "tell: write .mp4 or .mov, or H.264 or H.265"
+                f"cannot be written: the pixels of {self.like.path} are not square "
+                f"({self.like.aspect}), and {self._codec.title} in {self.path.suffix} cannot store "
+                "that; write .mp4 or .mov, or H.264 or H.265",
+                path=self.path,
             )
-        height, width = self.size
-        even = self._codec.even
-        self._crop = Crop(bottom=height % 2 if even else 0, right=width % 2 if even else 0)
-        self._encoder, self._stream = self._open_encoder(kind)
+        self._stream = self._open_encoder(kind)
         if self.with_sound:
-            self._sound = Sound(self.like, self._output, self.start, self.end)
+            self._sound = SoundTracks(self.like, self._output, self.start, self.end)
         try:
             self._output.start_encoding()
         except (self._av.error.FFmpegError, ValueError) as error:
             if self._sound is not None:
                 raise VideoError(
-                    unfit(" and ".join(self.like.sounds), self._output), path=self.like.path
+                    cannot_hold(" and ".join(self.like.sounds), self._output), path=self.like.path
                 ) from error
-            raise VideoError(f"{self.path} cannot be written: {reason(error)}") from error
+            raise self._unwritten(error) from error
 
-    def _open_encoder(self, kind: str) -> tuple[Any, Any]:
-        """Return the encoder, open, and the stream of the file that it writes to."""
-        os.environ.setdefault("SVT_LOG", "1")  # AV1's encoder talks on stderr otherwise
+    def _open_encoder(self, kind: Container) -> Any:
+        """Return the stream that is written, with its encoder open."""
+        os.environ.setdefault("SVT_LOG", "1")  # AV1's encoder logs on stderr otherwise.
         codec, like = self._codec, self.like
         try:
-            if self._crop == Crop():
-                stream = self._output.add_stream(codec.encoder, rate=like.rate)
-                encoder = stream.codec_context
-            else:
-                encoder = self._av.CodecContext.create(codec.encoder, "w")
-                encoder.framerate = like.rate
-                encoder.flags |= self._av.codec.context.Flags.global_header
+            stream = self._output.add_stream(codec.encoder, rate=like.rate)
         except (self._av.error.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"this build of FFmpeg has no encoder for {codec.title} ({codec.encoder}); "
                 "choose another codec"
             ) from error
+        encoder = stream.codec_context
         self._configure(encoder)
-        tag = codec.tag if kind in ("mp4", "mov") else None
-        if tag is not None:
-            encoder.codec_tag = tag
+        if codec.tag is not None and kind.is_quicktime:
+            encoder.codec_tag = codec.tag
         try:
-            encoder.open()
+            with priority_kept():
+                encoder.open()
         except self._av.error.FFmpegError as error:
             raise VideoError(
                 f"{codec.title} cannot be written at {self.size[1]} x {self.size[0]} px: "
-                f"{reason(error)}"
+                f"{ffmpeg_reason(error)}"
             ) from error
-        if self._crop != Crop():
-            template = self._files.enter_context(cropped_template(encoder, self._crop))
-            stream = self._output.add_stream_from_template(template.streams.video[0], opaque=True)
-            stream.codec_context.sample_aspect_ratio = like.aspect
-            self._tag(stream.codec_context)
-            if tag is not None:
-                stream.codec_context.codec_tag = tag
         stream.time_base = like.time_base
-        return encoder, stream
+        return stream
 
     def _configure(self, encoder: Any) -> None:
-        encoder.width = self.size[1] + self._crop.right
-        encoder.height = self.size[0] + self._crop.bottom
+        colors = self.like.colors
+        encoder.height, encoder.width = self.stored_size
         encoder.pix_fmt = self._codec.formats[self.like.bits > 8]
         encoder.time_base = self.like.time_base
         encoder.sample_aspect_ratio = self.like.aspect
-        self._tag(encoder)
+        encoder.color_range = 2 if colors.full else 1  # FFmpeg's JPEG and MPEG.
+        encoder.colorspace = colors.matrix
+        encoder.color_primaries = colors.primaries
+        encoder.color_trc = colors.transfer
         encoder.options = self._options
 
-    def _tag(self, context: Any) -> None:
-        colors = self.like.colors
-        context.color_range = 2 if colors.full else 1  # FFmpeg's JPEG and MPEG
-        context.colorspace = colors.matrix
-        context.color_primaries = colors.primaries
-        context.color_trc = colors.transfer
-
     def _encode(self, frame: Any) -> None:
-        """Encode a frame, or with None what the encoder holds back, and let the sound follow."""
+        """Encode a frame and write the sound up to it; None: write what the encoder still holds."""
         try:
-            for packet in self._encoder.encode(frame):
+            for packet in self._stream.codec_context.encode(frame):
                 packet.stream = self._stream
-                packet.duration = self._lengths.pop(packet.pts)  # not every encoder passes it on
-                if self.count < 3:  # too few to be reordered; x265 leaves their dts unset
+                packet.duration = self._durations.pop(packet.pts)  # Not every encoder does.
+                if self.count < 3:  # Too few frames to be reordered; x265 does not set their dts.
                     packet.dts = packet.pts
                 until = packet.dts * packet.time_base
                 self._output.mux(packet)
                 if self._sound is not None:
                     self._sound.mux(self._output, until)
         except self._av.error.FFmpegError as error:
-            raise VideoError(f"{self.path} cannot be written: {reason(error)}") from error
+            raise self._unwritten(error) from error
 
     def _finish(self) -> None:
         if self.count == 0:
-            raise VideoError(f"{self.path}: no frame was written")
+            raise VideoError("is not written: it has no frame", path=self.path)
         self._encode(None)
         try:
             if self._sound is not None:
@@ -284,19 +280,42 @@ class ClipWriter:
             self._output.close()
             self._close_sound()
             self._temporary.replace(self._target)
-        except OSError as error:  # FFmpeg's are such, too
-            raise VideoError(f"{self.path} cannot be written: {reason(error)}") from error
+        except OSError as error:  # FFmpeg's errors are OSErrors, too.
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: Exception) -> VideoError:
+        return VideoError(f"cannot be written: {ffmpeg_reason(error)}", path=self.path)
 
     def _abandon(self) -> None:
-        """Close and delete what is left of an unfinished file."""
+        """Close and delete an unfinished file."""
         self._close_sound()
         output = getattr(self, "_output", None)
         if output is not None:
             with contextlib.suppress(OSError, ValueError):
                 output.close()
-        self._files.close()
         self._temporary.unlink(missing_ok=True)
 
     def _close_sound(self) -> None:
         if self._sound is not None:
             self._sound.close()
+
+
+def _padding_notes(codec: str, size: tuple[int, int]) -> tuple[str, ...]:
+    """Say which edges of frames of this (H, W) are repeated to make both sides even."""
+    edges = [name for name, side in zip(("row", "column"), size, strict=True) if side % 2]
+    if not edges:
+        return ()
+    height, width = (side + side % 2 for side in size)
+    return (
+        f"{codec} needs even sides: the last {' and '.join(edges)} of every frame "
+        f"{'are' if len(edges) > 1 else 'is'} repeated once, {size[1]} x {size[0]} px become "
+        f"{width} x {height}",
+    )
+
+
+def _with_notes(metadata: Mapping[str, str], notes: tuple[str, ...]) -> dict[str, str]:
+    """Append the notes to the comment of a file."""
+    if not notes:
+        return dict(metadata)
+    comment = metadata.get("comment")
+    return {**metadata, "comment": "; ".join([*([comment] if comment else []), *notes])}

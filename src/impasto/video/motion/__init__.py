@@ -1,1 +1,1 @@
-"""Where pixels move: optical flow, warping, scene cuts and flicker."""
+"""Motion in clips: optical flow, warping, scene cuts and flicker."""

@@ -1,4 +1,4 @@
-"""How good a pastiche is. Flows are passed in: nothing here knows where they are from."""
+"""The warping error, which measures flicker. The caller gives the flows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from impasto.video.motion.warp import check_flow, warp
 
 __all__ = ["WarpingError", "warping_error"]
 
-# (t, t − k) → (1, 2, H, W) flow from frame t to frame t − k, and (1, 1, H, W) where it counts.
+# (t, t − k) → the flow from frame t to frame t − k, (1, 2, H, W), and its mask, (1, 1, H, W).
 Flow = Callable[[int, int], Tensor]
 Reliable = Callable[[int, int], Tensor]
 
@@ -24,7 +24,7 @@ class WarpingError:
 
     Attributes:
         squared: the mean squared difference of sRGB values in [0, 1], over all channels.
-        pairs: how many pairs of frames it is the mean of.
+        pairs: the number of pairs of frames in the mean.
     """
 
     squared: float
@@ -32,7 +32,7 @@ class WarpingError:
 
     @property
     def root(self) -> float:
-        """Return the root of squared: a typical difference, in [0, 1]."""
+        """The root of squared: a typical difference, in [0, 1]."""
         return float(self.squared**0.5)
 
 
@@ -43,30 +43,31 @@ def warping_error(
     *,
     distances: Iterable[int] = (1,),
 ) -> Mapping[int, WarpingError]:
-    """Measure flicker: how far each frame is from an earlier one, carried along the flow.
+    """Measure flicker: the difference between each frame and an earlier one, warped to it.
 
     E_k = mean over t of  Σ_p m(p) · |x_t(p) − warp(x_{t−k})(p)|² / (C · Σ_p m(p))
 
-    with m = 1 where the flow from t to t − k can be relied upon. Frames are taken one by one, and
-    no more than the largest distance is kept. A pair with no reliable pixel is left out.
+    with m = 1 where the flow from t to t − k is reliable. Frames are read one by one; memory holds
+    as many as the largest distance. A pair without a reliable pixel is left out.
 
     Args:
-        frames: the clip, each (1, C, H, W), in [0, 1]; an iterator will do.
+        frames: the clip, each (1, C, H, W), in [0, 1]; may be an iterator.
         flow: (t, t − k) → (1, 2, H, W), px, from frame t to frame t − k.
         reliable: (t, t − k) → (1, 1, H, W) in [0, 1].
-        distances: the k: 1 is the short term; 5, 10, … the long one.
+        distances: the values of k: 1 is the short term; 5, 10, … the long term.
 
     Returns: {k: WarpingError}, in the order of distances.
 
     Raises:
-        SettingsError: no distances, or one below 1; or no pair of frames to measure.
+        SettingsError: no distances, a distance below 1, or no pair of frames to measure.
         ShapeError: frames, flows and masks do not fit each other.
+
     Paper:   Lai et al., ECCV 2018, section 4.1 (squares, masked mean); Ruder et al. 1708.04538
         (short and long term). Differs: the mean is over pixels of a pair, then over pairs.
     """
     wanted = list(dict.fromkeys(distances))
     if not wanted or min(wanted) < 1:
-        raise SettingsError(f"distances are {wanted}; give at least one, each 1 or more frames")
+        raise SettingsError(f"distances are {wanted}; give at least one, and each at least 1 frame")
     sums = dict.fromkeys(wanted, 0.0)
     pairs = dict.fromkeys(wanted, 0)
     past: deque[Tensor] = deque(maxlen=max(wanted))
@@ -93,7 +94,7 @@ def _mean(total: float, pairs: int, distance: int) -> WarpingError:
 
 
 def _pair_error(frame: Tensor, earlier: Tensor, flow: Tensor, mask: Tensor) -> float | None:
-    """Return the masked mean of squares, or None where the mask is empty."""
+    """Return the masked mean of squared differences, or None if the mask is empty."""
     if frame.ndim != 4 or frame.shape != earlier.shape:
         raise ShapeError(
             f"frames are {tuple(frame.shape)} and {tuple(earlier.shape)}; all must be (1, C, H, W) "

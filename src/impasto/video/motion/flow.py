@@ -1,7 +1,7 @@
-"""How one picture becomes the next: dense optical flow, and where it can be relied upon.
+"""Dense optical flow between two pictures, and the mask of pixels where it is reliable.
 
-The flow of a pair leads from each pixel of the first to where it is in the second. It is searched
-both ways, and where the two disagree, something was covered or uncovered.
+The flow of a pair leads from each pixel of the first picture to its place in the second. It is
+computed in both directions; occlusions show where the two directions disagree.
 """
 
 from __future__ import annotations
@@ -21,31 +21,27 @@ from torch.nn import functional
 from impasto.errors import SettingsError, ShapeError, VideoError, nearest_match
 from impasto.pictures.colors import luminance
 from impasto.pictures.picture import Image
-from impasto.video.motion.raft import Raft, load_raft
+from impasto.video.motion.raft import load_raft, raft_flow
 from impasto.video.motion.warp import check_flow, points_outside, warp
 
 __all__ = [
     "FLOWS",
     "coverage",
     "disagreement",
-    "motion_boundaries",
     "optical_flow",
     "reliable",
-    "warp",
 ]
 
-# Below, the coarsest level of a search is smaller than a patch.
-_LEAST_SIDE = 16
+_LEAST_SIDE = 16  # px; in smaller pictures, the coarsest level of the search is below a patch.
 
-# Of a pixel: fewer that lead to it, and it is hidden. These three were chosen on the cut-outs of
-# benchmarks/motion.py, as docs/video.md says.
-_LEAST_COVERAGE = 0.75
-_BAND = 1  # px around what is hidden that are not relied upon
-_REACH = 3  # px from it within which the flows have to agree
+# These three were chosen on the cut-outs of benchmarks/motion.py, see docs/video.md.
+_LEAST_COVERAGE = 0.75  # A pixel with less coverage is hidden.
+_BAND = 1  # px around hidden pixels that are not reliable either.
+_REACH = 3  # px around hidden pixels where both directions must agree.
 
-# Farnebäck's: how far around contrast is made equal, px, and the contrast that is noise, of 255.
-_SURROUNDINGS = 8
-_NOISE = 0.7
+# For Farnebäck's method.
+_SURROUNDINGS = 8  # px; σ of the neighborhood within which contrast is normalized.
+_NOISE = 0.7  # of 255; smaller contrast is noise.
 
 Gray = npt.NDArray[np.uint8]
 FlowArray = npt.NDArray[np.float32]  # (H, W, 2)
@@ -64,19 +60,20 @@ def optical_flow(
         first: (1, 3, H, W), sRGB in [0, 1].
         second: the same.
         method: "dis" (dense inverse search), "farneback", or "raft", which needs weights.
-        weights: for "raft" alone: a file of trained weights, as torchvision writes them.
+        weights: for "raft" only: a file of trained weights of torchvision's raft_large.
 
     Returns: (1, 2, H, W) float32 on the CPU, px: (dx, dy), x to the right and y downwards.
 
     Raises:
-        ShapeError: not two pictures of one size, or of less than 16 px.
-        SettingsError: an unknown method, or weights where they are of no use, or missing.
+        ShapeError: the pictures differ in size, or a side is shorter than 16 px.
+        SettingsError: an unknown method, missing weights, or weights for another method than raft.
         WeightsError: the weights cannot be read, or are not RAFT's.
-        VideoError: OpenCV is not installed.
+        VideoError: OpenCV, or torchvision for raft, is not installed.
     """
     if method not in FLOWS:
         raise SettingsError(
-            f"{method}: no such flow (there are {', '.join(FLOWS)}){nearest_match(method, FLOWS)}"
+            f"{method}: unknown flow method, choose from {', '.join(FLOWS)}"
+            f"{nearest_match(method, FLOWS)}"
         )
     for image in (first, second):
         if image.ndim != 4 or image.shape[:2] != (1, 3):
@@ -84,28 +81,28 @@ def optical_flow(
     if first.shape != second.shape:
         raise ShapeError(
             f"the pictures are {tuple(first.shape[-2:])} and {tuple(second.shape[-2:])} px; "
-            "a flow is between two of one size"
+            "the flow needs two pictures of one size"
         )
     if min(first.shape[-2:]) < _LEAST_SIDE:
         raise ShapeError(
-            f"the pictures are {tuple(first.shape[-2:])} px; for a flow each side must be at "
-            f"least {_LEAST_SIDE}"
+            f"the pictures are {tuple(first.shape[-2:])} px; the flow needs sides of at least "
+            f"{_LEAST_SIDE} px"
         )
     return FLOWS[method](first, second, weights)
 
 
 def disagreement(flow: Tensor, back: Tensor) -> Tensor:
-    """Find where the ways there and back do not meet.
+    """Find the pixels where forward and backward flow are inconsistent.
 
     |w + w̃|² > 0.01 · (|w|² + |w̃|²) + 0.5, with w the flow at p and w̃ the flow back from p + w.
 
     Args:
-        flow: from the picture in question to the other one, (1, 2, H, W), px.
-        back: from the other one to this one, (1, 2, H, W), px.
+        flow: from this picture to the other one, (1, 2, H, W), px.
+        back: from the other picture to this one, (1, 2, H, W), px.
 
     Returns: (1, 1, H, W) bool.
 
-    Raises:  ShapeError: the flows are not of one size.
+    Raises:  ShapeError: the flows differ in size.
 
     Paper:   Sundaram, Brox & Keutzer, ECCV 2010, equation 5; Ruder et al. 1604.08610, equation 5.
     """
@@ -117,13 +114,13 @@ def disagreement(flow: Tensor, back: Tensor) -> Tensor:
 
 
 def coverage(back: Tensor) -> Tensor:
-    """Count for each pixel how many of the other picture's lead to it: none where it is hidden.
+    """Count for each pixel how many pixels of the other picture lead to it; 0: it is hidden.
 
-    Each pixel of the other picture is shared among the four that it lies between.
+    Each pixel of the other picture is shared among the four pixels around its place here.
 
-    Args:    back: from the other picture to the one in question, (1, 2, H, W), px.
+    Args:    back: from the other picture to this one, (1, 2, H, W), px.
 
-    Returns: (1, 1, H, W) float32, 1 on average where nothing changes its size.
+    Returns: (1, 1, H, W) float32, 1 on average where the scale does not change.
 
     Raises:  ShapeError: back is not a flow.
 
@@ -134,7 +131,7 @@ def coverage(back: Tensor) -> Tensor:
     rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
     x, y = columns + back[0, 0].cpu(), rows + back[0, 1].cpu()
     left, top = x.floor(), y.floor()
-    # A margin of one pixel takes what leaves the picture.
+    # A margin of one pixel receives the pixels that leave the picture.
     counts = torch.zeros((height + 2) * (width + 2))
     for down in (0, 1):
         for right in (0, 1):
@@ -146,53 +143,38 @@ def coverage(back: Tensor) -> Tensor:
     return inner[None, None].to(back.device)
 
 
-def motion_boundaries(flow: Tensor) -> Tensor:
-    """Find where neighbors part: there a flow is smeared over the edge of what moves.
-
-    |∇u|² + |∇v|² > 0.01 · |w|² + 0.002, with w = (u, v).
-
-    Args:    flow: (1, 2, H, W), px.
-    Returns: (1, 1, H, W) bool.
-    Raises:  ShapeError: flow is not one.
-    Paper:   as disagreement; equation 6 of Ruder et al. `reliable` goes without: see there.
-    """
-    check_flow(flow)
-    down, right = torch.gradient(flow, dim=(2, 3))
-    steepness = (down.square() + right.square()).sum(dim=1, keepdim=True)
-    return steepness > 0.01 * flow.square().sum(dim=1, keepdim=True) + 0.002
-
-
 def reliable(flow: Tensor, back: Tensor) -> Tensor:
-    """Tell where a flow can be relied upon.
+    """Return the mask of pixels where the flow is reliable.
 
-    Not where the other picture does not show the pixel, which is outside it, or to which nothing
-    leads back, with a band of one pixel around; nor, within three pixels of such, where the ways
-    there and back disagree: a flow is smeared over the edges of what moves.
+    Not reliable are pixels that the other picture does not show: their flow leaves it, or no flow
+    leads back to them (they are hidden). So is a band of one pixel around hidden pixels. Within
+    three pixels of hidden ones, a pixel is not reliable either if forward and backward flow
+    disagree, because flow is blurred over the edges of moving objects.
 
     Args:
-        flow: from the picture in question to the other one, (1, 2, H, W), px.
-        back: from the other one to this one, (1, 2, H, W), px.
+        flow: from this picture to the other one, (1, 2, H, W), px.
+        back: from the other picture to this one, (1, 2, H, W), px.
 
-    Returns: (1, 1, H, W) float32: 1 where it can, else 0.
+    Returns: (1, 1, H, W) float32: 1 where the flow is reliable, else 0.
 
-    Raises:  ShapeError: the flows are not of one size.
+    Raises:  ShapeError: the flows differ in size.
 
-    Paper:   Ruder, Dosovitskiy & Brox 1604.08610, section 5.2. Differs: disagreement alone finds
-        less of what is hidden and more of what is not than coverage does, and the paper's motion
-        boundaries are mostly where something is covered, which leaves nothing to mistrust; see
+    Paper:   Ruder, Dosovitskiy & Brox 1604.08610, section 5.2. Differs: coverage finds more of the
+        hidden pixels than disagreement does, with fewer false ones. The paper also excludes motion
+        boundaries; these lie mostly where an object covers another, and there the flow is good. See
         docs/video.md for figures.
     """
     _check_pair(flow, back)
     counts = coverage(back)
-    # Where everything gets smaller, fewer pixels lead to each.
+    # Where the other picture is smaller in scale, fewer of its pixels lead to each pixel here.
     usual = float(counts.median().clamp(max=1))
     hidden = counts < _LEAST_COVERAGE * usual
-    unsafe = _widened(hidden, _BAND) | (disagreement(flow, back) & _widened(hidden, _REACH))
+    unsafe = _dilated(hidden, _BAND) | (disagreement(flow, back) & _dilated(hidden, _REACH))
     return (~(unsafe | points_outside(flow))).float()
 
 
-def _widened(mask: Tensor, radius: int) -> Tensor:
-    """Add everything within radius px of a mask, (1, 1, H, W) bool."""
+def _dilated(mask: Tensor, radius: int) -> Tensor:
+    """Dilate a mask, (1, 1, H, W) bool, by radius px."""
     steps = torch.arange(-radius, radius + 1, device=mask.device)
     disc = (steps[:, None].square() + steps.square() <= radius**2).float()[None, None]
     return functional.conv2d(mask.float(), disc, padding=radius) > 0.5
@@ -204,10 +186,10 @@ def _check_pair(flow: Tensor, back: Tensor) -> None:
 
 
 def _dense_inverse_search(first: Image, second: Image, weights: object) -> Tensor:
-    """Search patches coarse to fine and refine (Kroeger et al., ECCV 2016), down to half a pixel.
+    """Run dense inverse search (Kroeger et al., ECCV 2016) down to half a pixel.
 
-    Differs: searched on pictures of twice the size, and there down to each pixel, where OpenCV's
-    presets stop at half or a quarter of the size; patches of 8 px are then 4 px of the picture.
+    Differs: the search runs on pictures of twice the size, down to each of their pixels, where
+    OpenCV's presets stop at half or a quarter of the size. Its patches of 8 px are 4 px of ours.
     """
     _refuse_weights(weights, "dis")
     cv2 = _opencv()
@@ -221,15 +203,15 @@ def _dense_inverse_search(first: Image, second: Image, weights: object) -> Tenso
 
 
 def _farneback(first: Image, second: Image, weights: object) -> Tensor:
-    """Follow the quadratic polynomials that fit each neighborhood (Farnebäck, SCIA 2003).
+    """Track the quadratic polynomials that fit each neighborhood (Farnebäck, SCIA 2003).
 
-    Differs: contrast is first made equal everywhere, (I − μ) / √(σ² + 0.7²) with μ and σ of what is
-    around. Without it, what is smooth, as a sky is, hardly moves at all.
+    Differs: contrast is normalized first, (I − μ) / √(σ² + 0.7²) with μ and σ of the neighborhood.
+    Without this, smooth areas such as a sky hardly move.
     """
     _refuse_weights(weights, "farneback")
     cv2 = _opencv()
 
-    def even(image: Image) -> FlowArray:
+    def normalized(image: Image) -> FlowArray:
         luma = _gray(image).astype(np.float32)
         around = cv2.GaussianBlur(luma, (0, 0), _SURROUNDINGS)
         variance = cv2.GaussianBlur(np.square(luma - around), (0, 0), _SURROUNDINGS)
@@ -237,7 +219,7 @@ def _farneback(first: Image, second: Image, weights: object) -> Tensor:
         return normed
 
     flow = cv2.calcOpticalFlowFarneback(
-        even(first), even(second), None,
+        normalized(first), normalized(second), None,
         pyr_scale=0.7, levels=8, winsize=31, iterations=5, poly_n=5, poly_sigma=1.1,
         flags=cv2.OPTFLOW_FARNEBACK_GAUSSIAN,
     )  # fmt: skip
@@ -249,16 +231,15 @@ def _raft(first: Image, second: Image, weights: str | os.PathLike[str] | None) -
     if weights is None:
         raise SettingsError(
             "the flow raft needs a file of trained weights (torchvision's raft_large, .pth or "
-            ".safetensors); dis and farneback need none"
+            ".safetensors); dis and farneback need no weights"
         )
     changed = Path(weights).stat().st_mtime_ns if Path(weights).exists() else 0
-    with torch.no_grad():
-        flow: Tensor = _network(os.fspath(weights), changed)(first, second)
-    return flow
+    return raft_flow(_network(os.fspath(weights), changed), first, second)
 
 
-@functools.lru_cache(maxsize=1)  # a clip asks twice a frame
-def _network(path: str, changed: int) -> Raft:
+@functools.lru_cache(maxsize=1)  # A clip needs the network twice a frame.
+def _network(path: str, changed: int) -> torch.nn.Module:
+    """Load RAFT once for each file and time of its last change."""
     return load_raft(path)
 
 
@@ -271,7 +252,7 @@ FLOWS: dict[str, Callable[[Image, Image, str | os.PathLike[str] | None], Tensor]
 
 def _refuse_weights(weights: object, method: str) -> None:
     if weights is not None:
-        raise SettingsError(f"the flow {method} takes no weights; they are for raft")
+        raise SettingsError(f"the flow {method} takes no weights; only raft does")
 
 
 def _opencv() -> Any:

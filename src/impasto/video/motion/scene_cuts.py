@@ -1,4 +1,4 @@
-"""Where one scene ends and the next begins."""
+"""Detection of scene cuts, from the motion between two neighboring frames."""
 
 from __future__ import annotations
 
@@ -6,49 +6,51 @@ import torch
 from torch import Tensor
 
 from impasto.pictures.picture import Image
-from impasto.video.temporal import Motion, carried_along
+from impasto.video.motion.motion import Motion, warp_pastiche
 
 __all__ = ["histogram_distance", "is_cut", "unexplained"]
 
-_BINS = 8  # of each color
-_APART = 0.1  # mean difference of colors, in [0, 1], that no motion explains
+_BINS = 8  # of each color channel
+_DIFFERENT = 0.1  # mean difference of colors, in [0, 1], that motion does not explain
 
-# Of the clips tried, motion leaves at most 13 % of a picture unexplained, and a cut at least 87 %.
-_NOT_EXPLAINED = 0.55
-# With other colors, less is needed: 3 % of them are others from frame to frame, 53 % at a cut.
-_ALSO_NOT = 0.3
-_OTHER_COLORS = 0.4
+# On the clips tried, motion leaves at most 13 % of a frame unexplained; a cut leaves at least 87 %.
+_CUT_SHARE = 0.55
+# A lower share is enough if the histograms differ: by 3 % between frames of a scene, by 53 % at a
+# cut.
+_CUT_SHARE_WITH_COLORS = 0.3
+_CUT_COLORS = 0.4
 
 
 def is_cut(before: Image, after: Image, motion: Motion) -> bool:
-    """Tell whether another scene begins.
+    """Tell whether a new scene begins.
 
-    That is where most of a picture cannot be found in the one before; or less of it, and the
-    colors are others, too.
+    It does if motion explains little of the later frame; or not enough of it, and the colors differ
+    as well.
 
     Args:
         before, after: neighboring photos, (1, 3, H, W).
         motion: from after to before.
     """
     share = unexplained(before, after, motion)
-    if share > _NOT_EXPLAINED:
+    if share > _CUT_SHARE:
         return True
-    return share > _ALSO_NOT and histogram_distance(before, after) > _OTHER_COLORS
+    return share > _CUT_SHARE_WITH_COLORS and histogram_distance(before, after) > _CUT_COLORS
 
 
 def unexplained(before: Image, after: Image, motion: Motion) -> float:
-    """Return the share of pixels that are not where the motion says, or that it cannot tell.
+    """Return the share of pixels that the motion does not explain, in [0, 1].
 
-    A color that has changed all over, as when the light goes on, is no reason.
+    Such a pixel is not reliable, or has another color in the earlier frame. A change of color that
+    is the same all over, such as a light that goes on, is subtracted first.
     """
-    change = after - carried_along(before, motion.flow)
+    change = after - warp_pastiche(before, motion.flow)
     change = change - change.flatten(2).median(2).values[..., None, None]
-    found = motion.reliable * (change.abs().mean(1, keepdim=True) < _APART)
-    return 1 - float(found.mean())
+    explained = motion.reliable * (change.abs().mean(1, keepdim=True) < _DIFFERENT)
+    return 1 - float(explained.mean())
 
 
 def histogram_distance(one: Image, other: Image) -> float:
-    """Return how much of the colors' distribution differs, in [0, 1]."""
+    """Return the total variation distance of two color histograms, in [0, 1]."""
     return float((_histogram(one) - _histogram(other)).abs().sum()) / 2
 
 

@@ -1,4 +1,4 @@
-"""Pictures carried along a flow: what each pixel finds where the flow points."""
+"""Backward warping: each pixel takes its value from the place that its flow points to."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 def warp(image: Tensor, flow: Tensor, *, interpolation: str = "bilinear") -> Tensor:
-    """Carry an image along a flow: out(p) = image(p + flow(p)), the border continued outwards.
+    """Warp an image along a flow: out(p) = image(p + flow(p)); edges are repeated outwards.
 
-    With flow from frame t to frame t−1 and image a pastiche of frame t−1, the result is what the
-    pastiche of frame t should look like. Whole shifts are exact to rounding. Differentiable
-    in both.
+    With the flow from frame t to frame t−1 and the pastiche of frame t−1, the result is the
+    expected pastiche of frame t. Shifts by whole pixels are exact to rounding. Differentiable with
+    respect to image and flow.
 
     Args:
         image: (B, C, H, W), float.
         flow: (1 or B, 2, H, W), px: (dx, dy), x to the right and y downwards.
-        interpolation: "bilinear", which stays within the values it reads; or "bicubic", which
-            stays sharper where a picture is carried many times, and may overshoot at edges.
+        interpolation: "bilinear" stays within the values that it reads; "bicubic" stays sharper
+            when a picture is warped many times, but may overshoot at edges.
 
     Returns: (B, C, H, W), of image's type and on its device.
 
@@ -34,7 +34,7 @@ def warp(image: Tensor, flow: Tensor, *, interpolation: str = "bilinear") -> Ten
     """
     if interpolation not in _INTERPOLATIONS:
         raise SettingsError(
-            f"{interpolation}: no such interpolation (there are {', '.join(_INTERPOLATIONS)})"
+            f"{interpolation}: unknown interpolation, choose from {', '.join(_INTERPOLATIONS)}"
             f"{nearest_match(interpolation, _INTERPOLATIONS)}"
         )
     if image.ndim != 4 or 0 in image.shape:
@@ -42,8 +42,8 @@ def warp(image: Tensor, flow: Tensor, *, interpolation: str = "bilinear") -> Ten
     check_flow(flow, (image.shape[-2], image.shape[-1]), batch=image.shape[0])
     height, width = image.shape[-2:]
     points = _targets(flow)
-    # grid_sample's −1 and 1 are the middles of the outermost pixels. A side of one pixel has one
-    # middle, to which everything leads.
+    # In grid_sample, −1 and 1 are the centers of the outermost pixels. A side of one pixel has one
+    # center, and all points lead to it.
     scale = points.new_tensor([max(width - 1, 1), max(height - 1, 1)]).view(1, 2, 1, 1)
     grid = (2 * points / scale - 1).permute(0, 2, 3, 1).to(image)
     return functional.grid_sample(
@@ -56,29 +56,28 @@ def warp(image: Tensor, flow: Tensor, *, interpolation: str = "bilinear") -> Ten
 
 
 def points_outside(flow: Tensor) -> Tensor:
-    """Tell where a flow leaves the picture.
+    """Find the pixels whose flow leaves the picture.
 
     Args:    flow: (B, 2, H, W), px.
-    Returns: (B, 1, H, W) bool: p + flow(p) lies beyond the middles of the outermost pixels.
+    Returns: (B, 1, H, W) bool: p + flow(p) lies beyond the centers of the outermost pixels.
     """
     check_flow(flow, batch=flow.shape[0])
     height, width = flow.shape[-2:]
     points = _targets(flow)
     x, y = points[:, :1], points[:, 1:]
-    # A thousandth of a pixel is rounding, not motion.
-    slack = 1e-3
+    slack = 1e-3  # px; less is rounding, not motion.
     return (x < -slack) | (x > width - 1 + slack) | (y < -slack) | (y > height - 1 + slack)
 
 
 def check_flow(flow: Tensor, size: tuple[int, int] | None = None, *, batch: int = 1) -> None:
-    """Check that a flow is one, and of pictures of this size.
+    """Check the shape and type of a flow.
 
     Args:
-        flow: should be (1 or batch, 2, H, W), float.
-        size: (H, W) that it should have; any if None.
-        batch: how many flows are allowed besides one.
+        flow: must be (1 or batch, 2, H, W), float.
+        size: the required (H, W); None: any.
+        batch: the allowed number of flows, besides 1.
 
-    Raises: ShapeError: it is not.
+    Raises: ShapeError: the flow has another shape or type.
     """
     allowed = "H, W" if size is None else f"{size[0]}, {size[1]}"
     if (
@@ -96,7 +95,7 @@ def check_flow(flow: Tensor, size: tuple[int, int] | None = None, *, batch: int 
 
 
 def _targets(flow: Tensor) -> Tensor:
-    """Return p + flow(p), (B, 2, H, W), (x, y) px; in float64, where whole shifts stay whole."""
+    """Return p + flow(p), (B, 2, H, W), (x, y) px; float64 keeps whole shifts whole."""
     height, width = flow.shape[-2:]
     rows = torch.arange(height, device=flow.device, dtype=torch.float64)
     columns = torch.arange(width, device=flow.device, dtype=torch.float64)
