@@ -143,7 +143,7 @@ def test_files_that_name_others_are_not_opened(jobs, tmp_path, kind):
     text = NAMING[kind].replace("{target}", str(own))
     for name in ("clip.mp4", "clip.m3u8"):
         with pytest.raises(VideoError, match=f"^{name} is not a video of an allowed format: mov"):
-            upload(jobs, text.encode(), name)
+            upload_clip(jobs, text.encode(), name)
     assert files_in(jobs) == []
 
 
