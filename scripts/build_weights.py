@@ -72,7 +72,7 @@ METADATA = {
     "convention": "caffe",
     "input": "BGR, 0...255, minus (103.939, 116.779, 123.68)",
     "layout": "out, in, height, width; cross-correlation",
-    "license": "CC BY 4.0",
+    "licence": "CC BY 4.0",  # the committed files have this spelling
     "authors": "Karen Simonyan and Andrew Zisserman, Visual Geometry Group, University of Oxford",
 }
 

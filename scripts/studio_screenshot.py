@@ -14,7 +14,7 @@ import numpy as np
 import PIL.Image
 from playwright.sync_api import Page, sync_playwright
 
-from impasto.cli.commands.examples import EXAMPLES
+from impasto.pictures.examples import EXAMPLES
 
 PHOTO, PAINTING = "neuschwanstein.jpg", "cafe_terrace_van_gogh.jpg"
 TARGET = Path(__file__).parents[1] / "docs/images/studio_video.jpg"

@@ -9,7 +9,7 @@ from pathlib import Path
 import PIL.Image
 
 import impasto
-from impasto.cli.commands.examples import EXAMPLES
+from impasto.pictures.examples import EXAMPLES
 from impasto.settings.recipes import RECIPES
 from impasto.studio.jobs.uploads import example_names
 

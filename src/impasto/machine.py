@@ -1,4 +1,7 @@
-"""What this machine has: devices, and memory."""
+"""This machine: devices, memory, and the folders for a program's cache and data.
+
+It imports torch only where a function needs it.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,58 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import platformdirs
 
 from impasto.errors import SettingsError, nearest_match
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = [
+    "cache_folder",
     "choose_device",
+    "data_folder",
     "free_memory",
     "give_freed_memory_back",
     "keep_freed_memory",
     "out_of_memory",
 ]
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h numbers them
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # the numbers in malloc.h
+
+# ---- folders ------------------------------------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """Return the folder for downloads and compiled code: $IMPASTO_CACHE, or in the user's cache.
+
+    Raises: RuntimeError: the user's home is unknown.
+    """
+    if chosen := os.environ.get("IMPASTO_CACHE"):
+        return Path(chosen).expanduser()
+    return platformdirs.user_cache_path("impasto", appauthor=False)
+
+
+def data_folder() -> Path:
+    """Return the platform's folder for this program's data.
+
+    Raises: RuntimeError: the user's home is unknown.
+    """
+    return platformdirs.user_data_path("impasto", appauthor=False)
+
+
+# ---- devices and memory -------------------------------------------------------------------------
 
 
 def choose_device(name: str | torch.device | None) -> torch.device:
-    """Return the device of that name; None and "auto" take the first that is there.
+    """Return the device of that name; None and "auto" take the first available of cuda, mps, cpu.
 
     Raises: SettingsError: no such device, or not on this machine.
     """
+    import torch
+
     there = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -51,12 +84,14 @@ def choose_device(name: str | torch.device | None) -> torch.device:
 def free_memory(device: torch.device) -> float | None:
     """Return the bytes that this process may hold; None: unknown.
 
-    Of a GPU: what is free there (not run by us). Else, on Linux, what it holds already and three
-    quarters of what the system and its own groups could still give it; on macOS half of the
-    machine's.
+    On a GPU: its free memory. On a CPU under Linux: the bytes that the process holds already, and
+    three quarters of those that the system and its control groups could still give it. On macOS:
+    half of the machine's memory.
     """
     if device.type == "cuda":
-        # With what torch has set aside there, and would use again.
+        import torch
+
+        # The reserved memory is included: torch uses it again.
         return float(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
     if device.type != "cpu":
         return None
@@ -81,7 +116,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def _lines(path: str) -> dict[str, float]:
-    """Read lines like "VmRSS:  1234 kB", in bytes."""
+    """Read lines such as "VmRSS:  1234 kB", in bytes."""
     found = re.findall(r"^(\w+):\s+(\d+) kB$", Path(path).read_text(), flags=re.MULTILINE)
     return {name: float(number) * 1024 for name, number in found}
 
@@ -89,9 +124,9 @@ def _lines(path: str) -> dict[str, float]:
 def _group_limits(
     root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> list[float]:
-    """Return what the process's control groups, and those around them, may still take.
+    """Return the bytes that the process's control groups, and their parents, may still take.
 
-    A container's or a cluster's limit is theirs. What they have cached of files can be given up.
+    Containers and clusters set such limits. The groups' cached files count as free.
     """
     limits = []
     try:
@@ -127,20 +162,21 @@ def _limit(folder: Path) -> list[float]:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what is freed for what comes next, instead of asking for it anew.
+    """Let the C library keep freed memory for the next allocation.
 
-    A step allocates and frees its features many times over, and the system fills each page with
-    zeros before it hands it out again: a fifth of a step's time, for a fifth more memory
-    (docs/performance.md). It holds for the whole process, so it is not for libraries; glibc only.
+    A step allocates and frees its features many times, and the system fills each page with zeros
+    before it hands it out again. Keeping the pages saves a fifth of a step's time and costs a
+    fifth more memory (docs/performance.md). It changes the whole process, so only programs call
+    it; glibc only.
     """
     library = _glibc()
     if library is not None and not os.environ.get("MALLOC_MMAP_MAX_"):
         library.mallopt(_MMAP_MAX, 0)
-        library.mallopt(_TRIM_THRESHOLD, -1)  # never; as a number it could be 2 GB at most
+        library.mallopt(_TRIM_THRESHOLD, -1)  # never trim; a positive number could be 2 GB at most
 
 
 def give_freed_memory_back() -> None:
-    """Let the C library give back to the system what is freed, at once and from now on."""
+    """Let the C library return freed memory to the system, now and from now on."""
     library = _glibc()
     if library is not None:
         library.mallopt(_MMAP_MAX, 65536)  # its default
@@ -148,7 +184,7 @@ def give_freed_memory_back() -> None:
 
 
 def _glibc() -> Any:
-    """Return the C library that this process runs with, if it is glibc."""
+    """Return this process's C library if it is glibc, else None."""
     import ctypes
 
     library = ctypes.CDLL(None) if sys.platform == "linux" else None

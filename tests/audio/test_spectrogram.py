@@ -28,14 +28,14 @@ def test_the_inverse_is_the_reference_also_of_what_no_sound_has():
     spectrum = torch.randn((65, 40), dtype=torch.complex64, generator=torch.Generator())
     spectrum[0] = spectrum[0].real + 0j
     spectrum[-1] = spectrum[-1].real + 0j
-    ours = TRANSFORM.synthesise(spectrum[None], 1200)
+    ours = TRANSFORM.synthesize(spectrum[None], 1200)
     expected = reference_samples(spectrum.to(torch.complex128).numpy(), 128, 32, 1200)
     assert_close(ours[0], expected, relative=1e-4)
 
 
 def test_there_and_back():
     samples = torch.cat([melody().samples, rattle(1.0).samples])
-    assert_close(TRANSFORM.synthesise(TRANSFORM.analyze(samples), 8000), samples, relative=1e-5)
+    assert_close(TRANSFORM.synthesize(TRANSFORM.analyze(samples), 8000), samples, relative=1e-5)
 
 
 def test_a_full_scale_sine_has_a_magnitude_of_512_in_any_window():

@@ -273,7 +273,7 @@ def test_examples(command, tmp_path):
     assert_clear_error(command("examples", folder), "exists already; --force replaces it")
     assert tree(tmp_path) == before
     assert command("examples", folder, "--force").code == 0
-    assert_clear_error(command("examples", copied[0] / "below"), "cannot write there")
+    assert_clear_error(command("examples", copied[0] / "below"), "cannot be written")
 
 
 @pytest.mark.parametrize(

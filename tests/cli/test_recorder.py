@@ -87,7 +87,9 @@ def test_an_mp4_has_even_sides_and_all_frames():
 
 
 def test_bad_films():
-    with pytest.raises(ImageError, match=r"the film: films are written as \.gif, \.webp, \.mp4"):
+    with pytest.raises(
+        ImageError, match=r"the film cannot be written: films are written as \.gif, \.webp, \.mp4"
+    ):
         film(FRAMES, ".avi")
     with pytest.raises(ShapeError, match="one size"):
         film([], ".gif")

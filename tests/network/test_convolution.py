@@ -188,7 +188,7 @@ def test_without_a_cache_it_is_compiled_for_this_process(
     def homeless():
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(compiling, "default_cache_dir", homeless)
+    monkeypatch.setattr(compiling, "cache_folder", homeless)
     compiled_kernel.cache_clear()
     assert compiled_kernel() is not None
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from helpers import border_excess, chroma_noise
-from impasto.cli.commands.demo import DEMO_PAINTING, DEMO_PHOTO, EXAMPLES
+from impasto.cli.commands.demo import DEMO_PAINTING, DEMO_PHOTO
 from impasto.painting.stylizer import Stylizer
+from impasto.pictures.examples import EXAMPLES
 from impasto.pictures.files import load_image
 from impasto.pictures.picture import resize
 from impasto.settings.recipes import recipe_settings

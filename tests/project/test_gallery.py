@@ -12,7 +12,7 @@ import pytest
 
 from impasto.cli import main as cli, sheets
 from impasto.cli.commands import stylize, variations
-from impasto.cli.commands.examples import EXAMPLES
+from impasto.pictures.examples import EXAMPLES
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "gallery"

@@ -1,7 +1,8 @@
-"""What listens to a spectrogram: a shallow convolution with random filters.
+"""The features of a spectrogram: one convolution with random filters.
 
-Frequencies are channels and only time is convolved, so a filter hears a short piece of sound, a
-few frames long, in all its frequencies at once; the Gram matrix of the filters forgets when.
+Frequencies are channels and the convolution runs over time only. So a filter sees a short piece
+of sound, a few frames long, at all frequencies. The Gram matrix of the filters does not depend
+on the order of the pieces.
 
 F[n, t] = max(0, Σ_{k, f} W[n, k, f] · S[f, t + k]),   W normal, variance 1 / filters
 
@@ -19,32 +20,33 @@ from torch import Tensor
 
 __all__ = ["ClosedForm", "Filters", "RandomFilters", "choose_filters"]
 
-_TINY = 1e-12  # of a piece of silence, whose direction is then of no account
+_TINY = 1e-12  # avoids 0/0 for silent pieces
 
 
 class Filters(Protocol):
-    """What a sound is compared by, without its Gram matrices being made.
+    """Features of sounds that are compared without computing their Gram matrices.
 
-    A Gram matrix G = F Fᵀ / T has filters² entries, but all that is asked of it are inner
-    products, and those follow from the pieces: ⟨G, G'⟩ = mean over t, t' of (F_t · F'_t')².
+    A Gram matrix G = F Fᵀ / T has filters² entries, but the losses need only inner products, and
+    those follow from the pieces: ⟨G, G'⟩ = mean over t, t' of (F_t · F'_t')².
     """
 
     def measure(self, frames: Tensor) -> Any:
-        """Listen to a log-magnitude spectrogram, (C, bins, T); channels are so many more pieces."""
+        """Measure a log-magnitude spectrogram, (C, bins, T); every channel adds its pieces."""
 
     def overlap(self, one: Any, other: Any) -> Tensor:
-        """Return ⟨G, G'⟩ of two sounds that were measured."""
+        """Return ⟨G, G'⟩ of two measured sounds."""
 
     def products(self, one: Any, other: Any) -> Tensor:
-        """Return F_t · F'_t for each piece t of two sounds of the same length."""
+        """Return F_t · F'_t for each piece t of two measured sounds of the same length."""
 
 
 class RandomFilters:
-    """So many filters, drawn from a seed.
+    """Random filters, drawn from a seed.
 
     Args:
         bins: frequencies of the spectrogram.
-        filters, taps: how many there are, and how many frames each hears.
+        filters: their number.
+        taps: the frames that each filter sees.
     """
 
     def __init__(self, bins: int, *, filters: int, taps: int, seed: int) -> None:
@@ -60,7 +62,7 @@ class RandomFilters:
         return (self.weights @ columns).relu()
 
     def overlap(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return ⟨G, G'⟩, through whichever is smaller: the Gram matrices, or T x T'."""
+        """Return ⟨G, G'⟩, by the smaller of the Gram matrices and the T x T' inner products."""
         filters = len(self.weights)
         if min(one.shape[1], other.shape[1]) <= filters:
             return (one.T @ other).square().mean()
@@ -74,18 +76,18 @@ class RandomFilters:
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """A spectrogram, (C, bins, T), and the length of its pieces as vectors, (C·pieces)."""
+    """A spectrogram, (C, bins, T), and the norms of its pieces as vectors, (C·pieces)."""
 
     frames: Tensor
     norms: Tensor
 
 
 class ClosedForm:
-    """Infinitely many filters: what F_t · F'_t tends to as there are more and more of them.
+    """Infinitely many filters: the limit of F_t · F'_t for a growing number of filters.
 
     k(u, v) = ½ |u| |v| J(cos θ),  J(c) = (sin θ + (π − θ) cos θ) / π,  θ the angle of two pieces.
 
-    Costs T² bins instead of T bins · taps · filters, and no filter's chance is in the result.
+    Costs T² bins instead of T bins · taps · filters, and nothing in the result is random.
     Paper: Cho & Saul, "Kernel methods for deep learning", NIPS 2009 (the kernel of order 1).
     """
 
@@ -124,12 +126,12 @@ class ClosedForm:
 
 
 def _kernel(inner: Tensor, norms: Tensor) -> Tensor:
-    kernel: Tensor = _Bend.apply(inner / norms)  # type: ignore[no-untyped-call]
+    kernel: Tensor = _AngleKernel.apply(inner / norms)  # type: ignore[no-untyped-call]
     return 0.5 * norms * kernel
 
 
-class _Bend(torch.autograd.Function):
-    """J(c) of Cho & Saul; its slope 1 − θ/π is finite where that of θ = arccos c is not."""
+class _AngleKernel(torch.autograd.Function):
+    """J(c) of Cho & Saul; its slope 1 − θ/π stays finite, unlike that of θ = arccos c."""
 
     @staticmethod
     def forward(context: Any, cosine: Tensor) -> Tensor:
@@ -145,7 +147,7 @@ class _Bend(torch.autograd.Function):
 
 
 def choose_filters(bins: int, *, filters: int, taps: int, seed: int) -> Filters:
-    """Return what listens: so many random filters, or of 0 the closed form."""
+    """Return so many random filters, or the closed form for 0 filters."""
     if filters == 0:
         return ClosedForm(taps)
     return RandomFilters(bins, filters=filters, taps=taps, seed=seed)

@@ -1,4 +1,4 @@
-"""Samples ⇄ spectrum: the short-time Fourier transform, its inverse, and the search for phases."""
+"""Samples to spectrum and back: the short-time Fourier transform, and the search for phases."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from impasto.errors import ShapeError
 __all__ = ["Transform", "griffin_lim"]
 
 _SMALLEST = 64  # samples in a window
-# A full-scale sine has this magnitude in its bin, whatever the window: so a window of 2048 samples
-# gives what Ulyanov & Lebedev's transform gave, and log(1 + magnitude) bends at the same level.
+# A full-scale sine has this magnitude in its bin, for every window. So a window of 2048 samples
+# equals Ulyanov & Lebedev's transform, and log(1 + magnitude) bends at the same level.
 _FULL_SCALE = 512.0
 
 
@@ -21,12 +21,11 @@ _FULL_SCALE = 512.0
 class Transform:
     """The short-time Fourier transform of one window length, and its inverse.
 
-    The sound is thought to go on in silence on both sides; frame t is centerd on sample t · hop.
-    The inverse is the one whose spectrum is nearest in the least squares' sense, so that
-    `synthesise(analyze(x)) = x`.
+    Silence surrounds the sound on both sides; frame t is centered on sample t · hop. The inverse
+    is the sound whose spectrum is nearest by least squares, so `synthesize(analyze(x)) = x`.
 
     Args:
-        window: samples a frame; hann-weighted.
+        window: samples in a frame, with Hann weights.
         hop: samples from frame to frame.
 
     Paper: Griffin & Lim, IEEE Trans. ASSP 32, 1984, equation 6.
@@ -37,7 +36,7 @@ class Transform:
 
     @classmethod
     def of(cls, rate: int, *, milliseconds: float, overlap: int) -> Transform:
-        """Choose the power of two nearest to a duration, and the hop that overlaps so often."""
+        """Choose the power of two nearest to a duration, and the hop for so many overlaps."""
         samples = max(rate * milliseconds / 1000, _SMALLEST)
         window = 2 ** round(torch.tensor(samples).log2().item())
         return cls(window, max(window // overlap, 1))
@@ -48,7 +47,7 @@ class Transform:
         return self.window // 2 + 1
 
     def frames(self, length: int) -> int:
-        """Return how many frames so many samples have."""
+        """Return the number of frames of so many samples."""
         return length // self.hop + 1
 
     def shape(self) -> Tensor:
@@ -68,7 +67,7 @@ class Transform:
             return_complex=True,
         )  # fmt: skip
 
-    def synthesise(self, spectrum: Tensor, length: int) -> Tensor:
+    def synthesize(self, spectrum: Tensor, length: int) -> Tensor:
         """Return the samples, (C, length), whose spectrum is nearest to (C, bins, frames)."""
         return torch.istft(
             spectrum, self.window, self.hop, window=self.shape(), length=length
@@ -84,16 +83,16 @@ def griffin_lim(
     steps: int,
     momentum: float = 0.0,
 ) -> Tensor:
-    """Find samples whose spectrum has these magnitudes, as nearly as there are any.
+    """Find samples whose spectrum has these magnitudes, as nearly as possible.
 
-    Not every array of magnitudes is the spectrum of a sound: frames overlap. Turn by turn the
-    spectrum is replaced by that of the sound nearest to it, and its magnitudes by those wanted.
-    With momentum α each spectrum c is followed by c + α (c − the last c).
+    Frames overlap, so not every array of magnitudes is the spectrum of a sound. Each step takes
+    the spectrum of the sound nearest to the last one, and replaces its magnitudes by the given
+    ones. With momentum α, c + α (c − the last c) replaces each spectrum c.
 
     Args:
         magnitude: (C, bins, frames), ≥ 0.
-        phase: to begin with, in radians, of the same shape.
-        length: how many samples.
+        phase: the first phases, in radians, of the same shape.
+        length: the number of samples.
 
     Returns: (C, length).
     Papers: Griffin & Lim 1984; with momentum: Perraudin, Balazs & Søndergaard, WASPAA 2013.
@@ -101,8 +100,8 @@ def griffin_lim(
     spectrum = torch.polar(magnitude, phase)
     last: Tensor | None = None
     for _ in range(steps):
-        possible = transform.analyze(transform.synthesise(spectrum, length))
+        possible = transform.analyze(transform.synthesize(spectrum, length))
         further = possible if last is None else possible + momentum * (possible - last)
         spectrum = torch.polar(magnitude, further.angle())
         last = possible
-    return transform.synthesise(spectrum, length)
+    return transform.synthesize(spectrum, length)

@@ -1,7 +1,7 @@
 """One sound in the style of another: the same loop as for pictures, on a spectrogram.
 
-sound → spectrogram (spectrogram.py) → what random filters hear of it (filters.py) → content and
-style loss → L-BFGS (optimizers.py) → spectrogram → a sound that has it (Griffin & Lim).
+sound → spectrogram (spectrogram.py) → features (random_filters.py) → content and style loss →
+L-BFGS (optimize) → spectrogram → sound (Griffin & Lim).
 
 Paper: Ulyanov & Lebedev, "Audio texture synthesis and style transfer", 2016.
 """
@@ -28,12 +28,12 @@ from impasto.settings.sounds import AudioSettings
 
 __all__ = ["SoundObjective", "SoundPastiche", "SoundTransfer", "plan_sound", "stylize_sound"]
 
-# Both sounds are brought to this root mean square, −20 dB of full scale, so that how loud a
-# recording is changes nothing but how loud the result is.
+# The root mean square, −20 dB of full scale, that both sounds are scaled to. So a recording's
+# loudness changes only the loudness of the result.
 _LOUDNESS = 0.1
 _SILENCE = 1e-5  # −100 dB: below the last bit of 16
-_CEILING = 10 ** (-1 / 20)  # −1 dB true peak, as EBU R 128 has it
-_NOISE = 1e-3  # of a start from noise, against the loudest of both (Ulyanov & Lebedev 2016)
+_CEILING = 10 ** (-1 / 20)  # −1 dB true peak, as in EBU R 128
+_NOISE = 1e-3  # amplitude of a start from noise, of the louder sound (Ulyanov & Lebedev 2016)
 
 SoundSource = str | os.PathLike[str] | Sound
 
@@ -44,14 +44,14 @@ class SoundObjective:
     style = ‖G − G*‖² / ‖G*‖²,  content = weight · Σ (F − P)² / Σ P²,  G = F Fᵀ / T
 
     with the features F of the spectrogram, P of the content's, and the Gram matrix G* of the
-    style's. Differs from Ulyanov & Lebedev, who divide by nothing: so a weight means the same for
-    every loudness, length and number of filters. Channels are so many more pieces of one Gram
-    matrix: what it sounds like comes from all of them, and each keeps its own content.
+    style's. Differs: Ulyanov & Lebedev do not divide. The division makes a weight mean the same for
+    every loudness, length and number of filters. The pieces of all channels share one Gram
+    matrix, so the style comes from all channels, while each channel keeps its own content.
 
     Args:
         content, style: spectrograms, (C, bins, T) and (C', bins, T').
-        filters: what listens.
-        content_weight: how much the content counts.
+        filters: the features to compare.
+        content_weight: weight of the content term.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class SoundObjective:
         self.content_squares = filters.products(self.content, self.content)
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the weighted terms of (C, bins, 1, T), the shape that `optimize` moves."""
+        """Return the weighted terms of (C, bins, 1, T), the shape that `optimize` works on."""
         heard = self.filters.measure(image.squeeze(2))
         return {"content": self._content(heard), "style": self._style(heard)}
 
@@ -89,14 +89,14 @@ class SoundPastiche:
 
     Attributes:
         sound: as long, as loud and of as many channels as the content.
-        settings: what it was made with.
-        history: per step its seconds and losses.
-        inputs: bare names and SHA-256 sums of the files it was made from.
-        distances: how far from the style, ‖G − G*‖² / ‖G*‖²: the content, what the optimizer
-            reached, and the sound itself, of which no sound need have the spectrogram that the
-            optimizer found.
-        level: the root mean square at which it was made, and this last distance measured.
-        finished: whether it came to its last step.
+        settings: the settings of the run.
+        history: seconds and losses of every step.
+        inputs: names (without folders) and SHA-256 of the input files.
+        distances: the distance to the style, ‖G − G*‖² / ‖G*‖², of the content, of the optimized
+            spectrogram, and of the result. The last two differ, because no sound may have exactly
+            the optimized spectrogram.
+        level: the root mean square of the run, at which the result's distance was measured.
+        finished: whether the run reached its last step.
     """
 
     sound: Sound
@@ -109,7 +109,7 @@ class SoundPastiche:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What is written into the file: enough to make the sound again."""
+        """The metadata of the file: enough to make the sound again."""
         from impasto._version import __version__
 
         ended = {} if self.finished else {"finished": False, "steps": len(self.history)}
@@ -124,9 +124,9 @@ class SoundPastiche:
         }
 
     def save(self, path: str | os.PathLike[str], *, bits: int = 16, overwrite: bool = True) -> None:
-        """Write a WAV or FLAC file, with the settings in its comment.
+        """Write a WAV or FLAC file, with the metadata in its comment.
 
-        Raises: SoundError: it cannot be written; an old file stays whole.
+        Raises: SoundError: it cannot be written; an old file stays complete.
         """
         save_sound(self.sound, path, bits=bits, metadata=self.metadata, overwrite=overwrite)
 
@@ -136,15 +136,15 @@ class SoundPastiche:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SoundTransfer:
-    """A sound that is planned: read, checked and measured.
+    """A planned transfer: both sounds are read, checked and measured.
 
     Attributes:
         content: as it was read.
-        working: the same at the rate that is worked at, and at the common loudness.
-        style: likewise.
-        transform: samples ⇄ spectrum.
-        top: the largest log-magnitude of both, which the optimizer sees as 1.
-        objective: what is minimized.
+        working: the content at the working rate and the common loudness.
+        style: the style, likewise.
+        transform: samples to spectrum and back.
+        top: the largest log-magnitude of both sounds; the optimizer sees it as 1.
+        objective: the objective to minimize.
     """
 
     content: Sound
@@ -159,7 +159,7 @@ class SoundTransfer:
     def steps(self) -> Iterator[Step]:
         """Optimize, and yield after every evaluation; images are (C, bins, 1, T) in [0, 1].
 
-        Raises: DivergenceError: the optimization failed; carries the last good image.
+        Raises: DivergenceError: the optimization failed; holds the last good image.
         """
         return optimize(
             self._start().unsqueeze(2),
@@ -169,11 +169,11 @@ class SoundTransfer:
         )
 
     def spectrogram(self, sound: Sound, level: float = _LOUDNESS) -> Tensor:
-        """Return log(1 + |spectrum|), 1 at `top`, of a sound brought to a root mean square."""
+        """Return log(1 + |spectrum|) / top of a sound scaled to a root mean square."""
         return log_magnitude(_levelled(sound, level), self.transform) / self.top
 
     def decibels(self, sound: Sound) -> Tensor:
-        """Return the magnitudes of a sound's channels together, (bins, T), in dB of the loudest."""
+        """Return the power of all channels, (bins, T), in dB relative to the loudest bin."""
         power = self.transform.analyze(sound.samples).abs().square().mean(dim=0)
         return 10 * torch.log10(power / power.max().clamp_min(1e-20) + 1e-12)
 
@@ -186,7 +186,7 @@ class SoundTransfer:
         made = _as_long(resample(sound, self.content.rate), self.content.samples.shape[1])
         made = _as_loud(made, self.content)
         heard = resample(made, self.working.rate)
-        # Compared at the loudness at which it was made; what it has in the file is the content's.
+        # The comparison is at the working loudness; in the file the loudness is the content's.
         level = _level(sound)
         distances = {
             "content": self.objective.style_distance(self.spectrogram(self.working)),
@@ -206,7 +206,7 @@ class SoundTransfer:
 
     def _sounding(self, spectrogram: Tensor) -> Sound:
         magnitude = torch.expm1(spectrogram * self.top)
-        # Not random phases: attacks are where the content has them, and so is its stereo image.
+        # The content's phases, not random ones, keep its attacks and its stereo image in place.
         phase = self.transform.analyze(self.working.samples).angle()
         samples = griffin_lim(
             magnitude,
@@ -228,10 +228,10 @@ def plan_sound(
 ) -> SoundTransfer:
     """Read, check and measure both sounds.
 
-    Args: memory: bytes that both may take; None: what is free.
+    Args: memory: bytes that both may take; None: the free memory.
 
     Raises:
-        SoundError: one cannot be read, is silent, or too short for the filters.
+        SoundError: a sound cannot be read, is silent, or too short for the filters.
         SettingsError: the extra is not installed.
         MemoryLimitError: the sound does not fit into memory; names the length that does.
     """
@@ -263,13 +263,13 @@ def stylize_sound(
     *,
     on_step: Callable[[Step], None] | None = None,
 ) -> SoundPastiche:
-    """Let a sound keep what happens when, and take the sound of another.
+    """Make a sound with the events of the content and the timbre of the style.
 
     Args:
-        content: what happens when: a file, or a Sound.
-        style: what it is to sound like; of any length, rate and number of channels.
-        settings: None takes the defaults.
-        on_step: is called after each evaluation.
+        content: a file, or a Sound.
+        style: the same, of any length, rate and number of channels.
+        settings: None: the defaults.
+        on_step: called after each evaluation.
 
     Raises: as plan_sound; DivergenceError: the optimization failed.
     """
@@ -288,7 +288,7 @@ def log_magnitude(sound: Sound, transform: Transform) -> Tensor:
 
 
 def loudness(samples: Tensor) -> Tensor:
-    """Return the root mean square of each channel, (C), without what does not swing."""
+    """Return the root mean square of each channel, (C), without its constant part."""
     return samples.std(dim=1, correction=0)
 
 
@@ -298,7 +298,7 @@ def _level(sound: Sound) -> float:
 
 
 def _levelled(sound: Sound, level: float = _LOUDNESS) -> Sound:
-    """Bring all channels together to a loudness; silence stays silence."""
+    """Scale all channels by one factor to a loudness; silence stays silence."""
     return replace(sound, samples=sound.samples * (level / max(_level(sound), _SILENCE)))
 
 
@@ -308,7 +308,7 @@ def _as_long(sound: Sound, length: int) -> Sound:
 
 
 def _as_loud(sound: Sound, content: Sound) -> Sound:
-    """Make each channel as loud as the content's; all softer together where that would clip."""
+    """Make each channel as loud as the content's, then all softer by one factor if they clip."""
     aim, given = loudness(content.samples), loudness(sound.samples)
     louder = replace(sound, samples=sound.samples * (aim / given.clamp_min(1e-12))[:, None])
     peak = true_peak(louder)
@@ -319,11 +319,12 @@ def _check(sound: Sound, transform: Transform, rate: int, settings: AudioSetting
     least = (transform.window + (settings.taps - 1) * transform.hop) / rate
     if sound.seconds < least:
         raise SoundError(
-            f"{sound.label} lasts {sound.seconds:.3g} s; at least {least:.2g} s are needed, which "
-            f"is what a filter of {settings.taps} frames of {settings.window:g} ms hears"
+            f"lasts {sound.seconds:.3g} s; at least {least:.2g} s are needed, the length of a "
+            f"filter of {settings.taps} frames of {settings.window:g} ms",
+            path=sound.label,
         )
     if float(loudness(sound.samples).max()) < _SILENCE:
-        raise SoundError(f"{sound.label} is silent: there is nothing to hear in it")
+        raise SoundError("is silent", path=sound.label)
 
 
 def _check_memory(
@@ -333,7 +334,7 @@ def _check_memory(
     settings: AudioSettings,
     memory: float | None,
 ) -> None:
-    """Raise a MemoryLimitError for what would not fit; the factors are estimates."""
+    """Raise a MemoryLimitError if the sounds do not fit into memory; the factors are estimates."""
     budget = free_memory(torch.device("cpu")) if memory is None else memory
     pieces, others = (
         sound.samples.shape[0] * transform.frames(sound.samples.shape[1])

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.network.weights import default_cache_dir
+from impasto.machine import cache_folder
 
 __all__ = ["Kernel", "compiled_kernel", "is_switched_off"]
 
@@ -218,7 +218,7 @@ def is_switched_off() -> bool:
 def _folders() -> Iterator[Path]:
     """List folders for the compiled kernel: the user's cache, then a folder for this process."""
     try:
-        folder = default_cache_dir()
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK | os.X_OK):
             yield folder

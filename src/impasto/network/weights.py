@@ -1,41 +1,39 @@
-"""Weights of VGG-16 and VGG-19: name → bundled file, file of your own, or official download.
+"""Weights of VGG-16 and VGG-19: from a bundled file, a file of your own, or a download.
 
 The bundled files hold the original weights of Simonyan & Zisserman (ICLR 2015), without the
 classifier: VGG-16 in float16, VGG-19 as 256 values per layer and an index for every weight.
-`scripts/build_weights.py` makes them, NOTICE says whose they are.
+`scripts/build_weights.py` makes them; NOTICE names their authors.
 
-Two conventions for what a network sees exist, and a file seldom says which one is its own:
+A network expects its input by one of two conventions, and a file seldom says which:
 
-    "caffe"        BGR, 0…255, minus the mean color: VGG's own weights, wherever converted
-    "torchvision"  RGB, [0, 1], ImageNet mean and deviation: weights trained anew by torchvision
+    "caffe"        BGR, 0…255, minus the mean color: VGG's own weights, by any converter
+    "torchvision"  RGB, [0, 1], ImageNet mean and deviation: the weights that torchvision trained
 
 This is the only module that downloads. `impasto.network.weight_files` reads the files' contents.
 """
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import logging
 import os
 import sys
-import tempfile
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NoReturn
 
 import torch
+import torch.hub
 from torch import Tensor
 
 from impasto.errors import SettingsError, WeightsError, nearest_match
+from impasto.machine import cache_folder
 from impasto.network.weight_files import CONVENTIONS, Entry, decode_layer, match_layers, open_file
 from impasto.settings.layers import conv_names
+from impasto.storage import one_line, sha256_of
 
 __all__ = [
     "VGGWeights",
-    "default_cache_dir",
     "load_mean_activations",
     "load_weights",
     "own_weights",
@@ -45,13 +43,13 @@ logger = logging.getLogger(__name__)
 
 _ASSETS = Path(__file__).parents[1] / "assets"
 
-# torchvision's IMAGENET1K_V1; the eight hex digits in a name begin the SHA-256 of the file.
+# torchvision's IMAGENET1K_V1; the SHA-256 of a file begins with the eight hex digits in its name.
 _OFFICIAL = {
     "vgg16": "https://download.pytorch.org/models/vgg16-397923af.pth",
     "vgg19": "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
 }
-# Files known by the begin of their SHA-256: those two, and VGG's own weights as converted from
-# Caffe by Justin Johnson (vgg16-00b39a1b.pth, vgg19-d01eb7cb.pth), named by the same custom.
+# Files known by the first digits of their SHA-256: those two, and VGG's own weights as Justin
+# Johnson converted them from Caffe (vgg16-00b39a1b.pth, vgg19-d01eb7cb.pth; the same kind of name).
 _KNOWN_FILES = {
     "397923af": "torchvision",
     "dcbb9e9d": "torchvision",
@@ -59,8 +57,8 @@ _KNOWN_FILES = {
     "d01eb7cb": "caffe",
 }
 
-# The first filter of torchvision's weights, (3, 3, 3) in reading order, as printed in public
-# notebooks. The first filters of VGG's own are 0.4295, 0.3735, … (VGG-16; blue, top row) and
+# The first filter of torchvision's weights, (3, 3, 3) in reading order, from public notebooks.
+# The first filters of VGG's own are 0.4295, 0.3735, … (VGG-16; blue, top row) and
 # 0.3406, 0.3406, … (VGG-19).
 _TORCHVISION_FIRST_FILTER = {
     "vgg16": (
@@ -76,8 +74,8 @@ _TORCHVISION_FIRST_FILTER = {
         *(-0.00096141, 0.058304, -0.029663),
     ),
 }
-# How far, relative, a first layer may be from a known one and still be taken for it. Rounding to
-# float16 or to 256 values costs below 0.01; swapping red and blue costs 0.56.
+# The largest relative distance between a first layer and a known one that counts as the same.
+# Rounding to float16 or to 256 values gives below 0.01; swapping red and blue gives 0.56.
 _SAME_LAYER = 0.05
 
 
@@ -87,7 +85,7 @@ class VGGWeights:
 
     Attributes:
         network: "vgg16" or "vgg19".
-        convention: "caffe" or "torchvision": what the network sees (see the module).
+        convention: "caffe" or "torchvision", see the module.
         layers: {"conv1_1": (weight, bias), …}, shallow to deep; weight (C_out, C_in, 3, 3) and
             bias (C_out,), float32. Kernels are torch's (cross-correlation); conv1_1's input
             channels are in the order of the convention.
@@ -112,14 +110,14 @@ def load_weights(
         network: "vgg19" or "vgg16".
         weights: "bundled"; "torchvision" (downloaded once, some 550 MB); or a file: a .pth with
             torchvision's names (features.0.weight, …), a Keras .h5, or safetensors.
-        convention: "auto", or "caffe" or "torchvision" for a file that does not tell.
-        cache_dir: where downloads are kept; default_cache_dir() if None.
+        convention: "auto"; or "caffe" or "torchvision" for a file that does not say.
+        cache_dir: the folder for downloads; `impasto.machine.cache_folder` if None.
         last: decode no deeper than this convolution; all if None.
 
     Raises:
         SettingsError: an unknown network, convention or layer, with the nearest match; or a
             convention that the bundled or torchvision's weights do not have.
-        WeightsError: the file is missing, damaged, for another network, or does not tell its
+        WeightsError: the file is missing, damaged, for another network, or does not say its
             convention; or the download failed.
     """
     names = conv_names(network)
@@ -137,7 +135,7 @@ def load_weights(
     if source == "bundled":
         path = _ASSETS / f"{network}.safetensors"
     elif source == "torchvision":
-        path = _official_file(network, cache_dir or default_cache_dir())
+        path = _official_file(network, cache_dir or cache_folder())
     else:
         path = Path(source)
     file = open_file(path)
@@ -150,16 +148,16 @@ def load_weights(
 
 
 def own_weights(weights: str | os.PathLike[str]) -> dict[str, str | None] | None:
-    """Return what a weights file of one's own is known by: its bare name and its SHA-256.
+    """Return the name (without folders) and the SHA-256 of a user's weights file, for metadata.
 
-    Returns: None for weights that are known by their name; without SHA-256 for an unreadable file.
+    Returns: None for bundled and official weights; an SHA-256 of None for an unreadable file.
     """
     path = Path(weights)
     if os.fspath(weights) in ("bundled", "torchvision"):
         return None
     try:
-        return {"name": path.name, "sha256": _sha256(path)}
-    except WeightsError:  # gone since it was loaded: no reason to lose the picture
+        return {"name": path.name, "sha256": sha256_of(path, error=WeightsError)}
+    except WeightsError:  # the file is gone, but the picture is painted
         return {"name": path.name, "sha256": None}
 
 
@@ -176,22 +174,8 @@ def load_mean_activations(network: str) -> dict[str, Tensor]:
     entries = open_file(path).entries
     missing = [name for name in names if f"{network}.{name}" not in entries]
     if missing:
-        raise WeightsError(f"{path}: no mean activations of {', '.join(missing)}")
+        raise WeightsError(f"holds no mean activations of {', '.join(missing)}", path=path)
     return {name: entries[f"{network}.{name}"].read().clone() for name in names}
-
-
-def default_cache_dir() -> Path:
-    """Return where downloads are kept: $IMPASTO_CACHE, or a folder in the user's cache."""
-    if chosen := os.environ.get("IMPASTO_CACHE"):
-        return Path(chosen).expanduser()
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "impasto"
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-        return Path(local) / "impasto" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "impasto"
-    return Path.home() / ".cache" / "impasto"
 
 
 def _check_choice(word: str, choices: tuple[str, ...], what: str) -> None:
@@ -201,17 +185,17 @@ def _check_choice(word: str, choices: tuple[str, ...], what: str) -> None:
         )
 
 
-# ---- whose convention ---------------------------------------------------------------------
+# ---- conventions --------------------------------------------------------------------------
 
 
 def _recognize(entries: Mapping[str, Entry], network: str, path: Path) -> str:
-    """Tell a file's convention by its first layer, or raise a WeightsError that asks for it.
+    """Return a file's convention by its first layer, or raise a WeightsError that asks for it.
 
-    Magnitudes do not tell: torchvision trained from scratch, and its first layer has weights as
+    Magnitudes do not decide: torchvision trained from scratch, and its first layer has weights as
     large as VGG's own (VGG-16: −0.69…0.77 in the first filter, against −0.67…0.61 in all). So a
-    file is taken for VGG's own only if its whole first layer is that of the bundled file, and
-    for torchvision's only if its first filter is the published one; else by its SHA-256. Weights
-    that were trained further, or made for another input, are not guessed at.
+    file counts as VGG's own only if its whole first layer equals the bundled file's, and as
+    torchvision's only if its first filter is the published one; else its SHA-256 decides. There
+    is no guess for weights that were trained further, or made for another input.
     """
     weight, _ = decode_layer(entries, "conv1_1", path)
     own, _ = load_weights(network, last="conv1_1").layers["conv1_1"]
@@ -220,14 +204,15 @@ def _recognize(entries: Mapping[str, Entry], network: str, path: Path) -> str:
         return "caffe"
     if _distance(weight[0], first) < _SAME_LAYER:
         return "torchvision"
-    if known := _KNOWN_FILES.get(_sha256(path)[:8]):
+    if known := _KNOWN_FILES.get(sha256_of(path, error=WeightsError)[:8]):
         return known
     swapped = _distance(weight.flip(1), own) < _SAME_LAYER
     hint = " (its first layer is VGG's own with red and blue swapped)" if swapped else ""
     raise WeightsError(
-        f"{path}: cannot tell whether these weights see BGR in 0…255 minus the mean color or "
-        f"RGB normalized as torchvision does{hint}: choose convention=caffe or "
-        "convention=torchvision (--weights-convention)"
+        "does not say whether its network expects BGR in 0…255 minus the mean color, or RGB "
+        f"normalized as torchvision does it{hint}: choose convention=caffe or "
+        "convention=torchvision (--weights-convention)",
+        path=path,
     )
 
 
@@ -239,66 +224,36 @@ def _distance(found: Tensor, reference: Tensor) -> float:
 
 
 def _official_file(network: str, folder: Path) -> Path:
-    """Return torchvision's file from the cache, downloading it if it is not there."""
+    """Return torchvision's file from the cache; download it if it is not there."""
     url = _OFFICIAL[network]
     path = folder / url.rpartition("/")[2]
     digest = path.stem.rpartition("-")[2]
     if not path.exists():
         _download(url, path, digest)
-    elif not _sha256(path).startswith(digest):
+    elif not sha256_of(path, error=WeightsError).startswith(digest):
         path.unlink(missing_ok=True)
         raise WeightsError(
-            f"{path}: damaged (its SHA-256 does not begin with {digest}), so it was removed; "
-            "run again to download it anew"
+            f"was damaged (its SHA-256 does not begin with {digest}), so it was removed; run again "
+            "to download it again",
+            path=path,
         )
     return path
 
 
 def _download(url: str, path: Path, digest: str) -> None:
-    """Download a file; it gets its name only when all of it is there and its SHA-256 matches."""
-
-    def give_up(reason: object) -> NoReturn:
+    """Download a file; it gets its name only once it is complete and its SHA-256 matches."""
+    logger.info("downloading %s to %s", url, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(
+            url, str(path), hash_prefix=digest, progress=sys.stderr.isatty()
+        )
+    except (OSError, http.client.HTTPException, RuntimeError) as error:  # URLError is an OSError
+        if isinstance(error, RuntimeError):  # torch's error for another hash, also of a part
+            reason = f"the file is cut short or another one: its SHA-256 is not {digest}…"
+        else:
+            reason = str(getattr(error, "reason", None) or one_line(error))
         raise WeightsError(
             f"{url}: cannot be downloaded ({reason}); without a connection, put the file at "
             f"{path}, or use the bundled weights"
-        )
-
-    partial: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f"{path.name}.", suffix=".part", delete=False
-        ) as stream:
-            partial = Path(stream.name)
-            logger.info("downloading %s to %s", url, path)
-            with urllib.request.urlopen(url, timeout=60) as response:
-                size = response.headers.get("Content-Length")
-                found, length = _copy(response, stream)
-        if size is not None and length != int(size):
-            give_up(f"the connection broke after {length} of {size} bytes")
-        if not found.startswith(digest):
-            give_up(f"its SHA-256 begins with {found[:8]}, not {digest}")
-        partial.replace(path)
-    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
-        give_up(getattr(error, "reason", None) or error)
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
-
-
-def _copy(source: IO[bytes], target: IO[bytes]) -> tuple[str, int]:
-    """Copy to the end; return the SHA-256 and the length of what was copied."""
-    digest, length = hashlib.sha256(), 0
-    while block := source.read(1 << 20):
-        digest.update(block)
-        target.write(block)
-        length += len(block)
-    return digest.hexdigest(), length
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+        ) from error

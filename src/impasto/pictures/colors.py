@@ -1,12 +1,12 @@
-"""Whose colors: keep the photo's in a painting, or take the painting's for a photo.
+"""Color transfer: keep the photo's colors in a painting, or give a photo a painting's colors.
 
 There are two ways to keep the photo's (Gatys et al. 2016): paint in luminance only and leave the
 color to the photo (`luminance`, `match_luminance`, and the canvas in `impasto.painting`), or give
 the style the photo's colors before it is measured (`recolor`). `recolor` also gives a photo a
 painting's palette.
 
-What is measured is computed in float64. A picture of one color or of grays alone has no spread in
-some directions of color space. Nothing is divided by that: such directions are left as they are.
+Means and covariances are computed in float64. A picture of one color, or of grays only, does not
+vary in some directions of color space. Such directions stay unchanged instead of a division by 0.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = [
     "style_in_color",
 ]
 
-# Y of YIQ, from red, green and blue as they are stored (NTSC 1953, ITU-R BT.601).
+# Y of YIQ, from gamma-encoded red, green and blue (NTSC 1953, ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
-# A variance that rounding to 8 bits makes by itself, (1/255)² / 12: less of it is no color.
+# The variance of rounding to 8 bits, (1/255)² / 12: a smaller variance is no color.
 _NO_SPREAD = (1 / 255) ** 2 / 12
-# Whole numbers per unit by which pixels are put in order.
+# Steps per unit for sorting pixels by whole numbers.
 _STEPS = 2**24
 
 Values = npt.NDArray[np.float64]
@@ -50,17 +50,17 @@ Values = npt.NDArray[np.float64]
 def recolor(
     image: Tensor, palette: Tensor, *, method: str = "symmetric", strength: float = 1.0
 ) -> Tensor:
-    """Give a picture the colors of another one: every pixel stays where it is.
+    """Give a picture the colors of another one; its shapes stay.
 
     >>> photo, painting = load_image("photo.jpg"), load_image("painting.jpg")  # doctest: +SKIP
     >>> save_image(recolor(photo, painting), "recolored.png")  # doctest: +SKIP
 
     Args:
         image: the picture to change, (1, 3, H, W), sRGB in [0, 1].
-        palette: the picture whose colors it gets, (1, 3, h, w).
+        palette: the picture with the new colors, (1, 3, h, w).
         method: "symmetric", "cholesky" and "pca" match mean and covariance, "histogram" each
             channel's distribution.
-        strength: 0 returns the picture as it is, 1 goes all the way.
+        strength: from 0, the unchanged picture, to 1, the full effect.
 
     Returns: (1, 3, H, W) in [0, 1], of image's type and device.
 
@@ -86,7 +86,7 @@ def check_recoloring(method: str, strength: float = 1.0) -> None:
 
 
 def match_colors(image: Tensor, palette: Tensor, method: str) -> Tensor:
-    """Match by the method of that name; float64 on the CPU, not clipped to [0, 1].
+    """Match colors by a method's name; float64 on the CPU, not clipped to [0, 1].
 
     Raises: as `recolor`.
     """
@@ -106,33 +106,33 @@ def match_linear(
 
     x′ = A (x − μ_S) + μ_C with A Σ_S Aᵀ = Σ_C
 
-    With U an orthonormal basis of the directions in which the image varies, the map is found among
-    their coordinates, A = U map(Uᵀ Σ_S U, Uᵀ Σ_C U) Uᵀ + 1 − U Uᵀ. So the mean is always exact,
-    and so is the covariance on the image's own range: a gray picture stays a line in color
-    space, a single color becomes the palette's mean.
+    U is an orthonormal basis of the directions in which the image varies, and the map is computed
+    in its coordinates, A = U map(Uᵀ Σ_S U, Uᵀ Σ_C U) Uᵀ + 1 − U Uᵀ. So the mean is always exact,
+    and the covariance is exact on the image's own range: a gray picture stays a line in color
+    space, and a single color becomes the palette's mean.
 
     Args:    image, palette: (1, 3, H, W) and (1, 3, h, w), float64.
              linear_map: (Σ_S, Σ_C) → A, for a regular Σ_S; see LINEAR_MAPS.
     Returns: (1, 3, H, W), not clipped.
     Paper:   Gatys, Bethge, Hertzmann & Shechtman 2016, arXiv 1606.05897. Differs: they
-             ask for a regular Σ_S.
+             require a regular Σ_S.
     """
     mean, covariance = _moments(image)
     wanted_mean, wanted = _moments(palette)
     spreads, directions = torch.linalg.eigh(covariance)
     varies = spreads > _NO_SPREAD
-    # In red, green and blue themselves where nothing is missing: Cholesky depends on the basis.
+    # The basis is red, green and blue if all directions vary: Cholesky depends on the basis.
     basis = torch.eye(3).to(image) if bool(varies.all()) else directions[:, varies]  # (3, rank)
     matrix = torch.eye(3).to(image) - basis @ basis.T
     if basis.shape[1]:
         inner = linear_map(basis.T @ covariance @ basis, basis.T @ wanted @ basis)
         matrix = matrix + basis @ inner @ basis.T
-    centerd = image[0].flatten(1) - mean[:, None]  # (3, H·W)
-    return (matrix @ centerd + wanted_mean[:, None]).reshape(image.shape)
+    centered = image[0].flatten(1) - mean[:, None]  # (3, H·W)
+    return (matrix @ centered + wanted_mean[:, None]).reshape(image.shape)
 
 
 def cholesky_map(source: Tensor, target: Tensor) -> Tensor:
-    """Map by triangular factors: A = L_C L_S⁻¹ with Σ = L Lᵀ. Red decides first, blue last.
+    """Map by triangular factors: A = L_C L_S⁻¹ with Σ = L Lᵀ. It depends on the order of channels.
 
     Paper: Gatys et al. 2016, arXiv 1606.05897; 2017, arXiv 1611.07865.
     """
@@ -150,7 +150,7 @@ def pca_map(source: Tensor, target: Tensor) -> Tensor:
 
 
 def symmetric_map(source: Tensor, target: Tensor) -> Tensor:
-    """Map by Monge and Kantorovich: of all that fit the one that moves colors least, symmetric.
+    """Map by Monge and Kantorovich: the symmetric map, which moves colors least of all that fit.
 
     A = Σ_S^−½ (Σ_S^½ Σ_C Σ_S^½)^½ Σ_S^−½
 
@@ -169,20 +169,20 @@ LINEAR_MAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def match_histogram(image: Tensor, palette: Tensor) -> Tensor:
-    """Give each channel the distribution of another picture's: the n-th darkest gets its value.
+    """Give each channel another picture's distribution: the n-th darkest pixel gets its n-th value.
 
-    Pixels of one value are told apart by the mean of their 3 × 3 neighborhood, without which 256
-    values could not follow a distribution; those that are alike in that too stay alike and share
-    the mean of what they would get, so that flat areas stay flat.
+    The mean of the 3 × 3 neighborhood orders pixels of the same value; without it, 256 values
+    could not follow a distribution. Pixels with the same value and the same neighborhood mean
+    share the mean of their new values, so flat areas stay flat.
 
     Args:    image, palette: (1, 3, H, W) and (1, 3, h, w), float64.
     Returns: (1, 3, H, W), within the palette's range.
     Paper:   Coltuc, Bolon & Chassery, Exact Histogram Specification, IEEE TIP 2006. Differs: one
-             neighborhood instead of five, and ties are kept.
+             neighborhood instead of five, and ties stay ties.
     """
     around = functional.avg_pool2d(functional.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    # One whole number that sorts by value, then by neighborhood; steps far below those of 16 bits,
-    # far above the rounding of sums, which is to make no order.
+    # One whole number sorts by value, then by neighborhood. Its steps are far finer than those of
+    # 16 bits, and far coarser than the rounding of sums, which must not decide the order.
     keys = (image * _STEPS).round().long() * (2 * _STEPS) + (around * _STEPS).round().long()
     planes = [
         _match_ranks(key.flatten().numpy(), wanted.flatten().numpy())
@@ -194,12 +194,14 @@ def match_histogram(image: Tensor, palette: Tensor) -> Tensor:
 def _match_ranks(keys: npt.NDArray[np.int64], wanted: Values) -> Values:
     """Give the n-th smallest key the n-th share of the wanted values; equal keys share the mean."""
     order = np.argsort(keys)
-    ends = np.append(np.flatnonzero(np.diff(keys[order])) + 1, len(keys))  # of the runs of equals
+    ends = np.append(
+        np.flatnonzero(np.diff(keys[order])) + 1, len(keys)
+    )  # of the runs of equal keys
     starts = np.append(0, ends[:-1])
     count, others = len(keys), len(wanted)
     ranked = np.sort(wanted)
     first, last = ranked[starts * others // count], ranked[-(-ends * others // count) - 1]
-    # The wanted quantile function, integrated from 0: its mean over any part is a difference.
+    # The integral of the wanted quantile function from 0 gives its mean over any part.
     integral = np.append(0, np.cumsum(ranked)) / others
     shares = np.linspace(0, 1, others + 1)
     below, above = (np.interp(each / count, shares, integral) for each in (starts, ends))
@@ -213,8 +215,8 @@ def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean color, (3,), and the covariance of all pixels, (3, 3)."""
     pixels = image[0].flatten(1)  # (3, H·W)
     mean = pixels.mean(dim=1)
-    centerd = pixels - mean[:, None]
-    return mean, centerd @ centerd.T / pixels.shape[1]
+    centered = pixels - mean[:, None]
+    return mean, centered @ centered.T / pixels.shape[1]
 
 
 def _root(matrix: Tensor) -> Tensor:
@@ -225,7 +227,7 @@ def _root(matrix: Tensor) -> Tensor:
 
 
 def _triangular(matrix: Tensor) -> Tensor:
-    """Return the lower triangular L with L Lᵀ = matrix, also where that is singular."""
+    """Return the lower triangular L with L Lᵀ = matrix, also for a singular matrix."""
     upper: Tensor = torch.linalg.qr(_root(matrix)).R
     signs = torch.where(upper.diagonal() < 0, -1.0, 1.0).to(matrix)
     return upper.T * signs
@@ -235,7 +237,7 @@ def _triangular(matrix: Tensor) -> Tensor:
 
 
 def luminance(image: Tensor) -> Tensor:
-    """Return how bright each pixel is: Y of YIQ, (B, 3, H, W) → (B, 1, H, W)."""
+    """Return the luma of each pixel, Y of YIQ: (B, 3, H, W) → (B, 1, H, W)."""
     weights = torch.tensor(_LUMA, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
     return (image * weights).sum(dim=1, keepdim=True)
 
@@ -257,16 +259,16 @@ def match_luminance(style: Tensor, photo: Tensor) -> Tensor:
     return factor * (bright - bright.mean()) + wanted.mean()
 
 
-# ---- what a pastiche is measured by -------------------------------------------------------------
+# ---- the colors of content and style ------------------------------------------------------------
 
 
 def content_in_color(photo: Tensor, color: str) -> Tensor:
-    """Return the photo as it is measured: its luminance, as grays, if only that is painted."""
+    """Return the photo for the content term: in grays if only its luminance is painted."""
     return luminance(photo).expand(-1, 3, -1, -1) if color == "luminance" else photo
 
 
 def style_in_color(style: Tensor, photo: Tensor, color: str) -> Tensor:
-    """Return a painting as it is measured: with the photo's colors, unless they are its own.
+    """Return a painting for the style term: with the photo's colors, unless color is "style".
 
     Args:
         style, photo: (1, 3, h, w) and (1, 3, H, W), sRGB in [0, 1].

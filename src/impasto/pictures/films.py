@@ -1,4 +1,4 @@
-"""Many pictures in one file: films of a run as GIF, WebP and MP4, and sheets with captions."""
+"""Many pictures in one file: films as GIF, WebP and MP4, and sheets with captions."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ __all__ = ["FILMS", "as_frame", "check_film", "film", "sheet", "video_library"]
 
 FILMS = (".gif", ".webp", ".mp4")
 
-Frame = npt.NDArray[np.uint8]  # (H, W, 3)
+Pixels = npt.NDArray[np.uint8]  # (H, W, 3), sRGB
 
 _PER_SECOND = 12  # frames; fast enough for motion, slow enough to see a step
-_HOLD = 24  # frames for which the result stays
+_HOLD = 24  # frames that show the result
 
 
-def check_film(suffix: str, label: str) -> None:
-    """Say before a long run what would keep `film` from being made.
+def check_film(suffix: str, name: str) -> None:
+    """Check before a long run that `film` can make such a file.
 
-    Raises: ImageError: another suffix; SettingsError: an extra is not installed.
+    Args: name: the file, for messages.
+
+    Raises: ImageError: the suffix is not one of FILMS; SettingsError: an extra is not installed.
     """
     if suffix.lower() not in FILMS:
-        raise ImageError(f"{label}: films are written as {', '.join(FILMS)}")
+        raise ImageError(f"cannot be written: films are written as {', '.join(FILMS)}", path=name)
     if suffix.lower() == ".mp4":
         video_library()
 
@@ -46,24 +48,24 @@ def video_library() -> Any:
         import av
     except ModuleNotFoundError as error:
         raise SettingsError(
-            ".mp4 needs PyAV: pip install impasto[video]; .gif and .webp need nothing"
+            ".mp4 needs PyAV: pip install impasto[video]; .gif and .webp do not"
         ) from error
     return av
 
 
-def as_frame(image: Tensor) -> Frame:
+def as_frame(image: Tensor) -> Pixels:
     """Return an image, (1, 3, H, W), as 8-bit (H, W, 3)."""
     return np.asarray(to_pillow(image))
 
 
-def film(frames: Sequence[Frame], suffix: str) -> bytes:
-    """Return a whole file of frames of one size, at 12 a second; the last stays for 2 seconds.
+def film(frames: Sequence[Pixels], suffix: str) -> bytes:
+    """Return the bytes of a film of frames of one size, 12 a second; the last stays for 2 seconds.
 
-    Raises: ShapeError: no frame, or of several sizes; else as check_film.
+    Raises: ShapeError: there is no frame, or frames have several sizes; else as check_film.
     """
     check_film(suffix, "the film")
     if not frames or len({frame.shape for frame in frames}) > 1:
-        raise ShapeError(f"a film is made of frames of one size, not {len(frames)} of several")
+        raise ShapeError(f"a film needs frames of one size, not {len(frames)} of several")
     if suffix.lower() == ".mp4":
         return _mp4(frames)
     pictures = [PIL.Image.fromarray(frame) for frame in frames]
@@ -81,7 +83,7 @@ def film(frames: Sequence[Frame], suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def _mp4(frames: Sequence[Frame]) -> bytes:
+def _mp4(frames: Sequence[Pixels]) -> bytes:
     av = video_library()
     height, width = frames[0].shape[:2]
     buffer = io.BytesIO()
@@ -89,10 +91,10 @@ def _mp4(frames: Sequence[Frame]) -> bytes:
         try:
             stream = container.add_stream("libx264", rate=_PER_SECOND)
             stream.options = {"crf": "18"}
-        except (ValueError, LookupError):  # a build of FFmpeg without x264
+        except (ValueError, LookupError):  # this build of FFmpeg has no x264
             stream = container.add_stream("mpeg4", rate=_PER_SECOND)
             stream.bit_rate = 8_000_000
-        # Colors at half resolution, as players want them, take even sides.
+        # Players expect colors at half resolution, which need even sides.
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
         for frame in [*frames, *[frames[-1]] * (_HOLD - 1)]:
@@ -106,13 +108,13 @@ def _mp4(frames: Sequence[Frame]) -> bytes:
 # ---- sheets -------------------------------------------------------------------------------------
 
 _GAP = 8  # px between pictures
-_CAPTION = 18  # px for a line below each
+_CAPTION = 18  # px for a line below each picture
 
 
 def sheet(rows: Sequence[Sequence[tuple[str, Tensor]]]) -> Tensor:
     """Lay out pictures with captions in rows on white.
 
-    Args:    rows: (caption, image (1, 3, h, w)) each, all images of one size.
+    Args:    rows: pairs of caption and image, (1, 3, h, w); all images have one size.
     Returns: (1, 3, H, W).
     """
     height, width = rows[0][0][1].shape[-2:]

@@ -55,8 +55,9 @@ def load_mask(
     colored = bool(((picture.image - gray).abs() > _GRAY).any())
     if colored and picture.alpha is None:
         raise ImageError(
-            f"{name} is in color, but a mask is gray: white is painted, black is not; use regions "
-            "for a map in several colors"
+            "is in color, but a mask is gray: white is painted, black is not; use regions for a "
+            "map in several colors",
+            path=name,
         )
     mask = torch.ones_like(gray) if colored else gray
     mask = mask if picture.alpha is None else mask * picture.alpha
@@ -64,7 +65,9 @@ def load_mask(
     mask = torch.where(mask < _NEARLY, 0.0, torch.where(mask > 1 - _NEARLY, 1.0, mask))
     if not may_be_empty and not bool(mask.any()):
         color = "white everywhere, and inverted to black" if inverted else "black everywhere"
-        raise ImageError(f"{name} is {color}: it selects nothing; white selects, black does not")
+        raise ImageError(
+            f"is {color}: it selects nothing; white selects, black does not", path=name
+        )
     return mask, identity(picture) | ({"inverted": True} if inverted else {})
 
 
@@ -74,8 +77,9 @@ def check_shape(picture: Picture, of: Picture, name: str) -> None:
     if any(abs(a - b) > 1 for a, b in zip(picture.size, expected, strict=True)):
         (height, width), (rows, columns) = picture.size, of.size
         raise ImageError(
-            f"{name} is {width} x {height} px, which is not the shape of "
-            f"{of.name or 'its picture'}, {columns} x {rows}; any size of that shape is allowed"
+            f"is {width} x {height} px, which is not the shape of {of.name or 'its picture'}, "
+            f"{columns} x {rows}; any size of that shape is allowed",
+            path=name,
         )
 
 

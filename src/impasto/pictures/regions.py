@@ -1,4 +1,4 @@
-"""Maps of regions: pictures in a few flat colors, one color a region."""
+"""Maps of regions: pictures in a few flat colors, one color for each region."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from impasto.pictures.picture import Picture
 
 __all__ = ["Color", "masks_by_color"]
 
-_ALIKE = 40  # of 255, in every channel: what scaling and JPEG leave of one flat color
-_FLAT = 12  # of 255, between neighbors; where it changes faster, colors are blends at an edge
-_SMALLEST = 5e-4  # share of a map below which a color is no region but dirt
+_ALIKE = 40  # of 255, in every channel: how far scaling and JPEG change a flat color
+_FLAT = 12  # of 255, between neighbors; a larger change is an edge, which blends two colors
+_SMALLEST = 5e-4  # share of a map; a color with less is noise and no region
 _MOST = 16  # colors; a picture with more is a photo
 
 
 @dataclass(frozen=True, order=True)
 class Color:
-    """A color of a map, each channel of 0…255."""
+    """A color of a map, each channel in 0…255."""
 
     red: int
     green: int
@@ -34,15 +34,16 @@ class Color:
 
     @property
     def is_black(self) -> bool:
-        """Whether it is black, or nearly."""
+        """Whether it is black or nearly black."""
         return max(self.red, self.green, self.blue) <= _ALIKE
 
     def nearest(self, others: Iterable[Color]) -> Color | None:
-        """Return the color that is meant to be the same; None if none is."""
-        apart, color = min(((self._apart(each), each) for each in others), default=(256, self))
-        return color if apart <= _ALIKE else None
+        """Return the nearest of the colors that count as the same; None if there is none."""
+        distances = ((self._distance(each), each) for each in others)
+        distance, color = min(distances, default=(256, self))
+        return color if distance <= _ALIKE else None
 
-    def _apart(self, other: Color) -> int:
+    def _distance(self, other: Color) -> int:
         pairs = ((self.red, other.red), (self.green, other.green), (self.blue, other.blue))
         return max(abs(a - b) for a, b in pairs)
 
@@ -50,8 +51,8 @@ class Color:
 def masks_by_color(picture: Picture) -> dict[Color, Tensor]:
     """Return a mask, (1, 1, H, W) of 0 and 1, for every flat color of a map.
 
-    Pixels of no color in particular, as at smoothed edges, go to the color that is nearest; what is
-    transparent counts as black.
+    Other pixels, such as those of smoothed edges, get the nearest color; transparent pixels count
+    as black.
 
     Raises: ImageError: more than 16 colors.
     """
@@ -66,8 +67,8 @@ def masks_by_color(picture: Picture) -> dict[Color, Tensor]:
         palette = palette[sizes >= _SMALLEST * len(pixels)]
     if not 1 <= len(palette) <= _MOST:
         raise ImageError(
-            f"{picture.name or 'the map of regions'} is not drawn in 1 to {_MOST} flat colors, as "
-            "a map of regions is; is it a photo?"
+            f"is not drawn in 1 to {_MOST} flat colors, as a map of regions is; is it a photo?",
+            path=picture.name or "the map of regions",
         )
     chosen = _closest(pixels, palette).reshape(height, width)
     return {
@@ -77,7 +78,7 @@ def masks_by_color(picture: Picture) -> dict[Color, Tensor]:
 
 
 def _is_flat(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Tell of which pixels of (H, W, 3) the neighbors to all four sides are nearly the same."""
+    """Tell which pixels of (H, W, 3) nearly equal all four neighbors."""
     padded = np.pad(pixels.astype(int), ((1, 1), (1, 1), (0, 0)), mode="edge")
     middle = padded[1:-1, 1:-1]
     sides = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
@@ -88,7 +89,7 @@ def _is_flat(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def _palette(colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Take colors, the most frequent first, that are not alike; stop when they are too many."""
+    """Choose colors that differ, the most frequent first; stop when there are too many."""
     kept: list[npt.NDArray[np.uint8]] = []
     for color in colors:
         if all(np.abs(color.astype(int) - other).max() > _ALIKE for other in kept):
@@ -99,6 +100,6 @@ def _palette(colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _closest(colors: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-    apart = [np.abs(colors.astype(int) - color.astype(int)).max(1) for color in palette]
-    closest: npt.NDArray[np.intp] = np.stack(apart).argmin(0)
+    distances = [np.abs(colors.astype(int) - color.astype(int)).max(1) for color in palette]
+    closest: npt.NDArray[np.intp] = np.stack(distances).argmin(0)
     return closest

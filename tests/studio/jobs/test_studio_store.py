@@ -21,7 +21,6 @@ from impasto.studio.jobs.limits import (
     QueueFull,
     StudioError,
     TooLarge,
-    data_folder,
 )
 from impasto.studio.jobs.requests import KINDS, Request, check_request, describe_settings
 from impasto.studio.jobs.results import losses, preview_file, result_file
@@ -42,15 +41,6 @@ def test_ids_cannot_be_guessed():
     ids = {new_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(len(each) == 24 for each in ids)
-
-
-def test_the_data_folder_follows_the_platform(monkeypatch, tmp_path):
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert data_folder() == tmp_path / "impasto"
-    monkeypatch.setenv("XDG_DATA_HOME", "not/absolute")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert data_folder() == tmp_path / ".local" / "share" / "impasto"
 
 
 def test_a_folder_that_cannot_be_used(tmp_path):

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from impasto.cli.commands.examples import EXAMPLES
 from impasto.cli.run import paint
 from impasto.cli.setting_flags import Changes, gather_settings, with_flags
 from impasto.cli.task import Task
+from impasto.pictures.examples import EXAMPLES
 from impasto.settings.run import (
     FileOptions,
     PrintOptions,

@@ -1,4 +1,4 @@
-"""The bundled pictures, and the command that copies them out: `impasto examples FOLDER`."""
+"""The command `impasto examples`: copies the bundled pictures to a folder."""
 
 from __future__ import annotations
 
@@ -10,16 +10,11 @@ import typer
 
 from impasto.cli.setting_flags import with_flags
 from impasto.errors import ImageError
+from impasto.pictures.examples import example_files
 from impasto.settings.run import ForceOptions
+from impasto.storage import one_line
 
-__all__ = ["EXAMPLES", "example_files", "examples_command"]
-
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
-
-
-def example_files() -> list[Path]:
-    """List the bundled pictures by name."""
-    return sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
+__all__ = ["examples_command"]
 
 
 @with_flags
@@ -34,8 +29,8 @@ def examples_command(
         for picture in example_files():
             target = folder / picture.name
             if target.exists() and not options.force:
-                raise ImageError(f"{target} exists already; --force replaces it")
+                raise ImageError("exists already; --force replaces it", path=target)
             shutil.copyfile(picture, target)
             typer.echo(target)
     except OSError as error:
-        raise ImageError(f"{folder}: cannot write there: {error.strerror}") from error
+        raise ImageError(f"cannot be written: {one_line(error)}", path=folder) from error

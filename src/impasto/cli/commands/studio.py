@@ -8,9 +8,10 @@ from pathlib import Path
 import typer
 
 from impasto.cli.setting_flags import with_flags
+from impasto.machine import data_folder
 from impasto.settings.options import Options, option
 from impasto.settings.units import parse_duration, show_duration
-from impasto.studio.jobs.limits import Limits, data_folder
+from impasto.studio.jobs.limits import Limits
 
 __all__ = ["StudioOptions", "studio_command"]
 

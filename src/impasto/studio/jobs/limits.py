@@ -1,15 +1,12 @@
-"""The limits of a studio, its errors, and its folder."""
+"""The limits of a studio, and its errors."""
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from impasto.errors import ImpastoError
 
-__all__ = ["Busy", "Limits", "NoSuchThing", "QueueFull", "StudioError", "TooLarge", "data_folder"]
+__all__ = ["Busy", "Limits", "NoSuchThing", "QueueFull", "StudioError", "TooLarge"]
 
 
 class StudioError(ImpastoError):
@@ -65,17 +62,3 @@ class Limits:
     grace: float = 120.0
     keep: int = 5_000_000_000
     keep_days: float = 30.0
-
-
-def data_folder() -> Path:
-    """Return the default folder of the studio: impasto in this platform's data folder."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Application Support"
-    else:
-        # The XDG specification says to ignore relative paths.
-        given = Path(os.environ.get("XDG_DATA_HOME") or "")
-        base = given if given.is_absolute() else home / ".local" / "share"
-    return base / "impasto"

@@ -16,7 +16,7 @@ import unicodedata
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from impasto.cli.commands.examples import EXAMPLES, example_files
+from impasto.pictures.examples import EXAMPLES, example_files
 from impasto.studio.jobs.limits import Limits, NoSuchThing, TooLarge
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.database import new_id

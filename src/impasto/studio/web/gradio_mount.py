@@ -8,7 +8,7 @@ import gradio as gr
 from fastapi.staticfiles import StaticFiles
 from gradio import processing_utils
 
-from impasto.cli.commands.examples import EXAMPLES
+from impasto.pictures.examples import EXAMPLES
 from impasto.studio.jobs.clip_uploads import known_clip
 from impasto.studio.jobs.limits import StudioError
 from impasto.studio.jobs.uploads import known_picture
