@@ -109,6 +109,28 @@ def clip_request(jobs: Jobs, count: int = 4, kind: str = "video", **options: Any
     )  # fmt: skip
 
 
+# Notified when a worker in this process has changed a job or a fact.
+CHANGED = threading.Condition()
+
+
+def announcing(store: Store) -> Store:
+    """Let a worker's store notify CHANGED."""
+
+    def announced(change: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            result = change(*args, **options)
+            with CHANGED:
+                CHANGED.notify_all()
+            return result
+
+        return call
+
+    for table, names in ((store.jobs, ("take", "move", "report")), (store.facts, ("set",))):
+        for name in names:
+            setattr(table, name, announced(getattr(table, name)))
+    return store
+
+
 @contextmanager
 def working(jobs: Jobs) -> Iterator[threading.Event]:
     """Run a worker in a thread of this process until the block ends."""
@@ -117,7 +139,7 @@ def working(jobs: Jobs) -> Iterator[threading.Event]:
     going = threading.Event()
 
     def run() -> None:
-        store = Store(jobs.store.folder)
+        store = announcing(Store(jobs.store.folder))
         try:
             work(store, going, jobs.limits)
         finally:
@@ -133,8 +155,18 @@ def working(jobs: Jobs) -> Iterator[threading.Event]:
     assert not thread.is_alive(), "the worker did not end"
 
 
+def wait_for_change(condition: Callable[[], Any], what: str) -> Any:
+    """Return the first true value of a condition on what a worker in this process changes."""
+    end = time.monotonic() + PATIENCE
+    with CHANGED:  # so that no change is missed between a look and the wait
+        while not (found := condition()):
+            if not CHANGED.wait(end - time.monotonic()):
+                raise AssertionError(f"in vain: {what}")
+    return found
+
+
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """Ask a condition again and again; return its first answer that is true."""
+    """Return the first true value of a condition on another process or a browser."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         found = condition()
@@ -149,7 +181,7 @@ def wait_for_state(jobs: Jobs, job: str, *states: str) -> Any:
         found = jobs.job(job)
         return found if found.state in states else None
 
-    return wait_until(reached, f"{' or '.join(states)}; it is {jobs.job(job)}")
+    return wait_for_change(reached, f"{' or '.join(states)}; it is {jobs.job(job)}")
 
 
 def wait_for_step(jobs: Jobs, job: str, step: int = 1) -> Any:
@@ -157,7 +189,7 @@ def wait_for_step(jobs: Jobs, job: str, step: int = 1) -> Any:
         found = jobs.job(job)
         return found if found.step >= step else None
 
-    return wait_until(reached, f"step {step}")
+    return wait_for_change(reached, f"step {step}")
 
 
 def installed(name: str, version: str) -> bool:

@@ -30,36 +30,38 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "impasto"
 DRAWING = (__doc__ or "").split("\n\n")[1]
 INSIDE = {
-    "settings": """
-        run → recipes → pictures | clips | sounds → options → layers | units""",
+    "settings": "run → recipes → pictures | clips | sounds → options → layers | units",
     "pictures": """
-        films | masks → files | regions | colors → picture → codecs → profiles""",
+        films | masks | examples → files | regions | colors → codecs → picture | profiles""",
     "network": "encoder → convolution → kernel | weights → weight_files",
     "style": "correlations | distributions → statistic",
     "objective": """
-        deferred_layers | tiled_objective → objective | tiled_targets → targets | tiles""",
+        deferred_layers → objective → targets → content_term | style_term | variation_term
+        → terms → tiles | layer_weights | guides""",
     "optimize": "loop → lbfgs | adam → method",
     "painting": """
-        timing → stylizer → pastiche | style_targets | memory_plan → inputs
-        → guidance | pyramid | canvas""",
-    "variations": "dream → variation",
+        timing → stylizer → picture_plan | level_targets | canvas | progress
+        → inputs | memory_plan | pastiche → guidance | pyramid""",
+    "variations": "texture | reconstruction | dream",
     "audio": "transfer → files | spectrogram | random_filters",
     "video": """
-        stylize_video | preview → keyframes | multipass → sequential → clip_run
+        stylize_video | preview | remaining → keyframes | multipass → sequential → clip_run
         → frame_painter | frame_store → styling | temporal → motion | io""",
     "video.io": """
-        frames → writer → folders | sound_tracks → clips → cropping
+        frames → writer → folders | sound_tracks → clips
         → pixels | codecs | priority | truncation""",
     "video.motion": "flicker | scene_cuts → motion → flow → raft | warp",
     "cli": """
-        main → commands → sheets → run | clip_progress
-        → progress | recorder | printing | setting_flags | run_options""",
+        main → commands → sheets | run | clip_progress → output | recorder → follow
+        → failures | progress | setting_flags | arguments → task | help""",
     "cli.commands": """
-        audio | blend | examples | plan | recipes | recolor | redo | studio | variations | video""",
+        stylize | blend | recolor | demo | redo | variations | video | audio
+        | plan | recipes | layers | examples | studio""",
     "studio": "server → web | worker | supervisor → jobs",
     "studio.jobs": """
-        jobs → reproduce | timelapse | clip_uploads | views → uploads | requests → store
-        → rows | kind_options → limits""",
+        jobs → clip_uploads | results → uploads → store | views | reproduce → tables | requests
+        → kind_options | limits""",
+    "studio.jobs.tables": "jobs | messages | uploads → database | rows",
     "studio.worker": """
         worker → picture_job | clip_job | estimates → checkpoints | clip_estimates | interrupts
         → job_log | footage | paces""",

@@ -17,7 +17,7 @@ from impasto.errors import ImageError, SettingsError, TruncatedClip, VideoError
 from impasto.pictures.files import load_image
 from impasto.settings.recipes import recipe_settings
 from impasto.studio.jobs import clip_uploads as clips_module, reproduce
-from impasto.studio.jobs.clip_uploads import known_clip, poster_file
+from impasto.studio.jobs.clip_uploads import known_clip, named, poster_file
 from impasto.studio.jobs.limits import Limits, NoSuchThing, StudioError, TooLarge
 from impasto.studio.jobs.requests import Request, check_request
 from impasto.studio.jobs.results import (
@@ -46,8 +46,8 @@ from studio_harness import (
     small_request,
     upload_clip,
     upload_picture,
+    wait_for_change,
     wait_for_state,
-    wait_until,
     working,
 )
 
@@ -76,7 +76,7 @@ def wait_for_frame(jobs, job: str, frame: int):
         found = jobs.job(job)
         return found if found.clip is not None and found.clip.frame >= frame else None
 
-    return wait_until(reached, f"frame {frame}")
+    return wait_for_change(reached, f"frame {frame}")
 
 
 # ---- uploads ------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_files_that_name_others_are_not_opened(jobs, tmp_path, kind):
     text = NAMING[kind].replace("{target}", str(own))
     for name in ("clip.mp4", "clip.m3u8"):
         with pytest.raises(VideoError, match=f"^{name} is not a video of an allowed format: mov"):
-            upload(jobs, text.encode(), name)
+            upload_clip(jobs, text.encode(), name)
     assert files_in(jobs) == []
 
 
@@ -304,7 +304,7 @@ def test_frames_are_told_of_one_by_one_and_the_clip_is_whole(jobs):
                 assert now.clip.frames == 5
             return now.state != "running" and now.state != "queued"
 
-        wait_until(watched, "the end")
+        wait_for_change(watched, "the end")
     done = jobs.job(job)
     assert (done.state, done.error) == ("done", "")
     assert len(seen - {0}) >= 2
@@ -407,7 +407,7 @@ def test_a_paused_clip_makes_way_and_is_taken_up_again(jobs):
         wait_for_state(jobs, other, "done")
         assert jobs.job(job).state == "paused"
         jobs.resume(job)
-        wait_until(lambda: jobs.job(job).continued, "a note of the interruption")
+        wait_for_change(lambda: jobs.job(job).continued, "a note of the interruption")
         assert wait_for_frame(jobs, job, 2).continued[0]["frame"] == 2
         jobs.cancel(job)
         assert not wait_for_state(jobs, job, "cancelled").has_result
@@ -616,7 +616,7 @@ def test_what_a_clip_took_replaces_what_was_measured_on_a_busy_machine(jobs, mon
         before = make_jobs(jobs.store.folder).estimate(request)
         job = jobs.create(request, "me").id
         wait_for_state(jobs, job, "done")
-        wait_until(lambda: jobs.store.facts.get(PACES_LEARNED), "a lesson")
+        wait_for_change(lambda: jobs.store.facts.get(PACES_LEARNED), "a lesson")
         after = jobs.estimate(request)
     assert after.seconds < before.seconds / 5
     assert after.measured

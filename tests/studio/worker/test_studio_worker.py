@@ -24,7 +24,7 @@ from impasto.studio.jobs.results import (
     result_file,
     timelapse_file,
 )
-from impasto.studio.jobs.tables.rows import PACES_LEARNED
+from impasto.studio.jobs.tables.rows import PACES_LEARNED, State
 from impasto.studio.jobs.uploads import picture_file
 from impasto.studio.worker import paces
 from impasto.studio.worker.checkpoints import (
@@ -34,15 +34,16 @@ from impasto.studio.worker.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from impasto.studio.worker.interrupts import Cause, Interrupted, Outcome
 from studio_harness import (
     SMALL,
     make_jobs,
     picture_bytes,
     small_request,
     upload_picture,
+    wait_for_change,
     wait_for_state,
     wait_for_step,
-    wait_until,
     working,
 )
 
@@ -156,7 +157,7 @@ def test_previews_follow_and_a_stop_keeps_the_picture(jobs):
             seen.add(now.previews)
             return len(seen - {0}) >= 3
 
-        wait_until(three, "three previews")
+        wait_for_change(three, "three previews")
         preview = preview_file(jobs.store, job)
         assert preview is not None
         assert load_picture(preview).size == (26, 32)
@@ -229,7 +230,7 @@ def test_other_weights_go_on_from_the_present_picture(jobs):
         job = jobs.create(small_request(jobs, **LONG), "me").id
         before = wait_for_step(jobs, job, 3)
         jobs.change(job, content_weight=0.5, style_weight=40.0)
-        wait_until(lambda: jobs.job(job).continued, "a note of the change")
+        wait_for_change(lambda: jobs.job(job).continued, "a note of the change")
         after = wait_for_step(jobs, job, jobs.job(job).continued[0]["step"] + 1)
         jobs.stop(job)
         wait_for_state(jobs, job, "stopped")
@@ -374,7 +375,7 @@ def test_what_a_job_took_replaces_what_was_measured_on_a_busy_machine(jobs, monk
         assert before.seconds > 200
         job = jobs.create(request, "me").id
         wait_for_state(jobs, job, "done")
-        wait_until(lambda: jobs.store.facts.get(PACES_LEARNED), "a lesson")
+        wait_for_change(lambda: jobs.store.facts.get(PACES_LEARNED), "a lesson")
         after = jobs.estimate(request)
     assert after.seconds < before.seconds / 5
     pace = jobs.store.facts.get(paces._LATEST)
@@ -424,6 +425,19 @@ def test_steps_of_a_run_that_is_gone_on_with_are_numbered_on(jobs, kind):
     assert [each.index for each in rest] == [6, 7, 8, 9]
     assert [each.level for each in rest] == [each.level for each in whole[5:]]
     assert {(each.count, each.levels) for each in rest} == {(9, len(run.levels))}
+
+
+@pytest.mark.parametrize(
+    ("cause", "outcome"),
+    [
+        (Cause.SHUTDOWN, Outcome(None)),
+        (Cause.PREEMPTED, Outcome(None)),
+        (Cause.CANCEL, Outcome(State.CANCELLED)),
+        (Cause.STOP, Outcome(State.STOPPED, "its page was closed")),
+    ],
+)
+def test_how_an_interruption_ends_a_job(cause, outcome):
+    assert Interrupted(cause, reason="its page was closed").outcome == outcome
 
 
 def test_a_damaged_checkpoint_is_none(tmp_path):

@@ -18,7 +18,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from impasto._version import __version__
 from impasto.errors import ImpastoError, SettingsError
 from impasto.settings.recipes import RECIPES, recipe_settings
-from impasto.studio.jobs import clip_uploads, requests as kinds, results, uploads
+from impasto.studio.jobs import clip_uploads, requests, results, uploads
 from impasto.studio.jobs.jobs import Jobs
 from impasto.studio.jobs.limits import Busy, NoSuchThing
 from impasto.studio.jobs.views import Estimate, Job, Upload, UploadedClip
@@ -64,6 +64,8 @@ def build_api(jobs: Jobs) -> FastAPI:
     _add_pictures(app, jobs)
     _add_clips(app, jobs)
     _add_jobs(app, jobs)
+    _add_estimates(app, jobs)
+    _add_lists(app, jobs)
     _add_views(app, jobs)
     _add_commands(app, jobs)
     _add_facts(app, jobs)
@@ -125,7 +127,7 @@ def _add_clips(app: FastAPI, jobs: Jobs) -> None:
 
 
 def _add_jobs(app: FastAPI, jobs: Jobs) -> None:
-    decoders, askers = anyio.CapacityLimiter(_DECODERS), anyio.CapacityLimiter(_ASKERS)
+    decoders = anyio.CapacityLimiter(_DECODERS)
 
     @app.post("/api/jobs", status_code=201, tags=["jobs"])
     async def create_job(body: NewJob, owner: Owner) -> Job:
@@ -147,10 +149,14 @@ def _add_jobs(app: FastAPI, jobs: Jobs) -> None:
             jobs.check_queue()
             photo, *paintings = [_upload(jobs, each, owner).id for each in (content, *styles)]
             pictures = {"content": photo, "styles": paintings}
-            request = kinds.Request(pictures=pictures, recipe=recipe, settings=changes)
+            request = requests.Request(pictures=pictures, recipe=recipe, settings=changes)
             return jobs.create(request, owner)
 
         return await _apart(decoders, create)
+
+
+def _add_estimates(app: FastAPI, jobs: Jobs) -> None:
+    decoders, askers = anyio.CapacityLimiter(_DECODERS), anyio.CapacityLimiter(_ASKERS)
 
     @app.post("/api/estimate", tags=["jobs"])
     async def estimate_job(body: NewJob, owner: Owner) -> Estimate:
@@ -158,6 +164,8 @@ def _add_jobs(app: FastAPI, jobs: Jobs) -> None:
         request = await _apart(decoders, lambda: _request(body, jobs, owner))
         return await _apart(askers, lambda: jobs.estimate(request))
 
+
+def _add_lists(app: FastAPI, jobs: Jobs) -> None:
     @app.get("/api/jobs", tags=["jobs"])
     def list_jobs(owner: Owner) -> list[Job]:
         """List the jobs of this session (it has a cookie), the newest first."""
@@ -265,7 +273,7 @@ def _add_facts(app: FastAPI, jobs: Jobs) -> None:
     @app.get("/api/settings", tags=["studio"])
     def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[dict[str, Any]]:
         """Describe all settings and options of a kind: type, range, default, help."""
-        return kinds.describe_settings(kind, recipe)
+        return requests.describe_settings(kind, recipe)
 
 
 def _upload(jobs: Jobs, file: UploadFile, owner: str) -> Upload:
@@ -274,7 +282,7 @@ def _upload(jobs: Jobs, file: UploadFile, owner: str) -> Upload:
     )
 
 
-def _request(body: NewJob, jobs: Jobs, owner: str) -> kinds.Request:
+def _request(body: NewJob, jobs: Jobs, owner: str) -> requests.Request:
     """Return a request with the ids of all pictures; store those that are part of the body."""
     jobs.check_queue()
 
@@ -288,13 +296,13 @@ def _request(body: NewJob, jobs: Jobs, owner: str) -> kinds.Request:
             return uploads.add_picture(jobs.store, _data_in(rest), "", owner, jobs.limits).id
         return picture
 
-    given = {role: getattr(body, role) for role in kinds.ROLES}
+    given = {role: getattr(body, role) for role in requests.ROLES}
     bare = {role: value for role, value in given.items() if value not in (None, [])}
-    request = kinds.Request(
+    request = requests.Request(
         kind=body.kind, recipe=body.recipe, settings=body.settings, options=body.options,
         pictures=bare,
     )  # fmt: skip
-    kinds.check_request(request, jobs.limits)  # before decoding pictures
+    requests.check_request(request, jobs.limits)  # before decoding pictures
     pictures = {
         role: [known(each) for each in value] if isinstance(value, list) else known(value)
         for role, value in bare.items() if role != "clip"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from impasto.settings.recipes import RECIPES
-from impasto.studio.jobs import requests as kinds
+from impasto.studio.jobs import requests
 
 __all__ = ["Failure", "NewJob", "Reproduction", "Weights"]
 
@@ -33,7 +33,7 @@ def _settings_schema(kind: str) -> dict[str, Any]:
         },
     }  # fmt: skip
     properties: dict[str, Any] = {}
-    for row in kinds.describe_settings(kind):
+    for row in requests.describe_settings(kind):
         if row["of"] == "settings":
             schema: dict[str, Any] = {**plain[row["type"]], "description": row["help"]}
             bounds = {"minimum": row["low"], "maximum": row["high"], "enum": row["choices"] or None}
@@ -48,7 +48,7 @@ class NewJob(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: str = Field("stylize", description=f"One of {', '.join(kinds.KINDS)}.")
+    kind: str = Field("stylize", description=f"One of {', '.join(requests.KINDS)}.")
     content: Picture | None = Field(None, description="The photo.")
     clip: str | None = Field(
         None, description="The id of an uploaded clip, for the kinds video and preview."

@@ -117,8 +117,7 @@ DIALOGS = """
   <header><h2 id="masks-title">Masks</h2>
     <button type="button" data-mask="close" aria-label="Close without changes">✕</button></header>
   <p class="explain"></p>
-  <div class="board"><img alt="">
-    <canvas aria-label="Paint the mask here" tabindex="0"></canvas></div>
+  <div class="board"><img alt=""><canvas aria-label="The mask" tabindex="0"></canvas></div>
   <div class="tools">
     <fieldset class="swatches"><legend>Brush</legend></fieldset>
     <label>Width <input type="range" id="brush-width" min="2" max="40" value="10"></label>

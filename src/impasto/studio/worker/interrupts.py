@@ -53,12 +53,12 @@ class Interrupted(Exception):  # noqa: N818  (not an error)
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome of the job."""
-        if self.cause is Cause.STOP:
-            return Outcome(State.STOPPED, str(self.details.get("reason", "")))
+        """The outcome of the job, if it cannot continue."""
+        if self.cause in (Cause.SHUTDOWN, Cause.PREEMPTED):
+            return Outcome(None)
         if self.cause is Cause.CANCEL:
             return Outcome(State.CANCELLED)
-        return Outcome(None)
+        return Outcome(State.STOPPED, str(self.details.get("reason", "")))
 
 
 class Interrupts:

@@ -198,7 +198,7 @@ document.addEventListener("change", (event) => {
     addFiles(input.dataset.role, [...input.files]).then(() => { input.value = ""; });
   } else if (input.matches?.("input[name^=recipe-]")) {
     const kind = input.name.slice("recipe-".length);
-    impasto.settings.recipes[kind] = input.value;
+    impasto.recipes[kind] = input.value;
     remember();
     fill(kind, { recipe: input.value });
   }
@@ -282,7 +282,7 @@ impasto.state = (kind) => {
   const { content, clip, styles } = impasto.pictures;
   const some = (name) => (styles.some((each) => each[name]) ? styles.map((each) => each[name]) : null);
   return JSON.stringify({
-    recipe: impasto.settings.recipes[kind] ?? "default",
+    recipe: impasto.recipes[kind] ?? "default",
     shares: styles.map((each) => each.share),
     pictures: {
       content: content?.id ?? null, clip: clip?.id ?? null, styles: styles.map((each) => each.id),
@@ -412,8 +412,8 @@ impasto.again = async (job) => {
 };
 
 function chooseRecipe(kind, recipe, left = 50) {
-  if (!(kind in impasto.settings.recipes)) return;
-  impasto.settings.recipes[kind] = recipe;
+  if (!(kind in impasto.recipes)) return;
+  impasto.recipes[kind] = recipe;
   const card = $(`input[name=recipe-${kind}][value="${recipe}"]`);
   if (card) card.checked = true;
   else if (left) setTimeout(chooseRecipe, 100, kind, recipe, left - 1); // wait for its tab
@@ -425,7 +425,7 @@ function remember() {
   const { content, clip, styles } = impasto.pictures;
   const bare = (each) => each && { ...each, overlay: undefined, strokes: undefined };
   sessionStorage.setItem("impasto", JSON.stringify({
-    content: bare(content), clip: bare(clip), styles: styles.map(bare), recipes: impasto.settings.recipes,
+    content: bare(content), clip: bare(clip), styles: styles.map(bare), recipes: impasto.recipes,
   }));
 }
 
