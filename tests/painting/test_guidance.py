@@ -168,9 +168,9 @@ def test_the_closed_form_gradient_under_a_guide_equals_autograd(name):
             for half in halves
         ]
         sums = [statistic.accumulate(*part, guide=own) for part, own in parts]
-        pull = statistic.pull(sums[0] + sums[1], target)
+        by_sums = statistic.sums_gradient(sums[0] + sums[1], target)
         for half, (part, own) in zip(halves, parts, strict=True):
-            ours = statistic.gradient(pull, *part, guide=own)
+            ours = statistic.gradient(by_sums, *part, guide=own)
             for i, (slope, whole) in enumerate(zip(ours, expected, strict=True)):
                 assert_close(slope, whole[..., half[i]], relative=1e-9)
 

@@ -173,9 +173,9 @@ def test_closed_form_gradient_of_a_part_equals_autograd_of_the_whole(name):
     expected = torch.autograd.grad(loss, maps)
     parts = [[each.detach() for each in part] for part in quarters(maps)]
     sums = [statistic.accumulate(*part) for part in parts]
-    pull = statistic.pull(sum(sums[1:], start=sums[0]), target)
+    by_sums = statistic.sums_gradient(sum(sums[1:], start=sums[0]), target)
     for part, aim in zip(parts, quarters(list(expected)), strict=True):
-        for ours, slope in zip(statistic.gradient(pull, *part), aim, strict=True):
+        for ours, slope in zip(statistic.gradient(by_sums, *part), aim, strict=True):
             assert_close(ours, slope, relative=1e-10)
 
 
@@ -198,8 +198,8 @@ def test_closed_form_gradient_of_a_blurred_chain_of_odd_maps_equals_autograd():
     target = statistic.measure(*(each.roll(1, -1) * 0.5 for each in maps)).detach()
     expected = torch.autograd.grad(statistic.distance(statistic.measure(*maps), target), maps)
     with torch.no_grad():
-        pull = statistic.pull(statistic.accumulate(*maps), target)
-        for ours, slope in zip(statistic.gradient(pull, *maps), expected, strict=True):
+        by_sums = statistic.sums_gradient(statistic.accumulate(*maps), target)
+        for ours, slope in zip(statistic.gradient(by_sums, *maps), expected, strict=True):
             assert_close(ours, slope, relative=1e-10)
 
 

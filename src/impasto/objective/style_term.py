@@ -68,13 +68,13 @@ class StyleSums:
         self.sums = sums if self.sums is None else self.sums + sums
 
     def gradients(
-        self, pull: Sums, tile: Tile, features: Mapping[str, Tensor]
+        self, sums_gradient: Sums, tile: Tile, features: Mapping[str, Tensor]
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield the gradient at the tile's inner positions of each layer; see `Summed.gradient`."""
         maps, guide = self._inputs(tile, features)
         if guide is not None and not bool(guide.any()):
             return
-        gradients = self.statistic.gradient(pull, *maps, guide=guide)
+        gradients = self.statistic.gradient(sums_gradient, *maps, guide=guide)
         for name, gradient in zip(self.layers, gradients, strict=True):
             inner = tile.own(gradient, minimum_side(name)) if self.statistic.reach else gradient
             yield name, inner
@@ -122,12 +122,12 @@ class StyleTerm(FeatureTerm):
         self.scale = _style_scale(form, statistic, target)
         self.factor = 0.0
         self._sums = StyleSums(statistic, layers, guide)
-        self._pull: Sums | None = None
+        self._sums_gradient: Sums | None = None
 
     def begin(self) -> None:
         """See `FeatureTerm`."""
         self._sums.begin()
-        self._pull = None
+        self._sums_gradient = None
 
     def add(self, tile: Tile, features: Mapping[str, Tensor]) -> None:
         """See `FeatureTerm`."""
@@ -139,13 +139,13 @@ class StyleTerm(FeatureTerm):
         if sums is None:  # a guide of zeros
             return 0.0
         self.factor = self.weight * style_factor(self.form, self._sums.shapes(size)) / self.scale
-        self._pull = statistic.pull(sums, self.target) if differentiate else None
+        self._sums_gradient = statistic.sums_gradient(sums, self.target) if differentiate else None
         return self.factor * float(statistic.distance(statistic.finish(sums), self.target))
 
     def gradients(self, tile: Tile, features: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """See `FeatureTerm`."""
-        if self._pull is not None:
-            yield from self._sums.gradients(self._pull, tile, features)
+        if self._sums_gradient is not None:
+            yield from self._sums.gradients(self._sums_gradient, tile, features)
 
 
 class WholeStyleTerm(FeatureTerm):

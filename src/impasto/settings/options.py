@@ -3,7 +3,7 @@
 A set is a frozen dataclass of `option` fields: `impasto.Settings`, those of clips and sounds, and
 those of a run. Flags, settings files, metadata, forms and docs/options.md are made from the fields.
 
-Imports no torch, so that `--help` is instant.
+This module does not import torch, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -55,13 +55,15 @@ def option(
     parse: Callable[[str], Any] | None = None,
     suggest: Callable[[], Sequence[str]] | None = None,
 ) -> Any:
-    """Declare a field with all that flags, forms and documents are made of.
+    """Declare a field with everything that flags, forms and documentation need.
 
     Args:
+        help: what the option does, in one or two sentences.
         half: the half of a recipe, or the group, that lists the option; "": the general group.
-        low, high: the closed range of a number (or of each number in a list).
-        source: the origin of the default.
-        common: `--help` shows the option; `--help-all` shows the others too.
+        low, high: the closed range of a number, or of each number in a list.
+        unit: the unit of a number: "px".
+        source: the paper or program that the option or its default comes from.
+        common: whether `--help` shows the option; `--help-all` shows all options.
         flag: the flag's name, if it is not the field's: "print" for `--print`.
         short: the flag's short form: "-f".
         metavar: the word for a value in the help; "": by the field's type.
@@ -105,12 +107,12 @@ class Options:
 
     def __post_init__(self) -> None:
         kinds = option_types(type(self))
-        for each in dataclasses.fields(self):
-            value = _checked(each, kinds[each.name], getattr(self, each.name))
-            object.__setattr__(self, each.name, value)
+        for option in dataclasses.fields(self):
+            value = _checked(option, kinds[option.name], getattr(self, option.name))
+            object.__setattr__(self, option.name, value)
 
     def replace(self, **changes: Any) -> Self:
-        """Return these options with some of them changed.
+        """Return a copy of these options with some values changed.
 
         Raises: SettingsError: an unknown name (with the nearest match) or value.
         """
@@ -130,12 +132,12 @@ class Options:
 
     @classmethod
     def known(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values by present names.
+        """Return the values under the present names of their options.
 
-        Raises: SettingsError: a name that is not an option.
+        Raises: SettingsError: a name that is not an option (with the nearest match).
         """
         values = {cls.renamed.get(name, name): value for name, value in values.items()}
-        names = [each.name for each in dataclasses.fields(cls)]
+        names = [option.name for option in dataclasses.fields(cls)]
         for name in values:
             if name not in names:
                 raise SettingsError(f"{name}: no such setting{nearest_match(name, names)}")
@@ -143,12 +145,12 @@ class Options:
 
 
 def option_types(options: type[Options]) -> Mapping[str, Any]:
-    """Return field name → type, with the annotations' strings resolved."""
+    """Return the type of each field by its name."""
     return types.MappingProxyType(typing.get_type_hints(options))
 
 
 def options_of(kind: type[Options], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the values that belong to a set."""
+    """Return the values whose names are options of a set."""
     return {name: value for name, value in values.items() if name in option_types(kind)}
 
 
@@ -157,7 +159,7 @@ def without_none(kind: Any) -> Any:
     kinds = typing.get_args(kind)
     if type(None) not in kinds:
         return kind
-    (other,) = (each for each in kinds if each is not type(None))
+    (other,) = (member for member in kinds if member is not type(None))
     return other
 
 
@@ -200,22 +202,22 @@ def _plain(value: Any) -> Any:
 
 
 def _checked(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
-    """Return the value as the field's type has it, or raise a SettingsError."""
+    """Return the value converted to the field's type, or raise a SettingsError."""
     if value is None and without_none(kind) is not kind:
         return None
     kind = without_none(kind)
     if kind == PerStyle:
         if not isinstance(value, list | tuple):
             return _checked_item(option, float, value)
-        numbers = tuple(_checked_item(option, float, each) for each in value)
+        numbers = tuple(_checked_item(option, float, number) for number in value)
         if not numbers:
-            raise SettingsError(f"{option.name}: no number is given")
+            raise SettingsError(f"{option.name}: the list is empty; give at least one number")
         return numbers if len(numbers) > 1 else numbers[0]
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
         if isinstance(value, str) or not isinstance(value, list | tuple):
             raise SettingsError(f"{option.name}: {value!r} is not a list")
-        return tuple(_checked_item(option, item, each) for each in value)
+        return tuple(_checked_item(option, item, element) for element in value)
     return _checked_item(option, kind, value)
 
 

@@ -69,10 +69,10 @@ class Shifted(Gram):
         return super().accumulate(maps[0] + self.activation_shift, guide=guide)
 
     def gradient(
-        self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
+        self, sums_gradient: Sums, *maps: Tensor, guide: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Return the gradient of `Gram` with F + s instead of F."""
-        return super().gradient(pull, maps[0] + self.activation_shift, guide=guide)
+        return super().gradient(sums_gradient, maps[0] + self.activation_shift, guide=guide)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Chained(Summed):
         return gram_distance(measured, target)
 
     def gradient(
-        self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
+        self, sums_gradient: Sums, *maps: Tensor, guide: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Return the gradients by both layers, each on its layer's grid.
 
@@ -127,8 +127,9 @@ class Chained(Summed):
         """
         deep, shallow = self._on_one_grid(*maps)
         blurred_shallow = blurred(shallow, self.correlation_blur).flatten(2)
-        by_deep = (pull.products @ blurred_shallow).view_as(deep)
-        by_shallow = (pull.products.transpose(1, 2) @ deep.flatten(2)).view_as(shallow)
+        products = sums_gradient.products
+        by_deep = (products @ blurred_shallow).view_as(deep)
+        by_shallow = (products.transpose(1, 2) @ deep.flatten(2)).view_as(shallow)
         if guide is not None:
             weights = enlarged(guide, deep.shape[-2:]).square()
             by_deep, by_shallow = by_deep * weights, by_shallow * weights

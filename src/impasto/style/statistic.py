@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -45,12 +45,6 @@ class Statistic(ABC):
     @abstractmethod
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
         """Compare two descriptions. Returns a scalar ≥ 0, which is 0 if they are equal."""
-
-    def compare(
-        self, maps: Sequence[Tensor], target: Tensor, guide: Tensor | None = None
-    ) -> Tensor:
-        """Return the distance of features from a target: a scalar, differentiable by the maps."""
-        return self.distance(self.measure(*maps, guide=guide), target)
 
     def blend(self, targets: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         """Combine the targets of several paintings: the weighted mean, with weights of sum 1.
@@ -97,8 +91,8 @@ class Sums:
 class Summed(Statistic):
     """A statistic computed from `Sums`, so that pictures of any size are measured part by part.
 
-    The gradient with respect to one part's features is `gradient(pull(sums, target), *maps)`, with
-    the sums of the whole picture. It needs no features of other parts.
+    The gradient with respect to one part's features is `gradient(sums_gradient(sums, target),
+    *maps)`, with the sums of the whole picture. It needs no features of other parts.
     """
 
     @property
@@ -118,21 +112,8 @@ class Summed(Statistic):
         """Describe a whole picture at once."""
         return self.finish(self.accumulate(*maps, guide=guide))
 
-    def compare(
-        self, maps: Sequence[Tensor], target: Tensor, guide: Tensor | None = None
-    ) -> Tensor:
-        """Return the distance from a target; its backward pass is in closed form, twice as fast."""
-        if not torch.is_grad_enabled() or not any(features.requires_grad for features in maps):
-            return super().compare(maps, target, guide)
-        loss: Tensor = _ClosedForm.apply(self, target, guide, *maps)  # type: ignore[no-untyped-call]
-        return loss
-
-    def pull(self, sums: Sums, target: Tensor) -> Sums:
+    def sums_gradient(self, sums: Sums, target: Tensor) -> Sums:
         """Return the derivative of a picture's distance by its sums."""
-        return self.distance_and_pull(sums, target)[1]
-
-    def distance_and_pull(self, sums: Sums, target: Tensor) -> tuple[Tensor, Sums]:
-        """Return a picture's distance, a scalar, and the derivative of it by the sums."""
         products = sums.products.detach().requires_grad_()
         totals = sums.totals.detach().requires_grad_()
         with torch.enable_grad():
@@ -140,47 +121,24 @@ class Summed(Statistic):
         by_products, by_totals = torch.autograd.grad(
             loss, (products, totals), materialize_grads=True
         )
-        return loss.detach(), Sums(by_products, by_totals, sums.count)
+        return Sums(by_products, by_totals, sums.count)
 
     def gradient(
-        self, pull: Sums, *maps: Tensor, guide: Tensor | None = None
+        self, sums_gradient: Sums, *maps: Tensor, guide: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Return the gradient of the whole picture's distance by the features of a part.
 
         Let D and d be the derivatives by Σ g² X Xᵀ and Σ g² X. Then the gradient is
         g² ((D + Dᵀ) X + d) at every position.
 
-        Args: pull: the derivative by the whole picture's sums, as `pull` returns it.
+        Args: sums_gradient: the derivative by the sums of the whole picture.
         """
         (features,) = maps
-        symmetric = pull.products + pull.products.transpose(1, 2)
-        gradient = torch.baddbmm(pull.totals[..., None], symmetric, features.flatten(2))
+        products = sums_gradient.products
+        symmetric = products + products.transpose(1, 2)
+        gradient = torch.baddbmm(sums_gradient.totals[..., None], symmetric, features.flatten(2))
         gradient = gradient.view_as(features)
         return (gradient if guide is None else gradient * guide.square(),)
-
-
-class _ClosedForm(torch.autograd.Function):
-    """The distance of features from a target, with its gradient in closed form."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, statistic: Summed, target: Tensor, guide: Tensor | None, *maps: Tensor
-    ) -> Tensor:
-        sums = statistic.accumulate(*maps, guide=guide)
-        loss, pull = statistic.distance_and_pull(sums, target)
-        ctx.statistic, ctx.guided, ctx.count = statistic, guide is not None, pull.count
-        ctx.save_for_backward(
-            pull.products, pull.totals, *(() if guide is None else (guide,)), *maps
-        )
-        return loss
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        products, totals, *rest = ctx.saved_tensors
-        guide = rest.pop(0) if ctx.guided else None
-        pull = Sums(products * gradient, totals * gradient, ctx.count)
-        return (None, None, None, *ctx.statistic.gradient(pull, *rest, guide=guide))
 
 
 def gram_distance(measured: Tensor, target: Tensor) -> Tensor:
