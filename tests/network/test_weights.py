@@ -174,7 +174,7 @@ def test_bundled_files_say_what_they_are_and_are_small() -> None:
             metadata = stored.metadata()
         assert metadata["network"] == network
         assert metadata["format"] == form
-        assert metadata["licence"] == "CC BY 4.0"
+        assert metadata["licence"] == "CC BY 4.0"  # files of before American spelling
         assert "PyPI" in metadata["source"]
         sizes.append(path.stat().st_size)
     assert sum(sizes) < 51e6

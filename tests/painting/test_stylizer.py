@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from helpers import psnr
 from impasto.errors import DivergenceError, ImageError, SettingsError
 from impasto.optimize.loop import Step
 from impasto.painting.inputs import load_inputs, scaled_style
+from impasto.painting.pyramid import pyramid
 from impasto.painting.stylizer import Stylizer, stylize
 from impasto.painting.timing import Pace, settings_within
 from impasto.pictures.files import load_image, read_metadata
@@ -137,11 +139,14 @@ def test_history_has_a_record_per_step(photo, painting):
 def test_a_step_is_timed_at_the_size_it_will_have(side, measured, photo, monkeypatch):
     seen = []
 
-    def descend(image, *rest):  # a step in 2 s, whatever its size
+    def paint_level(image, *words):  # each step takes 2 s, whatever its size
         seen.append(max(image.shape[-2:]))
         return [Step(image, {}, index, 3, seconds=2.0 * index) for index in (1, 2, 3)]
 
-    monkeypatch.setattr("impasto.painting.timing.paint_level", descend)
+    monkeypatch.setattr("impasto.painting.timing.paint_level", paint_level)
+    # The clock stands still, so measuring costs nothing, also on a busy machine.
+    monkeypatch.setattr(time, "perf_counter", lambda: 0.0)
+    monkeypatch.setattr("impasto.painting.timing.seconds_per_pair", lambda image: 0.0)
     stylizer = Stylizer(Settings(long_side=side, coarsest=0))
     settings = settings_within(stylizer, load_inputs(photo, photo, stylizer.settings), 1e4)
     assert seen == [measured]
@@ -194,9 +199,8 @@ def test_inits_start_where_they_say(photo, painting, init, stylizer):
 def test_style_is_scaled_but_never_enlarged(photo, painting):
     for scale, expected in [(0.5, 24), (1.0, 36), (3.0, 36)]:
         settings = Settings(**QUICK, style_scale=scale)
-        stylizer = Stylizer(settings)
         inputs = load_inputs(photo, painting, settings)
-        level = stylizer.plan(inputs).levels[-1]
+        level = pyramid(inputs.photo.size, settings)[-1]
         scaled = scaled_style(inputs.paintings[0], level, settings, *inputs.scales(settings))
         assert max(scaled.shape) == expected
 
@@ -204,11 +208,11 @@ def test_style_is_scaled_but_never_enlarged(photo, painting):
 def test_from_noise_the_content_comes_back_when_it_is_its_own_style(examples):
     """With content = style and no total variation the photo is the only thing to aim at.
 
-    It is also the identity test of the literature. 300 steps reach 20.7 dB.
+    It is also the identity test of the literature. 200 steps reach 20.4 dB.
     """
     photo = load_image(examples / "neuschwanstein.jpg", long_side=64)
     settings = Settings(
-        init="noise", long_side=64, coarsest=0, steps=300, tv_weight=0, chroma_weight=0,
+        init="noise", long_side=64, coarsest=0, steps=200, tv_weight=0, chroma_weight=0,
         content_layers=("relu1_1",),
     )  # fmt: skip
     result = stylize(photo, photo, settings).image
