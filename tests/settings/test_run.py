@@ -10,21 +10,19 @@ from pathlib import Path
 import pytest
 
 from impasto.errors import SettingsError
-from impasto.settings import run
+from impasto.settings import masks, run
+from impasto.settings.masks import BlendMaskOptions, MaskOptions, RegionOptions
 from impasto.settings.options import Options, flag_name
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import DREAM, RECONSTRUCTION, TEXTURE, USED_SETTINGS
 from impasto.settings.run import (
-    BlendMaskOptions,
-    MaskOptions,
     PartOptions,
     RecordOptions,
-    RegionOptions,
     RunOptions,
     TimeOptions,
 )
 
-SETS = [getattr(run, name) for name in run.__all__]
+SETS = [getattr(module, name) for module in (run, masks) for name in module.__all__]
 
 
 @pytest.mark.parametrize("kind", SETS)
@@ -70,8 +68,8 @@ def test_a_path_is_not_a_number():
 
 
 def test_masks_are_arguments_of_guidance():
-    masks = MaskOptions(mask=("a.png", "none"), content_mask="c.png")
-    assert masks.guides == {
+    both = MaskOptions(mask=("a.png", "none"), content_mask="c.png")
+    assert both.guides == {
         "masks": ["a.png", None], "style_masks": [], "content_mask": "c.png"
     }  # fmt: skip
     assert RegionOptions(regions="r.png").guides["regions"] == "r.png"

@@ -353,7 +353,7 @@ def test_killed_and_run_again(clip, painting_file, tmp_path):
     again = subprocess.run(
         arguments(tmp_path / "b.mp4"), env=environment, check=True, capture_output=True, text=True
     )
-    assert "Going on with the run" in again.stderr
+    assert "Resuming the run" in again.stderr
     assert frames_in(kept) == frames_in(tmp_path / "a.mp4.kept")
 
 
@@ -649,7 +649,7 @@ def test_ctrl_c_says_how_to_go_on(video, monkeypatch, tmp_path):
     outcome = video()
     assert outcome.code == 130
     assert f"finished frames are kept in {tmp_path}/out.mp4.frames" in outcome.err
-    assert f"To go on: impasto video {tmp_path}/clip.mp4" in outcome.err
+    assert f"To resume: impasto video {tmp_path}/clip.mp4" in outcome.err
     assert len(frames_in(tmp_path / "out.mp4.frames")) == 1
     assert not (tmp_path / "out.mp4").exists()
     monkeypatch.undo()

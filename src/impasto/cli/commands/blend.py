@@ -12,7 +12,8 @@ from impasto.cli.setting_flags import Changes, gather_settings, with_flags
 from impasto.cli.sheets import paint_blends
 from impasto.cli.task import Task
 from impasto.errors import SettingsError
-from impasto.settings.run import BlendMaskOptions, FileOptions, RecipeOptions, RunOptions
+from impasto.settings.masks import BlendMaskOptions
+from impasto.settings.run import FileOptions, RecipeOptions, RunOptions
 
 __all__ = ["blend_command"]
 

@@ -6,12 +6,12 @@ from impasto.cli.arguments import Content, Output, Styles
 from impasto.cli.run import paint
 from impasto.cli.setting_flags import Changes, gather_settings, with_flags
 from impasto.cli.task import Task
+from impasto.settings.masks import RegionOptions
 from impasto.settings.run import (
     FileOptions,
     PrintOptions,
     RecipeOptions,
     RecordOptions,
-    RegionOptions,
     RunOptions,
     TimeOptions,
 )

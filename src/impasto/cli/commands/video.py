@@ -19,11 +19,11 @@ from impasto.cli.setting_flags import Changes, gather_settings, with_flags
 from impasto.cli.task import Task, set_up_machine
 from impasto.errors import SettingsError
 from impasto.settings.clips import VideoSettings
+from impasto.settings.masks import ClipMaskOptions
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import DRAFT_SCHEDULE
 from impasto.settings.run import (
     ClipFileOptions,
-    ClipMaskOptions,
     PartOptions,
     RecipeOptions,
     RunOptions,

@@ -1,4 +1,4 @@
-"""The exact command line and Python lines that make a job's picture, from a person's own files."""
+"""The command line and the Python program that repeat a job with a person's own files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def command_line(request: Mapping[str, Any], names: Mapping[str, Any]) -> str:
     """Return the command.
 
     Args:
-        request: as checked, see `kinds.Request`.
+        request: a checked request, see `requests.Request`.
         names: file names by role.
     """
     kind, options = request["kind"], request["options"]
@@ -130,13 +130,13 @@ def _given(values: Mapping[str, Any]) -> str:
 
 
 def _chosen(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are others than the command's own."""
+    """Return the options that differ from the command's defaults."""
     own = KINDS[request["kind"]].options().to_dict()
     return {name: value for name, value in request["options"].items() if value != own[name]}
 
 
 def _schedule(request: Mapping[str, Any]) -> str | None:
-    """Return the schedule that the command chooses by itself, as far as that was kept to."""
+    """Return the schedule that the command chooses by itself, if the job used it."""
     schedule = schedule_of(request["options"], request["recipe"], {})
     if schedule is None:
         return None
@@ -145,13 +145,13 @@ def _schedule(request: Mapping[str, Any]) -> str | None:
 
 
 def _changes(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that differ from what the command begins with."""
+    """Return the settings that differ from the command's own."""
     if request["kind"] == "recolor":
         return {}
     kind = KINDS[request["kind"]]
     schedule = _schedule(request)
     base = recipe_settings(request["recipe"], schedule=schedule, **kind.defaults).to_dict()
-    # Where the command would choose a schedule, only steps that are named keep it from that.
+    # If the command would choose a schedule, only named steps prevent it.
     own = schedule is None and schedule_of(request["options"], request["recipe"], {}) is not None
     return {
         name: value for name, value in request["settings"].items()
@@ -168,7 +168,7 @@ def _flag(name: str, value: Any, styles: int) -> list[str]:
         return [word for each in numbers for word in (flag, repr(each))]
     if isinstance(value, list):
         return [flag, ",".join(map(str, value))]
-    # With "=", what begins with a minus sign is not taken for a flag.
+    # With "=", a value that begins with a minus sign is not taken for a flag.
     return [f"{flag}={value}"] if str(value).startswith("-") else [flag, str(value)]
 
 

@@ -1,7 +1,7 @@
-"""What can be asked for: the kinds of jobs, and a request checked before it is queued.
+"""The kinds of jobs, and requests, which are checked before they are queued.
 
-Free of torch, so that the server is. What a kind's settings are follows from `Settings` and from
-the command of the same name; what they mean and allow is written there, once.
+Imports no torch, so that the server needs none. The settings that a kind reads are those that the
+command of the same name reads: `impasto.settings.recipes.USED_SETTINGS`.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ __all__ = [
     "schedule_of",
 ]
 
-# What a picture is to a job; the plural ones may be several.
+# The roles of a job's pictures. A plural role may have several.
 ROLES = ("content", "styles", "masks", "style_masks", "content_mask", "init", "clip")
 _MANY = ("styles", "masks", "style_masks")
 _MOST_STYLES = 8
-# Settings that can name files: no path from outside may reach the file system, and nothing is
-# downloaded on anybody's behalf.
+# Settings that can name files, and the values allowed here: no path from a request may reach the
+# file system, and no request may start a download.
 _NAMES_ONLY: Mapping[str, tuple[str, ...]] = {
     "weights": ("bundled",),
     "init": ("content", "style", "noise"),
@@ -57,12 +57,12 @@ class Kind:
     """A kind of job.
 
     Attributes:
-        purpose: what it makes, in one line.
-        needs: roles that have to be given.
-        takes: roles that may be.
-        settings: the fields of `Settings` that it looks at.
-        defaults: where they are others than a recipe's.
-        options: what it takes besides.
+        purpose: its result, in one line.
+        needs: required roles.
+        takes: optional roles.
+        settings: the fields of `Settings` that it reads.
+        defaults: its own defaults, where they differ from a recipe's.
+        options: its other options.
         recipes: whether it begins with a recipe.
     """
 
@@ -84,26 +84,26 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
         recipes=True,
     ),
     "texture": Kind(
-        purpose="Paint nothing but the style of one painting or several, in any size.",
+        purpose="Paint only the style of one painting or several, in any size.",
         needs=("styles",),
         settings=USED_SETTINGS["texture"].names,
         defaults=USED_SETTINGS["texture"].defaults,
         options=TextureOptions,
     ),
     "recolor": Kind(
-        purpose="Give the content the colors of a painting, and nothing else of it.",
+        purpose="Give the content the colors of a painting.",
         needs=("content", "styles"),
         options=RecolorOptions,
     ),
     "reconstruct": Kind(
-        purpose="Paint, from noise, what a layer of the network knows of a picture.",
+        purpose="Paint, from noise, the parts of a picture that a layer of the network describes.",
         needs=("content",),
         settings=USED_SETTINGS["reconstruct"].names,
         defaults=USED_SETTINGS["reconstruct"].defaults,
         options=ReconstructOptions,
     ),
     "video": Kind(
-        purpose="Paint a clip so that it holds together: strokes move with what they paint.",
+        purpose="Paint a clip without flicker: strokes move with the objects.",
         needs=("clip", "styles"),
         takes=("masks", "style_masks", "content_mask"),
         settings=USED_SETTINGS["stylize"].names,
@@ -123,16 +123,16 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked for. Plain values only: it is kept as JSON.
+    """A request for a job. It has plain values only, because it is stored as JSON.
 
     Attributes:
         kind: a name in `KINDS`.
-        pictures: ids of uploads by role, see `ROLES`: one, or a list of them for those that may
-            be several; None in a list of masks: everywhere. That of a clip is among them.
-        recipe: settings to begin with.
-        settings: changes to the recipe; once checked, all of them.
-        options: what the kind takes besides, see `Kind.options`; once checked, all of them.
-        changes: once checked: the settings that were given.
+        pictures: role (see `ROLES`) → id of an upload, or a list of ids for a plural role. None in
+            a list of masks: everywhere. The id of a clip is among them.
+        recipe: the settings to begin with.
+        settings: changes to the recipe; after the check, all settings.
+        options: the kind's other options; after the check, all of them.
+        changes: after the check, the settings that the request named.
     """
 
     kind: str = "stylize"
@@ -167,7 +167,7 @@ def check_request(request: Request, limits: Limits) -> Request:
     """Return the request complete: all settings and options with their values.
 
     Raises:
-        SettingsError: what is asked for does not exist, or has a value that it may not have.
+        SettingsError: an unknown name, or a value that is not allowed.
         TooLarge: the result would be larger than the studio allows.
     """
     kind = _kind(request.kind)
@@ -196,13 +196,13 @@ def check_request(request: Request, limits: Limits) -> Request:
 
 
 def schedule_of(options: Mapping[str, Any], recipe: str, changes: Mapping[str, Any]) -> str | None:
-    """Return the schedule that a draft's first frames have unless one is asked for; else None."""
+    """Return the schedule of a draft's first frames, unless the request names one; else None."""
     is_draft = bool(options.get("draft")) and recipe == "default" and "steps" not in changes
     return DRAFT_SCHEDULE if is_draft else None
 
 
 def _check_names(given: Mapping[str, Any]) -> None:
-    """Raise a SettingsError for what would name a file."""
+    """Raise a SettingsError for a value that names a file."""
     for name, value in given.items():
         if name in _NAMES_ONLY and value not in _NAMES_ONLY[name]:
             raise SettingsError(
@@ -220,7 +220,7 @@ def _kind(name: str) -> Kind:
 
 
 def _check_recipe(name: str) -> None:
-    """Raise a SettingsError for what is no recipe's name; a file's is for the command line."""
+    """Raise a SettingsError for anything but a recipe's name; files are for the command line."""
     if name not in RECIPES:
         raise SettingsError(
             f"recipe: {name!r} is not one of {', '.join(RECIPES)}{nearest_match(name, RECIPES)}"
@@ -298,7 +298,7 @@ def check_size(
 
 
 def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[dict[str, Any]]:
-    """Describe the settings and options of a kind, as forms are made of.
+    """Describe the settings and options of a kind, for forms.
 
     Returns: a dictionary for each: name, of ("settings" or "options"), type ("choice", "boolean",
         "integer", "number", "text", "numbers", "names", or "number per style"), default, help,
@@ -315,7 +315,7 @@ def describe_settings(kind: str = "stylize", recipe: str = "default") -> list[di
     ]  # fmt: skip
 
 
-# What forms call the types of plain values.
+# The names of plain types in forms.
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "text"}
 
 
