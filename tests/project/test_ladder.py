@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "impasto"
 DRAWING = (__doc__ or "").split("\n\n")[1]
 INSIDE = {
-    "settings": "run → recipes → pictures | clips | sounds → options → layers | units",
+    "settings": "run → recipes → pictures | clips | sounds | masks → options → layers | units",
     "pictures": """
         films | masks | examples → files | regions | colors → codecs → picture | profiles""",
     "network": "encoder → convolution → kernel | weights → weight_files",
