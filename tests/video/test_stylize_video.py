@@ -39,7 +39,7 @@ from impasto.video.preview import contact_sheet, preview_frames
 from impasto.video.remaining import RemainingTime
 from impasto.video.styling import blend_at
 from impasto.video.stylize_video import plan_video, stylize_video
-from impasto.video.temporal import temporal_loss, with_temporal
+from impasto.video.temporal import TemporalTerm, temporal_loss
 
 av = pytest.importorskip("av")
 pytest.importorskip("cv2")
@@ -121,11 +121,12 @@ def test_temporal_loss_against_numpy():
 def test_the_objective_has_one_more_term():
     image, target = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4)
     trust = torch.ones(1, 1, 4, 4)
-    terms = with_temporal(lambda x: {"style": x.sum()}, target, trust, 50.0)(image)
-    assert list(terms) == ["style", "temporal"]
-    assert_close(terms["temporal"], 50 * float((image - target).square().mean()), relative=1e-6)
-    same = with_temporal(lambda x: {"style": x.sum()}, target, trust, 0.0)(image)
-    assert list(same) == ["style"]
+    term = TemporalTerm(target, trust, 50.0)
+    assert term.name == term.name.kind == "temporal"
+    gradient = torch.zeros_like(image)
+    loss = term.evaluate(image, gradient)
+    assert loss == pytest.approx(50 * float((image - target).square().mean()), rel=1e-6)
+    assert_close(gradient, 100 * (image - target) / image.numel(), relative=1e-6)
 
 
 def still_motion(reliable: Tensor) -> Motion:

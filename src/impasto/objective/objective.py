@@ -210,8 +210,8 @@ def obstacle(settings: Settings, encoder: Encoder) -> str | None:
     if seen_layers(settings, "style") and not isinstance(statistic, Summed):
         able = ", ".join(name for name, each in STATISTICS.items() if isinstance(each, Summed))
         return (
-            f"statistic {settings.statistic} is no sum over positions, so the picture cannot be "
-            f"cut into tiles; choose one of {able}, or a size that fits at once"
+            f"statistic {settings.to_dict()['statistic']} is no sum over positions, so the picture "
+            f"cannot be cut into tiles; choose one of {able}, or a size that fits at once"
         )
     return None
 

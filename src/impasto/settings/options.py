@@ -54,6 +54,7 @@ def option(
     repeated: bool = False,
     parse: Callable[[str], Any] | None = None,
     suggest: Callable[[], Sequence[str]] | None = None,
+    method: str = "",
 ) -> Any:
     """Declare a field with everything that flags, forms and documentation need.
 
@@ -72,6 +73,7 @@ def option(
         repeated: a list whose flag is given once for each item.
         parse: turns the text of the flag into the field's value.
         suggest: returns the words that a shell completes.
+        method: in Python, an object that has this method is a value as well.
     """
     metadata = {
         "help": help,
@@ -89,6 +91,7 @@ def option(
         "repeated": repeated,
         "parse": parse,
         "suggest": suggest,
+        "method": method,
     }
     return field(default=default, metadata=metadata)
 
@@ -120,7 +123,8 @@ class Options:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as in JSON and TOML."""
-        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+        names = [option.name for option in dataclasses.fields(self)]
+        return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -198,7 +202,11 @@ def show_default(option: dataclasses.Field[Any]) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return f"{type(value).__module__}.{type(value).__qualname__}"  # an object: only its name
 
 
 def _checked(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
@@ -227,6 +235,8 @@ _TYPE_NAMES = {
 
 
 def _checked_item(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
+    if option.metadata["method"] and hasattr(value, option.metadata["method"]):
+        return value
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
         if value not in choices:

@@ -158,6 +158,7 @@ class Settings(Options):
         "chained), correlations with means and deviations (moments), means and covariances "
         "(wasserstein), sorted values (sliced, histogram), or nearest neighbors (nearest).",
         half="objective",
+        method="measure",  # an impasto.Statistic of your own
     )
     activation_shift: float = option(
         -1.0,

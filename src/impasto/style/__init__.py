@@ -38,7 +38,12 @@ STATISTICS: dict[str, Statistic] = {
 
 
 def chosen_statistic(settings: Settings) -> Statistic:
-    """Return the statistic that the settings name, with its fields set from the settings."""
+    """Return the statistic that the settings name, with its fields set from the settings.
+
+    Instead of a name, the settings can hold a `Statistic` itself.
+    """
+    if isinstance(settings.statistic, Statistic):
+        return settings.statistic
     statistic = STATISTICS[settings.statistic]
     names = [field.name for field in dataclasses.fields(statistic)]  # type: ignore[arg-type]
     values = {name: getattr(settings, name) for name in names}

@@ -11,7 +11,7 @@ import torch
 
 import impasto
 from impasto.errors import SettingsError
-from impasto.painting.pyramid import Level
+from impasto.optimize.loop import Step
 from impasto.pictures.files import load_image, load_picture, read_metadata
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.limits import NoSuchThing, QueueFull, StudioError
@@ -28,8 +28,6 @@ from impasto.studio.jobs.tables.rows import PACES_LEARNED, State
 from impasto.studio.jobs.uploads import picture_file
 from impasto.studio.worker import paces
 from impasto.studio.worker.checkpoints import (
-    Start,
-    left_of,
     plan_run,
     read_checkpoint,
     write_checkpoint,
@@ -395,18 +393,6 @@ def test_what_was_interrupted_teaches_nothing(jobs, monkeypatch):
 
 # ---- going on -----------------------------------------------------------------------------------
 
-LEVELS = [Level((8, 8), 8, 10), Level((16, 16), 16, 20), Level((32, 32), 32, 30)]
-
-
-@pytest.mark.parametrize(
-    ("step", "level", "left"),
-    [(1, 1, [9, 20, 30]), (10, 1, [20, 30]), (15, 2, [15, 30]), (59, 3, [1]), (60, 3, [1])],
-)
-def test_the_levels_that_are_left(step, level, left):
-    done, rest = left_of(LEVELS, Start(torch.zeros(1, 3, 8, 8), step, level))
-    assert [each.steps for each in rest] == left
-    assert done + len(rest) == len(LEVELS)
-
 
 @pytest.mark.parametrize("kind", ["stylize", "texture"])
 def test_steps_of_a_run_that_is_gone_on_with_are_numbered_on(jobs, kind):
@@ -421,7 +407,7 @@ def test_steps_of_a_run_that_is_gone_on_with_are_numbered_on(jobs, kind):
     whole = list(run.steps(None))
     assert len(run.levels) > 1
     middle = whole[4]
-    rest = list(run.steps(Start(middle.image, middle.index, middle.level)))
+    rest = list(run.steps(middle))
     assert [each.index for each in rest] == [6, 7, 8, 9]
     assert [each.level for each in rest] == [each.level for each in whole[5:]]
     assert {(each.count, each.levels) for each in rest} == {(9, len(run.levels))}
@@ -443,10 +429,10 @@ def test_how_an_interruption_ends_a_job(cause, outcome):
 def test_a_damaged_checkpoint_is_none(tmp_path):
     path = tmp_path / "checkpoint.npz"
     assert read_checkpoint(path) is None
-    write_checkpoint(path, Start(torch.rand(1, 3, 8, 8), 3, 1, 2.5))
+    write_checkpoint(path, Step(torch.rand(1, 3, 8, 8), {}, 3, 9, level=1, seconds=2.5))
     found = read_checkpoint(path)
     assert found is not None
-    assert (found.step, found.level, found.seconds) == (3, 1, 2.5)
+    assert (found.index, found.level, found.seconds) == (3, 1, 2.5)
     path.write_bytes(path.read_bytes()[:100])
     assert read_checkpoint(path) is None
 
