@@ -1,4 +1,4 @@
-"""Clips that tests make: drawn frames and tones, written with PyAV alone."""
+"""Clips for tests: drawn frames and tones, written by PyAV without impasto's writer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def drawing(index: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> torch.Tensor
 
 
 def tone(container: Any, codec: str, count: int) -> list[Any]:
-    """Add a sound track to a container; return its packets, to be muxed after the header."""
+    """Add a sound track to a container; return its packets, to mux after the header."""
     stream = container.add_stream(codec, rate=48000)
     stream.codec_context.layout = "stereo"
     size = 960 if "opus" in codec else 1024
@@ -71,7 +71,7 @@ def make_clip(
     tagged: bool = True,
     fast: bool = True,
 ) -> Path:
-    """Write a clip with PyAV alone."""
+    """Write a clip by PyAV, without impasto's writer."""
     ticks = [25 * index for index in range(COUNT)] if ticks is None else ticks
     length = ticks[1] - ticks[0] if len(ticks) > 1 else 25
     front = {"movflags": "+faststart"} if fast and path.suffix in (".mp4", ".mov") else {}

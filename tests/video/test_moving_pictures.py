@@ -1,4 +1,4 @@
-"""Clips with a known motion: frames, flow and occlusion say the same."""
+"""Clips with a known motion: frames, flow and occlusion agree."""
 
 from __future__ import annotations
 

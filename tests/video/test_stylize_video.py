@@ -1,4 +1,4 @@
-"""A clip painted: what ties its frames together, what is kept on disk, what is refused."""
+"""Painting clips: temporal consistency, resumed runs, masks and styles over time, and errors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SMALL = ("--long-side", 48, "--steps", 3, "--frame-steps", 2, "--threads", 1)
 
 @pytest.fixture(autouse=True)
 def small_network(monkeypatch, toy):
-    """Look with a handful of channels: these tests are about what is around the network."""
+    """Use a toy network with a few channels: these tests are not about the network."""
 
     def build(layers, **options) -> Encoder:
         return Encoder(layers, **{**options, "weights": toy})
@@ -84,7 +84,7 @@ def folder_of(frames: list[Tensor], folder: Path) -> Path:
 
 
 def clip_of(frames: list[Tensor], path: Path) -> Path:
-    """Write frames as a clip of 24 a second."""
+    """Write frames as a clip of 24 frames per second."""
     like = open_clip(folder_of(frames, path.with_suffix("")))
     with write_clip(path, like, crf=4) as writer:
         for index, image in enumerate(frames):
@@ -165,7 +165,7 @@ def test_motion_is_joined_from_frame_to_frame():
 
 
 def test_a_cut_is_found_and_a_pan_is_none(tmp_path, painting_file):
-    """Two scenes in one clip: the second starts afresh."""
+    """Two scenes in one clip: the second starts without the first."""
     folder = folder_of([*pan(3), *pan(3, seed=9)], tmp_path / "photos")
     film = stylize_video(folder, painting_file, tmp_path / "out", SETTINGS, VIDEO)
     assert film.scenes == (1, 4)
@@ -225,7 +225,7 @@ def test_cuts_need_not_be_looked_for(tmp_path, painting_file):
 
 
 def test_a_still_clip_stays_still(tmp_path, painting_file):
-    """The same photo again and again: its pastiche hardly changes once it is there."""
+    """In a clip that repeats one photo, the pastiche hardly changes after the first frame."""
     folder = folder_of(pan(1) * 4, tmp_path / "photos")
     settings = SETTINGS.replace(steps=20)
     video = VIDEO.replace(frame_steps=20, temporal_weight=10_000.0)
@@ -315,7 +315,7 @@ def test_sound_ends_where_a_stopped_run_does(painting_file, tmp_path):
 
 
 def test_only_the_containers_that_are_named_are_opened(clip, tmp_path):
-    """A playlist is a container to FFmpeg, and has it open the files that it names."""
+    """FFmpeg takes a playlist as a container, and opens the files that it names."""
     with av.open(str(clip)) as source, av.open(str(tmp_path / "part.ts"), "w") as made:
         stream = made.add_stream_from_template(source.streams.video[0], opaque=True)
         for packet in source.demux(video=0):
@@ -333,7 +333,7 @@ def test_only_the_containers_that_are_named_are_opened(clip, tmp_path):
 
 @pytest.mark.slow
 def test_killed_and_run_again(clip, painting_file, tmp_path):
-    """A real process, and a SIGKILL in the middle of it."""
+    """A real process is killed with SIGKILL while it paints."""
     source = str(Path(impasto.__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": source}
 
@@ -405,7 +405,7 @@ def test_one_style_gives_way_to_the_other(time, expected):
 
 
 def test_styles_that_change_over_time(clip, painting_file, photo_file, tmp_path):
-    """Begins as with one painting alone, and ends aiming at the other's statistics."""
+    """The clip starts with one painting alone and ends with the statistics of the other."""
 
     def run(styles: list[Path], name: str, **options) -> list[Tensor]:
         stylize_video(clip, styles, tmp_path / name, SETTINGS, VIDEO, **options)
@@ -538,7 +538,7 @@ def test_a_preview_has_every_tenth_frame(tmp_path, painting_file):
 
 
 def test_the_time_that_is_left():
-    """By the frames after the first, which takes longer; and of no clip of unknown length."""
+    """The first frame takes longer and does not count; without a length there is no estimate."""
     step = Step(torch.zeros(1, 3, 2, 2), {}, 1, 1)
 
     def at(done: int, seconds: float, frames: int | None = 10) -> VideoStep:

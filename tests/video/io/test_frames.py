@@ -1,4 +1,4 @@
-"""Clips and folders of frames, in and out: what is kept, exactly, and what is refused."""
+"""Reading and writing clips and folders of frames: what is preserved exactly, and errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def copy_clip(source: Path, target: Path, **options: Any) -> Clip:
 
 
 def sound_of(path: Path) -> list[list[tuple[Fraction, str]]]:
-    """For each sound track, when its packets begin and a digest of their bytes."""
+    """The start time of each packet and a digest of its bytes, for each sound track."""
     with av.open(str(path)) as container:
         tracks: dict[int, list[tuple[Fraction, str]]] = {
             each.index: [] for each in container.streams.audio
@@ -91,7 +91,7 @@ def test_planes_are_what_the_standards_say(matrix, full, bits):
 
 @pytest.mark.parametrize("format", ["yuv420p", "yuv422p", "nv12", "yuyv422", "p010le"])
 def test_halved_chroma_stays_where_it_is(format):
-    """A picture that is stored and read again and again neither drifts nor changes its colors."""
+    """A picture that is stored and read repeatedly keeps its place and its colors."""
     image = drawing(3)
     first = None
     for _ in range(4):
@@ -133,7 +133,7 @@ def test_frames_are_read_in_their_colors(tmp_path, format, codec, suffix, full):
 
 @pytest.mark.parametrize("codec", ["libx264", "ffv1"])
 def test_gray_is_gray(tmp_path, codec):
-    """Untagged, FFmpeg's gray uses all values; tagged as limited, it does not."""
+    """Without a tag, FFmpeg's gray has the full range; with the tag, the limited range."""
     path = tmp_path / "gray.mkv"
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=24)
@@ -243,7 +243,7 @@ def test_broadcasts_do_not_begin_at_nought(tmp_path):
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
 def test_turned_clips_are_read_and_written_upright(tmp_path, turn):
-    """Against PyAV's own word: counter-clockwise, as NumPy turns."""
+    """PyAV turns counterclockwise, as NumPy does."""
     path = make_clip(tmp_path / "a.mp4", turn=turn, aspect=Fraction(4, 3))
     clip = open_clip(path)
     assert clip.size == ((WIDTH, HEIGHT) if turn % 180 else (HEIGHT, WIDTH))
@@ -476,7 +476,7 @@ def test_frames_are_made_smaller(tmp_path):
 
 
 def test_frames_are_read_only_when_asked_for(tmp_path, monkeypatch):
-    """However long a clip is, a frame is made when the one before has been taken."""
+    """A frame is decoded only when the caller asks for it, however long the clip is."""
     made = []
     monkeypatch.setattr(
         "impasto.video.io.frames.to_image",
@@ -621,7 +621,7 @@ def test_parts_that_are_not_there(tmp_path, start, end):
 
 
 def test_a_size_that_changes(tmp_path):
-    """Two films of H.264, one after the other, as a stream cut from a broadcast is."""
+    """Two H.264 streams in one file, as in a recorded broadcast."""
     parts = [
         make_clip(tmp_path / f"{side}.h264", size=(side, 64), container="h264").read_bytes()
         for side in (48, 32)
@@ -647,7 +647,7 @@ def test_frames_without_times_follow_each_other(tmp_path):
 @pytest.mark.parametrize("share", [0.4, 0.7, 0.9])
 @pytest.mark.parametrize("sounds", [(), ("aac",)])
 def test_a_clip_that_ends_early(tmp_path, suffix, share, sounds):
-    """What can be read is read, written with its sound, and only then it is said."""
+    """All readable frames are read and written with their sound; the error comes last."""
     base, ticks = Fraction(1, 24), list(range(30))
     options = {"qp": "8", "bf": "0" if suffix == ".avi" else "2", "g": "10", "threads": "1"}
     whole = make_clip(
@@ -786,7 +786,7 @@ def test_the_same_frames_make_the_same_file(tmp_path):
 
 
 def test_x264_makes_the_same_file_each_time(tmp_path):
-    """With its AVX-512 every other file of this size differs."""
+    """With x264's AVX-512, every second file of this size differs."""
     like = open_clip(make_clip(tmp_path / "a.mp4"))
     frames = [functional.interpolate(each.image, size=(50, 64)) for each in read_frames(like)]
     files = set()

@@ -1,4 +1,4 @@
-"""The warping error: by hand, against a plain loop, and frame by frame."""
+"""The warping error: against values by hand and a plain loop; frames are read one by one."""
 
 from __future__ import annotations
 

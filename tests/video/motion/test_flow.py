@@ -1,4 +1,4 @@
-"""Optical flow of pictures whose motion is known, and where it can be relied upon."""
+"""Optical flow of pictures with a known motion, and its mask of reliable pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from impasto.video.motion.warp import warp
 
 
 def texture(height: int, width: int, seed: int = 0) -> Tensor:
-    """Noise, fine and coarse: something to follow everywhere, at every size."""
+    """Fine and coarse noise, so that there is detail everywhere and at every scale."""
     generator = torch.Generator().manual_seed(seed)
     picture = torch.full((1, 3, height, width), 0.5)
     for size in (4, 16):
@@ -32,13 +32,13 @@ def texture(height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def shifted_pair(dx: int, dy: int) -> tuple[Tensor, Tensor]:
-    """Two windows of one texture: what is at p in the first is at p + (dx, dy) in the second."""
+    """Two windows of one texture: the pixel p of the first is p + (dx, dy) in the second."""
     wide = texture(128, 160)
     return wide[..., 16:112, 16:144], wide[..., 16 - dy : 112 - dy, 16 - dx : 144 - dx]
 
 
 def square_pair(step: int = 6) -> tuple[Tensor, Tensor, Tensor]:
-    """A square that moves to the right over a still ground, and what it hides next."""
+    """A square that moves right over a still background, and the pixels that it hides."""
     ground, square = texture(96, 128), texture(40, 40, seed=1)
     first, second = ground.clone(), ground.clone()
     first[..., 28:68, 40:80] = square
@@ -129,8 +129,8 @@ def test_what_leaves_the_picture_is_not_reliable():
 
 def test_a_zoom_out_is_reliable():
     rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(32.0), indexing="ij")
-    centerd = torch.stack([columns - 15.5, rows - 11.5])[None]
-    found = reliable(centerd * (0.8 - 1), centerd * (1 / 0.8 - 1))
+    centered = torch.stack([columns - 15.5, rows - 11.5])[None]
+    found = reliable(centered * (0.8 - 1), centered * (1 / 0.8 - 1))
     assert float(found.mean()) > 0.9
 
 

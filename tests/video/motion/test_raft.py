@@ -1,7 +1,7 @@
 """RAFT by torchvision: names of weights, padding, and clear errors; without torchvision, too.
 
-torchvision is not among the packages of the tests, so that most of these are skipped there. They
-need no trained weights: seeded random ones show that nothing is changed on the way.
+Most of these tests are skipped where torchvision is not installed. They need no trained weights:
+with seeded random weights, the flow must be torchvision's own.
 """
 
 from __future__ import annotations

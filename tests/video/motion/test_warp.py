@@ -1,4 +1,4 @@
-"""Warping: whole shifts exactly, parts of a pixel by interpolation, the border continued."""
+"""Warping: exact whole shifts, interpolated fractions of a pixel, repeated edges."""
 
 from __future__ import annotations
 
