@@ -200,8 +200,8 @@ class Encoder(nn.Module):
     def chain(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         """Compute the features like `forward`, but do not convert them to the image's precision.
 
-        These tensors are in the network's `precision`. Deeper layers are computed from them, so the gradients of
-        deeper layers flow through them.
+        These tensors are in the network's precision. Deeper layers are computed from them, so the
+        gradients of deeper layers flow through them.
         """
         if image.ndim != 4 or image.shape[1] != 3:
             raise ShapeError(f"an image is (B, 3, H, W), not {tuple(image.shape)}")
