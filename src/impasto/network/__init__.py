@@ -1,1 +1,1 @@
-"""VGG as a describer of pictures: weights, layers and fast convolutions."""
+"""The VGG encoder: its weights, its layers, and fast convolutions."""

@@ -198,10 +198,10 @@ class Encoder(nn.Module):
         return {name: features.to(image.dtype) for name, features in chain.items()}
 
     def chain(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
-        """Compute the features like `forward`, but return them before conversion to float32.
+        """Compute the features like `forward`, but do not convert them to the image's precision.
 
-        These tensors are in `precision`. Deeper layers are computed from them, so the gradients of
-        deeper layers flow through them.
+        These tensors are in the network's precision. Deeper layers are computed from them, so the
+        gradients of deeper layers flow through them.
         """
         if image.ndim != 4 or image.shape[1] != 3:
             raise ShapeError(f"an image is (B, 3, H, W), not {tuple(image.shape)}")
