@@ -27,8 +27,8 @@ from measuring import IMAGES, RESULTS, machine
 from moving_pictures import ExactClip, passing, traveling
 from torch import Tensor
 
-from impasto.objective.objective import Objective
 from impasto.painting.inputs import load_inputs
+from impasto.painting.level_targets import StyleTargets
 from impasto.painting.pyramid import Level
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import load_image, save_image
@@ -123,13 +123,13 @@ def terms(images: Sequence[Tensor], photos: Sequence[Tensor], style: Path) -> di
     stylizer = _stylizer()
     inputs = load_inputs(photos[0], [style], SETTINGS)
     size = (photos[0].shape[-2], photos[0].shape[-1])
-    level = Level(size, SIDE, 1)
-    palette = stylizer.palette(inputs, level)
+    (work,) = stylizer.allot([Level(size, SIDE, 1)])
+    styles = StyleTargets(stylizer.encoder, inputs, SETTINGS, work)
     sums = {"content": 0.0, "style": 0.0}
     for image, photo in zip(images, photos, strict=True):
-        aim = stylizer.targets(load_inputs(photo, [style], SETTINGS), level, palette)
+        objective = stylizer.objective(load_inputs(photo, [style], SETTINGS), work, styles=styles)
         with torch.no_grad():
-            losses = Objective(stylizer.encoder, aim, SETTINGS)(image)
+            losses = objective(image)
         sums = {key: value + float(losses[key]) for key, value in sums.items()}
     return {key: value / len(images) for key, value in sums.items()}
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from impasto.network.encoder import Encoder
 from impasto.network.weights import load_weights
-from impasto.objective.objective import Objective, seen_layers
+from impasto.objective.layer_weights import seen_layers
+from impasto.objective.objective import Objective
 from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
 from impasto.pictures.files import load_image, save_image
 from impasto.pictures.picture import fit, resize
@@ -93,14 +94,16 @@ def neutral_objective(content: Path, style: Path) -> Callable[[Path], float]:
     the losses that neural-style prints.
     """
     settings = recipe_settings("neural-style")
-    layers = [name for kind in ("content", "style") for name in seen_layers(settings, kind)]
-    encoder = Encoder(layers, padding=settings.padding, pixel_range=settings.pixel_range)
+    encoder = Encoder(
+        seen_layers(settings), padding=settings.padding, pixel_range=settings.pixel_range
+    )
     statistic = chosen_statistic(settings)
     targets = Targets(
         measure_content(encoder, load_image(content), seen_layers(settings, "content")),
         (StyleTarget(
-            measure_style(encoder, [load_image(style)], layers=seen_layers(settings, "style"),
-                          statistic=statistic),
+            measure_style(
+                encoder, load_image(style), seen_layers(settings, "style"), statistic
+            ),
             settings.largest_style_weight,
         ),),
     )  # fmt: skip

@@ -27,13 +27,11 @@ from rich.console import Console  # noqa: TID251  (the bar is tried on one)
 import impasto
 from helpers import assert_clear_error, tree
 from impasto.cli.progress import reporting
-from impasto.errors import DivergenceError, SettingsError
+from impasto.errors import DivergenceError
 from impasto.optimize.loop import Step
 from impasto.painting.pyramid import Level
 from impasto.pictures.files import load_picture, read_metadata
-from impasto.settings.options import show_value
 from impasto.settings.recipes import read_settings_file, recipe_settings
-from impasto.settings.units import parse_duration
 
 SMALL = ("--long-side", 32, "--steps", 3, "--threads", 1)
 SOURCE = Path(impasto.__file__).parent.parent
@@ -240,27 +238,6 @@ def test_time_and_steps_contradict_each_other(command, photo_file, painting_file
     assert command(*words).code == 0
     redo = ("redo", out, "--steps", 3, "--time", "4s")
     assert_clear_error(command(*redo), "--time and --steps", "choose one")
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("2m", 120), ("1m30s", 90), ("1m30", 90), ("1h", 3600),
-     ("1.5h", 5400), ("0.5m", 30), ("1h 2m 3.5s", 3723.5), ("2min", 120), ("20 sec", 20)],
-)  # fmt: skip
-def test_durations(text, seconds):
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "0", "0s", "-3s", "soon", "2d", "1s2m", "nan", "inf", "1e3"])
-def test_nonsense_durations(text):
-    with pytest.raises(SettingsError, match="is not a time, like 90s, 2m"):
-        parse_duration(text)
-
-
-def test_values_are_shown_as_typed():
-    shown = [show_value(each) for each in (1e4, 0.02, True, False, (), ("a", "b"), 3, "x")]
-    assert shown == ["10000", "0.02", "on", "off", "none", "a,b", "3", "x"]
-    assert show_value(512, "px") == "512 px"
 
 
 # ---- the other commands -------------------------------------------------------------------------
@@ -502,14 +479,14 @@ def test_ctrl_c_before_the_first_step(photo_file, painting_file, tmp_path):
 
 
 def test_losses_are_those_of_the_image_that_is_written(stylize, monkeypatch):
-    from impasto.painting.stylizer import Stylizer
+    from impasto.painting.picture_plan import PicturePlan
 
     def wander(self, *words, **names):
         for index, loss in enumerate((4.0, 1.0, 2.0), 1):
             yield Step(torch.full((1, 3, 26, 32), loss / 8), {"style": loss}, index, 9)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Stylizer, "paint", wander)
+    monkeypatch.setattr(PicturePlan, "steps", wander)
     outcome = stylize("--json")
     assert outcome.code == 130
     summary = json.loads(outcome.out)
@@ -533,16 +510,16 @@ def test_the_best_step_so_far_is_of_the_finest_level_and_the_latest_terms():
 
 
 def test_after_divergence_the_last_good_image_is_kept(stylize, tmp_path, monkeypatch):
-    from impasto.painting.stylizer import Stylizer
+    from impasto.painting.picture_plan import PicturePlan
 
-    steps = Stylizer.paint
+    steps = PicturePlan.steps
 
     def diverge(self, *words, **names):
         step = next(steps(self, *words, **names))
         yield step
         raise DivergenceError("the loss became nan", step.image)
 
-    monkeypatch.setattr(Stylizer, "paint", diverge)
+    monkeypatch.setattr(PicturePlan, "steps", diverge)
     outcome = stylize("--json")
     assert outcome.code == 1
     assert "Error: the loss became nan\n" in outcome.err

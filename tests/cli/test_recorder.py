@@ -194,9 +194,9 @@ def test_without_the_extra_other_films_are_made(monkeypatch):
 
 
 def test_a_run_that_diverges_leaves_its_film(stylize, tmp_path, monkeypatch):
-    from impasto.painting.stylizer import Stylizer
+    from impasto.painting.picture_plan import PicturePlan
 
-    whole = Stylizer.paint
+    whole = PicturePlan.steps
 
     def breaking(self, *inputs, **options):
         for step in whole(self, *inputs, **options):
@@ -204,7 +204,7 @@ def test_a_run_that_diverges_leaves_its_film(stylize, tmp_path, monkeypatch):
             if step.index == 3:
                 raise DivergenceError("the loss became inf", step.image)
 
-    monkeypatch.setattr(Stylizer, "paint", breaking)
+    monkeypatch.setattr(PicturePlan, "steps", breaking)
     assert stylize("--every", 1, "--timelapse", tmp_path / "film.gif").code == 1
     assert len(played((tmp_path / "film.gif").read_bytes())) == 3
 

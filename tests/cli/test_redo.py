@@ -12,12 +12,9 @@ import torch
 from PIL import Image as PillowImage
 
 from helpers import assert_clear_error, psnr, tree
-from impasto.errors import SettingsError
 from impasto.painting.stylizer import stylize
 from impasto.pictures.files import load_image, load_picture, read_metadata, save_image
 from impasto.settings.pictures import Settings
-from impasto.settings.run import PrintOptions
-from impasto.settings.units import long_side_for_print, parse_print
 
 SMALL = ("--long-side", 40, "--coarsest", 32, "--steps", 4, "--threads", 1, "--quiet")
 CALM = ("--threads", 1, "--quiet")
@@ -214,35 +211,6 @@ def test_dots_per_inch_are_written(suffix, command, photo_file, painting_file, t
     picture = load_picture(out)
     assert max(picture.size) == 47
     assert picture.dpi == pytest.approx(150, abs=0.1)
-
-
-@pytest.mark.parametrize(
-    ("size", "paper", "dpi", "side"),
-    [
-        ((3000, 4000), "40x30cm", 300, 4724),
-        ((4000, 3000), "40x30cm", 300, 4724),
-        ((3000, 4000), "30x40cm", None, 4724),
-        ((1000, 1000), "400x300mm", 300, 3543),
-        ((1000, 4000), "10x10in", 100, 1000),
-    ],
-)
-def test_a_print_fits_its_paper(size, paper, dpi, side):
-    assert long_side_for_print(size, parse_print(paper), dpi) == side
-
-
-def test_bad_prints():
-    for text in ("", "40", "40x30", "40x30 yards", "0x30cm", "-4x3cm"):
-        with pytest.raises(SettingsError, match="is not a size, like 40x30cm"):
-            parse_print(text)
-    for dpi in (0, -3, 1e9, float("nan")):
-        with pytest.raises(SettingsError, match="dpi"):
-            PrintOptions(dpi=dpi)
-    paper = PrintOptions(paper=parse_print("1x1in"))
-    with pytest.raises(SettingsError, match="both give the size"):
-        paper.check({"long_side": 3})
-    paper.check({"steps": 3})
-    assert (paper.paper, paper.resolution) == ((1.0, 1.0), 300.0)
-    assert PrintOptions().resolution is None
 
 
 @pytest.mark.parametrize(

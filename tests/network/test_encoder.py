@@ -237,7 +237,7 @@ def test_a_compiled_network_describes_the_same(pooling, toy, photo, eagerly):
         for name, each in ours.items():
             assert_close(each, theirs[name].detach(), relative=1e-5)
         assert_close(slope, expected, relative=1e-5)
-    assert len(eagerly) == len(layers)  # each stretch once, for all sizes
+    assert len(eagerly) == len(layers)  # each segment once, for all sizes
     assert not compiled.uses_kernel
 
 

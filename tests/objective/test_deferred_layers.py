@@ -10,15 +10,13 @@ from impasto import Settings
 from impasto.cli.recorder import plot_losses
 from impasto.network.encoder import Encoder
 from impasto.objective.deferred_layers import Deferral, deferring
-from impasto.objective.objective import Objective, seen_layers
+from impasto.objective.layer_weights import seen_layers
+from impasto.objective.objective import Objective
 from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
-from impasto.objective.tiled_objective import TiledObjective
 from impasto.optimize.loop import optimize
-from impasto.painting.pastiche import record
 from impasto.painting.stylizer import Stylizer
 from impasto.settings.recipes import RECIPES, recipe_settings
 from impasto.style import chosen_statistic
-from impasto.variations.variation import SeamlessObjective
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1")
 SETTINGS = Settings(
@@ -29,21 +27,19 @@ SETTINGS = Settings(
 
 @pytest.fixture
 def aim(toy, photo, painting):
-    """aim(settings, kind=Objective, parts=1, double=False) → an objective for the toy network."""
+    """aim(settings, parts=1, double=False) → an objective for the toy network."""
 
-    def call(settings, kind=Objective, parts=1, double=False, **more):
-        layers = [name for side in ("content", "style") for name in seen_layers(settings, side)]
-        encoder = Encoder(layers, weights=toy, exact=double)
+    def call(settings, parts=1, double=False, **more):
+        encoder = Encoder(seen_layers(settings), weights=toy, exact=double)
         encoder = encoder.double() if double else encoder
         dtype = next(encoder.buffers()).dtype
         style = measure_style(
-            encoder, [painting.to(dtype)], layers=seen_layers(settings, "style"),
-            statistic=chosen_statistic(settings),
-        )  # fmt: skip
+            encoder, painting.to(dtype), seen_layers(settings, "style"), chosen_statistic(settings)
+        )
         content = measure_content(encoder, photo.to(dtype), seen_layers(settings, "content"))
         weight = settings.largest_style_weight
         targets = Targets(content, [StyleTarget(style, weight)] * parts)
-        return kind(encoder, targets, settings, **more)
+        return Objective(encoder, targets, settings, **more)
 
     return call
 
@@ -141,8 +137,8 @@ def test_tiles_leave_out_the_same(statistic, aim, photo):
     settings = SETTINGS.replace(statistic=statistic)
     big = torch.cat([photo, photo.flip(3)], dim=3).double().repeat(1, 1, 5, 3)
     found = []
-    for kind, more in ((Objective, {}), (TiledObjective, {"tile": 64})):
-        objective = aim(settings.replace(content_weight=0.0), kind, double=True, **more)
+    for tile in (None, 64):
+        objective = aim(settings.replace(content_weight=0.0), double=True, tile=tile)
         leaf = big.clone().requires_grad_()
         losses = objective.by_layer(leaf, "relu2_2")
         (gradient,) = torch.autograd.grad(sum(losses.values()), leaf)
@@ -156,7 +152,8 @@ def test_tiles_leave_out_the_same(statistic, aim, photo):
 
 
 def test_a_seamless_picture_leaves_out_the_same(aim, photo):
-    objective = aim(SETTINGS, SeamlessObjective)
+    objective = aim(SETTINGS)
+    objective.encoder.padding = "circular"
     assert seen_at(objective, 20, photo) == [1, 2, 19, 20]
     assert "tv" in objective.by_layer(photo, "relu2_2")
 
@@ -228,7 +225,7 @@ def test_a_picture_is_painted_so_and_its_curves_have_gaps(toy, photo, painting):
     steps = list(Stylizer(settings).steps(photo, painting))
     seen = [step.index for step in steps if "style relu3_1" in step.layers]
     assert seen == [1, 2, 19, 20]
-    assert plot_losses([record(step) for step in steps], ".svg").startswith(b"<?xml")
+    assert plot_losses([step.to_dict() for step in steps], ".svg").startswith(b"<?xml")
 
 
 def test_only_the_schedule_fast_puts_anything_off():

@@ -9,18 +9,15 @@ import torch
 from helpers import assert_close, toy_weights
 from impasto.network.encoder import Encoder
 from impasto.network.weights import VGGWeights
-from impasto.objective.objective import (
-    Objective,
-    chroma_variation,
-    content_loss,
-    seen_layers,
-    total_variation,
-    weighted_layers,
-)
-from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
+from impasto.objective.content_term import content_loss
+from impasto.objective.layer_weights import seen_layers, weighted_layers
+from impasto.objective.objective import Objective
+from impasto.objective.targets import StyleTarget, Targets, measure_content
+from impasto.objective.variation_term import chroma_variation, total_variation
 from impasto.optimize.loop import optimize
 from impasto.settings.pictures import Settings
 from impasto.style import STATISTICS
+from reference_objective import ReferenceObjective, blended_style
 
 
 def random_image(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -31,7 +28,7 @@ def objective_for(photo, painting, settings, encoder=None):
     layers = (*settings.content_layers, *settings.style_layers)
     encoder = encoder or Encoder(layers, weights=toy_weights(settings.network))
     encoder = encoder.to(photo.dtype)
-    style = measure_style(
+    style = blended_style(
         encoder,
         [painting],
         layers=settings.style_layers,
@@ -223,18 +220,23 @@ def test_a_black_target_divides_nothing_by_zero(photo):
 NORMALIZED = {"normalize_gradients": True, "tv_weight": 0.0, "chroma_weight": 0.0}
 
 
-def gradients_by_layer(objective, image, layers):
-    """The gradient of each term with respect to the features it looks at, and its loss."""
-    features = {name: maps.detach() for name, maps in objective.encoder(image).items()}
-    leaves = {name: maps.requires_grad_() for name, maps in features.items()}
-    objective.encoder.forward = lambda *_: leaves
-    terms = objective.by_layer(image)
-    return {
-        name: torch.autograd.grad(
-            loss, [leaves[each] for each in layers], allow_unused=True, retain_graph=True
-        )
-        for name, loss in terms.items()
-    }, terms
+def reference(objective):
+    """The same objective by autograd alone."""
+    return ReferenceObjective(objective.encoder, objective.targets, objective.settings)
+
+
+def gradient_of(objective, image, name=None):
+    """The gradient of one loss, or of the sum of all, with respect to the image."""
+    leaf = image.clone().requires_grad_()
+    losses = objective.by_layer(leaf)
+    loss = sum(losses.values()) if name is None else losses[name]
+    return torch.autograd.grad(loss, leaf)[0]
+
+
+def alone(objective, name):
+    """The objective with one term only."""
+    objective.terms = tuple(term for term in objective.terms if term.name == name)
+    return objective
 
 
 def test_normalized_gradients_have_the_weights_as_their_l1_norms(photo, painting):
@@ -246,17 +248,15 @@ def test_normalized_gradients_have_the_weights_as_their_l1_norms(photo, painting
         **NORMALIZED,
     )
     photo, painting = photo.double(), painting.double()
-    layers = (*settings.style_layers, "relu4_2")
-    weights = {"style relu1_1": 10, "style relu2_1": 5, "style relu3_1": 20, "content relu4_2": 3}
     image = random_image(*photo.shape)
-    ours, losses = gradients_by_layer(objective_for(photo, painting, settings), image, layers)
+    losses = objective_for(photo, painting, settings).by_layer(image)
     plain = objective_for(photo, painting, settings.replace(normalize_gradients=False))
-    theirs, plain_losses = gradients_by_layer(plain, image, layers)
-    for name, weight in weights.items():
-        index = layers.index(name.split()[1])
-        expected = theirs[name][index] / theirs[name][index].abs().sum() * weight
-        assert_close(ours[name][index], expected, relative=1e-12)
-        assert_close(losses[name], float(plain_losses[name].detach()), relative=1e-14)
+    assert len(losses) == 4
+    for name, loss in plain.by_layer(image).items():
+        assert_close(losses[name], float(loss), relative=1e-14)
+        ours = gradient_of(alone(objective_for(photo, painting, settings), name), image)
+        expected = gradient_of(reference(objective_for(photo, painting, settings)), image, name)
+        assert_close(ours, expected, relative=1e-12)
 
 
 def test_normalized_gradients_do_not_depend_on_the_form_of_a_loss(photo, painting):
@@ -280,9 +280,10 @@ def test_normalized_gradients_of_a_chain_are_normalized_over_both_layers(photo, 
         **NORMALIZED,
     )
     objective = objective_for(photo.double(), painting.double(), settings)
-    slopes, _ = gradients_by_layer(objective, random_image(*photo.shape), ("relu1_1", "relu1_2"))
-    total = sum(float(each.abs().sum()) for each in slopes["style relu1_2"])
-    assert total == pytest.approx(7.0)
+    image = random_image(*photo.shape)
+    assert_close(
+        gradient_of(objective, image), gradient_of(reference(objective), image), relative=1e-12
+    )
 
 
 def test_normalized_gradients_are_zero_at_the_target(photo):
@@ -333,7 +334,7 @@ def test_paintings_of_different_sizes_blend(name, photo, painting):
     statistic = STATISTICS[name]
 
     def targets(styles, blend=None):
-        return measure_style(encoder, styles, layers=layers, statistic=statistic, blend=blend)
+        return blended_style(encoder, styles, layers=layers, statistic=statistic, blend=blend)
 
     one, two = targets([photo]), targets([painting])
     first, middle = targets([photo, painting], [1, 0]), targets([photo, painting], [1, 1])

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from helpers import assert_close, assert_in_range
 from impasto.errors import DivergenceError, ShapeError
-from impasto.painting.canvas import Canvas
+from impasto.painting.canvas import Canvas, complete
 from impasto.painting.inputs import load_inputs
-from impasto.painting.pastiche import finish
 from impasto.painting.stylizer import Stylizer, stylize
 from impasto.pictures.colors import luminance
 from impasto.pictures.files import load_image
@@ -121,7 +120,7 @@ def test_a_picture_left_at_a_coarse_level_has_the_photos_colors(photo, painting)
     settings = Settings(**QUICK, color="luminance")
     first = next(iter(Stylizer(settings).steps(photo, painting)))
     assert max(first.image.shape) < 48
-    image = finish(first.image, load_inputs(photo, painting, settings), settings, []).image
+    image = complete(first.image, load_inputs(photo, painting, settings), settings)
     np.testing.assert_allclose(chroma(image), chroma(load_image(photo, long_side=48)), atol=1e-5)
 
 

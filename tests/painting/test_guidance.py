@@ -15,14 +15,8 @@ from torch.nn import functional
 from helpers import assert_clear_error, assert_close, left_half, saved
 from impasto.errors import ImageError, SettingsError
 from impasto.network.encoder import Encoder
-from impasto.objective.objective import Objective
-from impasto.painting.guidance import (
-    Guidance,
-    lay_out,
-    layer_guides,
-    layer_masks,
-    shares,
-)
+from impasto.objective.guides import layer_guides, layer_masks
+from impasto.painting.guidance import Guidance, lay_out, shares
 from impasto.painting.inputs import load_inputs
 from impasto.painting.stylizer import Stylizer, stylize
 from impasto.pictures.files import load_image, load_picture
@@ -44,14 +38,13 @@ def stylizer():
 
 def objective(stylizer, photo, styles, masks=None, **changes):
     """The objective at the photo's own size."""
-    stylizer.settings = Settings(
+    settings = Settings(
         **{**QUICK, "style_layers": LAYERS, "long_side": max(photo.shape), **changes}
     )
-    if changes.get("guidance") == "inside":
-        stylizer = Stylizer(stylizer.settings)  # its network is another, see `Encoder`
-    inputs = load_inputs(photo, styles, stylizer.settings, guidance=masks)
-    (level,) = stylizer.levels(inputs.photo)
-    return Objective(stylizer.encoder, stylizer.measure(inputs, level), stylizer.settings)
+    stylizer = stylizer.with_settings(settings)
+    inputs = load_inputs(photo, styles, settings, guidance=masks)
+    (work,) = stylizer.plan(inputs).works
+    return stylizer.objective(inputs, work)
 
 
 def style_gradient(terms, image):

@@ -21,7 +21,7 @@ from impasto.painting.memory_plan import show_bytes, workloads
 from impasto.painting.pyramid import Level, pyramid
 from impasto.painting.stylizer import Stylizer
 from impasto.painting.timing import Pace, measure_pace
-from impasto.pictures.files import load_image, load_picture, read_metadata
+from impasto.pictures.files import load_image, read_metadata
 from impasto.settings.pictures import Settings
 from impasto.settings.units import parse_memory
 
@@ -115,9 +115,10 @@ def test_a_budget_changes_how_a_picture_is_computed_and_not_the_picture(examples
     painting = load_image(examples / "langlois_bridge_van_gogh.jpg", long_side=320)
     settings = Settings(long_side=320, coarsest=0, steps=3)
     whole = Stylizer(settings)
-    (work,) = whole.plan(load_picture(photo))
+    inputs = load_inputs(photo, painting, settings)
+    (work,) = whole.plan(inputs).works
     thrifty = Stylizer(settings, memory=0.95 * work.memory)
-    (less,) = thrifty.plan(load_picture(photo))
+    (less,) = thrifty.plan(inputs).works
     assert len(less.tiles) > 1
     images = [list(each.steps(photo, painting))[-1] for each in (whole, thrifty)]
     assert images[1].total == pytest.approx(images[0].total, rel=1e-3)

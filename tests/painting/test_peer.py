@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from impasto.objective.objective import Objective
 from impasto.painting.inputs import load_inputs
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import load_image
@@ -31,11 +30,11 @@ def test_every_loss_agrees_within_a_hundredth_of_a_percent(case, stylizer):
     content, image = load_image(FIXTURES / case["content"]), load_image(FIXTURES / case["init"])
     long_side = max(content.shape[-2:])
     settings = recipe_settings("neural-style", long_side=long_side)
-    stylizer.settings = settings
+    stylizer = stylizer.with_settings(settings)
     inputs = load_inputs(content, [FIXTURES / case["style"]], settings)
-    (level,) = stylizer.levels(inputs.photo)
-    assert level.size == tuple(image.shape[-2:])
-    objective = Objective(stylizer.encoder, stylizer.measure(inputs, level), settings)
+    (work,) = stylizer.plan(inputs).works
+    assert work.level.size == tuple(image.shape[-2:])
+    objective = stylizer.objective(inputs, work)
     with torch.no_grad():
         ours = {name: float(loss) for name, loss in objective.by_layer(image).items()}
 
@@ -50,7 +49,7 @@ def test_every_loss_agrees_within_a_hundredth_of_a_percent(case, stylizer):
 def test_first_step_starts_from_the_picture_given(stylizer):
     """The loop's first yield is the objective at the picture to start from, untouched."""
     case = FIGURES["cases"][0]
-    stylizer.settings = recipe_settings("neural-style", long_side=96, steps=1)
+    stylizer = stylizer.with_settings(recipe_settings("neural-style", long_side=96, steps=1))
     names = (case["content"], case["style"], case["init"])
     content, style, init = (FIXTURES / name for name in names)
     (step,) = stylizer.steps(content, style, init=init)

@@ -30,19 +30,18 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "impasto"
 DRAWING = (__doc__ or "").split("\n\n")[1]
 INSIDE = {
-    "settings": """
-        run → recipes → pictures | clips | sounds → options → layers | units""",
+    "settings": "run → recipes → pictures | clips | sounds → options → layers | units",
     "pictures": """
         films | masks | examples → files | regions | colors → codecs → picture | profiles""",
     "network": "encoder → convolution → kernel | weights → weight_files",
     "style": "correlations | distributions → statistic",
     "objective": """
-        deferred_layers → objective → targets | content_term | variation_term | guides
-        → style_term | layer_weights → terms → tiles""",
+        deferred_layers → objective → targets → content_term | style_term | variation_term
+        → terms → tiles | layer_weights | guides""",
     "optimize": "loop → lbfgs | adam → method",
     "painting": """
-        timing → stylizer → canvas | level_targets | picture_plan
-        → inputs | memory_plan | pastiche | progress → guidance | pyramid""",
+        timing → stylizer → picture_plan | level_targets | canvas | progress
+        → inputs | memory_plan | pastiche → guidance | pyramid""",
     "variations": "texture | reconstruction | dream",
     "audio": "transfer → files | spectrogram | random_filters",
     "video": """
@@ -53,16 +52,15 @@ INSIDE = {
         → pixels | codecs | priority | truncation""",
     "video.motion": "flicker | scene_cuts → motion → flow → raft | warp",
     "cli": """
-        main → commands → sheets | run | clip_progress
-        → output | recorder | arguments | setting_flags → follow → failures | progress | help
-        → task""",
+        main → commands → sheets | run | clip_progress → output | recorder → follow
+        → failures | progress | setting_flags | arguments → task | help""",
     "cli.commands": """
-        audio | blend | demo | examples | layers | plan | recipes | recolor | redo | studio
-        | stylize | variations | video""",
+        stylize | blend | recolor | demo | redo | variations | video | audio
+        | plan | recipes | layers | examples | studio""",
     "studio": "server → web | worker | supervisor → jobs",
     "studio.jobs": """
-        jobs → results | clip_uploads → uploads | reproduce → store | views | requests
-        → tables | kind_options → limits""",
+        jobs → clip_uploads | results → uploads → store | views | reproduce → tables | requests
+        → kind_options | limits""",
     "studio.jobs.tables": "jobs | messages | uploads → database | rows",
     "studio.worker": """
         worker → picture_job | clip_job | estimates → checkpoints | clip_estimates | interrupts

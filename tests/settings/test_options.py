@@ -1,4 +1,4 @@
-"""An option is written once, in `Settings`; help, flags and page have all of them from there."""
+"""An option is declared once, in its set; help, flags and page are made from there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from impasto.settings import options
 from impasto.settings.clips import VideoSettings
 from impasto.settings.options import show_value
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import RECIPES
+from impasto.settings.run import RecolorOptions, RunOptions, TimeOptions
 from impasto.settings.sounds import AudioSettings
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +104,36 @@ def test_the_page_has_every_setting_with_its_default():
         assert f"`{recipe}`: " in text, GENERATE
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Framing(RunOptions):
+    """How a picture is framed."""
+
+    wood: str = options.option("oak", "Wood of the frame.", short="-w", metavar="NAME")
+    width: int | None = options.option(
+        None, "Its width.", low=1, high=9, unit="cm", shown_default="none"
+    )
+
+
+def test_an_option_added_to_a_set_has_its_row(options_page):
+    table = options_page.flags_table(Framing)
+    assert table.splitlines()[2:] == [
+        "| `--wood`, `-w` | `oak` | `NAME` | Wood of the frame. |",
+        "| `--width` | none | whole number, 1 to 9 | Its width. |",
+    ]
+
+
+def test_the_page_names_the_commands_that_take_a_set(options_page):
+    sets = options_page.flag_sets()
+    assert sets[TimeOptions] == ["stylize", "demo", "redo"]
+    assert sets[RecolorOptions] == ["recolor"]
+    text = options_page.page()
+    assert "Flags of `stylize`, `demo`, `redo`." in text
+    for kind in sets:
+        for name in vars(kind)["__annotations__"]:
+            flag = options_page.flag_name(kind.__dataclass_fields__[name])
+            assert f"| `{flag}`" in text
+
+
 def test_a_page_that_is_not_up_to_date_is_noticed(options_page, tmp_path, monkeypatch):
     monkeypatch.setattr(options_page, "PAGE", tmp_path / "options.md")
     monkeypatch.setattr("sys.argv", ["options_page.py", "--check"])
@@ -114,3 +146,9 @@ def test_a_page_that_is_not_up_to_date_is_noticed(options_page, tmp_path, monkey
     options_page.main()
     monkeypatch.setattr("sys.argv", ["options_page.py", "--check"])
     options_page.main()
+
+
+def test_values_are_shown_as_typed():
+    shown = [show_value(each) for each in (1e4, 0.02, True, False, (), ("a", "b"), 3, "x")]
+    assert shown == ["10000", "0.02", "on", "off", "none", "a,b", "3", "x"]
+    assert show_value(512, "px") == "512 px"

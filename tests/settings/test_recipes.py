@@ -18,7 +18,8 @@ from torch import Tensor
 
 from helpers import assert_clear_error, assert_close, toy_weights
 from impasto.network.encoder import Encoder
-from impasto.objective.objective import Objective, seen_layers, weighted_layers
+from impasto.objective.layer_weights import seen_layers, weighted_layers
+from impasto.objective.objective import Objective
 from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
 from impasto.optimize.loop import optimize
 from impasto.settings.pictures import Settings
@@ -210,9 +211,8 @@ class Comparison:
 
     def __init__(self, settings: Settings, photo: Tensor, painting: Tensor) -> None:
         self.settings, self.photo, self.painting = settings, photo, painting
-        seen = (*seen_layers(settings, "content"), *seen_layers(settings, "style"))
         self.encoder = Encoder(
-            seen,
+            seen_layers(settings),
             network=settings.network,
             weights=toy_weights(settings.network),
             normalized=settings.normalized,
@@ -221,10 +221,7 @@ class Comparison:
             pixel_range=settings.pixel_range,
         ).to(photo.dtype)
         style = measure_style(
-            self.encoder,
-            [painting],
-            layers=seen_layers(settings, "style"),
-            statistic=chosen_statistic(settings),
+            self.encoder, painting, seen_layers(settings, "style"), chosen_statistic(settings)
         )
         content = measure_content(self.encoder, photo, seen_layers(settings, "content"))
         aims = Targets(content, [StyleTarget(style, settings.largest_style_weight)])

@@ -7,22 +7,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from impasto.variations.variation import (
-    Variation,
-    plan_reconstruction,
-    plan_texture,
-    reconstruct,
-    resize_wrapped,
-    style_layers_up_to,
-    texture,
-)
 
 from helpers import assert_clear_error, psnr, tree
 from impasto.errors import ImageError, SettingsError
+from impasto.painting.picture_plan import PicturePlan
 from impasto.pictures.files import load_image, load_picture, read_metadata
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import DREAM
 from impasto.variations.dream import dream, plan_dream
+from impasto.variations.reconstruction import plan_reconstruction, reconstruct, style_layers_up_to
+from impasto.variations.texture import plan_texture, resize_wrapped, texture
 
 QUICK = Settings(steps=8, coarsest=0, long_side=48)
 SMALL = ("--steps", 3, "--threads", 1, "--quiet")
@@ -99,13 +93,13 @@ def test_a_seamless_texture_stays_so_between_levels(painting):
 
 def test_a_seamless_objective_knows_no_seam(painting):
     plan = plan_texture(painting, (48, 40), QUICK, seamless=True)
-    terms = plan.aim(plan.levels[-1])
+    terms = plan.aim(plan.works[-1])
     image = torch.rand(1, 3, 48, 40, generator=torch.Generator().manual_seed(0))
     image.requires_grad_()
     here, there = terms(image), terms(image.roll((16, 8), (2, 3)))
     for name, loss in here.items():
         assert loss.item() == pytest.approx(there[name].item(), rel=1e-4)
-    plain = plan_texture(painting, (48, 40), QUICK).aim(plan.levels[-1])
+    plain = plan_texture(painting, (48, 40), QUICK).aim(plan.works[-1])
     assert plain(image)["tv"].item() != pytest.approx(here["tv"].item(), rel=1e-4)
 
 
@@ -113,7 +107,7 @@ def test_a_seamless_texture_is_not_asked_for_the_border_of_its_painting():
     gray = torch.full((1, 3, 40, 48), 0.4)
     # Of Gram matrices, in which what rounding leaves is no standard deviation.
     plan = plan_texture(gray, (40, 48), QUICK.replace(statistic="gram"), seamless=True)
-    losses = plan.aim(plan.levels[-1])(gray.clone())
+    losses = plan.aim(plan.works[-1])(gray.clone())
     style = sum(float(loss) for name, loss in losses.items() if "style" in name)
     assert style < 1e-8  # 33 with zeros beyond the painting's border
 
@@ -316,7 +310,7 @@ def test_help_shows_own_defaults(name, command):
 
 @pytest.mark.parametrize("words", [("texture",), ("reconstruct", "--sheet"), ("dream",)])
 def test_ctrl_c_keeps_the_best_image_so_far(words, command, photo_file, tmp_path, monkeypatch):
-    whole = Variation.steps
+    whole = PicturePlan.steps
 
     def interrupted(self):
         for step in whole(self):
@@ -324,7 +318,7 @@ def test_ctrl_c_keeps_the_best_image_so_far(words, command, photo_file, tmp_path
             if step.index == 2:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(Variation, "steps", interrupted)
+    monkeypatch.setattr(PicturePlan, "steps", interrupted)
     out = tmp_path / "out.png"
     outcome = command(words[0], photo_file, *words[1:], "-o", out, "--steps", 4, "--threads", 1,
                       *([] if words[0] == "texture" else ["--long-side", 40]),
@@ -339,7 +333,7 @@ def test_ctrl_c_before_the_first_step_writes_nothing(command, photo_file, tmp_pa
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(Variation, "steps", interrupted)
+    monkeypatch.setattr(PicturePlan, "steps", interrupted)
     before = tree(tmp_path)
     outcome = command("dream", photo_file, "-o", tmp_path / "out.png", "--long-side", 40)
     assert (outcome.code, outcome.err) == (130, "Interrupted: no picture written.\n")
@@ -348,12 +342,12 @@ def test_ctrl_c_before_the_first_step_writes_nothing(command, photo_file, tmp_pa
 
 def test_variations_keep_to_their_plan(painting, monkeypatch):
     """What L-BFGS remembers, too, is what the plan says."""
-    from impasto.painting import stylizer
+    from impasto.painting import canvas, stylizer
 
     given = []
-    real = stylizer.optimize
+    real = canvas.optimize
     monkeypatch.setattr(
-        stylizer,
+        canvas,
         "optimize",
         lambda *a, **o: given.append((o["history"], o["half"])) or real(*a, **o),
     )

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -26,13 +25,14 @@ from impasto.errors import ImpastoError, SettingsError, TruncatedClip, VideoErro
 from impasto.network.encoder import Encoder
 from impasto.optimize.loop import Step
 from impasto.painting.guidance import Guidance
+from impasto.painting.level_targets import StyleTargets
 from impasto.pictures.files import load_image, read_metadata, save_image
 from impasto.settings.clips import VideoSettings
 from impasto.settings.pictures import Settings
 from impasto.video.clip_run import VideoStep
 from impasto.video.io.clips import probe
 from impasto.video.io.frames import open_clip, read_frames, write_clip
-from impasto.video.keyframes import between
+from impasto.video.keyframes import interpolate
 from impasto.video.motion.motion import Motion, PaintedFrame, chain, predict
 from impasto.video.motion.scene_cuts import is_cut
 from impasto.video.preview import contact_sheet, preview_frames
@@ -261,7 +261,7 @@ def test_a_run_that_was_stopped_paints_the_same_frames(way, clip, painting_file,
         plan = plan_video(
             clip, painting_file, tmp_path / "b.mp4", settings, video, frames=parts, overwrite=False
         )
-        resumed.append(plan.reel.run.resumed)
+        resumed.append(plan.run.store.resumed)
         steps = plan.steps()
         first = next(steps, None)
         for step in steps:  # stopped within the next frame but one
@@ -341,14 +341,14 @@ def test_killed_and_run_again(clip, painting_file, tmp_path):
         return [sys.executable, "-m", "impasto", *map(str, words), "--frames", f"{output}.kept"]
 
     subprocess.run(arguments(tmp_path / "a.mp4"), env=environment, check=True, capture_output=True)
-    process = subprocess.Popen(arguments(tmp_path / "b.mp4"), env=environment)
     kept = tmp_path / "b.mp4.kept"
-    try:
-        while len(frames_in(kept)) < 3 and process.poll() is None:
-            time.sleep(0.01)
-    finally:
+    with subprocess.Popen(
+        arguments(tmp_path / "b.mp4"), env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert any("frame 4/6" in line for line in process.stderr)  # Waits for such a line.
         process.kill()
-    assert process.wait() == -signal.SIGKILL
+    assert process.returncode == -signal.SIGKILL
+    assert 3 <= len(frames_in(kept)) < 6
     assert not (tmp_path / "b.mp4").exists()
     again = subprocess.run(
         arguments(tmp_path / "b.mp4"), env=environment, check=True, capture_output=True, text=True
@@ -368,7 +368,7 @@ def test_another_run_in_the_folder_is_noticed(clip, painting_file, tmp_path):
     with pytest.raises(VideoError, match="frame_steps was 2, is 3"):
         plan_video(clip, painting_file, tmp_path / "out.mp4", SETTINGS, changed)
     again = plan_video(clip, painting_file, tmp_path / "out.mp4", other, VIDEO, overwrite=True)
-    assert again.reel.run.resumed == 0
+    assert again.run.store.resumed == 0
 
 
 def test_frames_that_are_no_run_are_not_touched(clip, painting_file, tmp_path):
@@ -417,11 +417,12 @@ def test_styles_that_change_over_time(clip, painting_file, photo_file, tmp_path)
     plan = plan_video(
         clip, [painting_file, photo_file], tmp_path / "p", SETTINGS, VIDEO, style_times=[0.0, 0.2]
     )
-    painter = plan.reel.painter
+    painter = plan.run.painter
     inputs = painter.styling.inputs(pan(1)[0], 0)
-    palette = painter.stylizer.palette(inputs, painter.work.level)
+    stylizer = painter.stylizer
+    styles = StyleTargets(stylizer.encoder, inputs, stylizer.settings, painter.work)
     apart = [
-        painter.stylizer.targets(inputs, painter.work.level, palette, blend=blend).style[0]
+        styles.for_layout(inputs.layout, painter.work.level, blend)[0]
         for blend in ((1.0, 0.0), (0.0, 1.0), (0.5, 0.5))
     ]
     for name in apart[0].layers:
@@ -509,16 +510,16 @@ def test_a_frame_between_is_nearer_to_the_nearer_key_frame():
         PaintedFrame(photo, torch.zeros(1, 3, 2, 2)),
         PaintedFrame(photo, torch.ones(1, 3, 2, 2)),
     )
-    blended = between(photo, [(old, everywhere), (new, everywhere)], 0.25)
+    blended = interpolate(photo, [(old, everywhere), (new, everywhere)], 0.25)
     assert torch.allclose(blended.image, torch.full((1, 3, 2, 2), 0.25))
-    one = between(photo, [(old, half), (new, everywhere)], 0.25)
+    one = interpolate(photo, [(old, half), (new, everywhere)], 0.25)
     # Where the old one is not reliable, the new one alone counts, but for a trace.
     assert torch.allclose(one.image[0, 0], torch.tensor([[0.25, 1.0], [1.0, 1.0]]), atol=0.01)
     assert one.holes == 0
     lost = PaintedFrame(
         photo + 0.4, torch.zeros(1, 3, 2, 2)
     )  # what it shows there is something else
-    hole = between(photo, [(lost, everywhere), (lost, everywhere)], 0.5)
+    hole = interpolate(photo, [(lost, everywhere), (lost, everywhere)], 0.5)
     assert hole.holes == 1
     assert torch.equal(hole.image, photo)
 
@@ -601,6 +602,18 @@ def test_a_film_says_that_odd_sizes_were_padded(name, size, tmp_path, painting_f
         with av.open(str(film.path)) as container:
             comment = container.metadata["comment"]
         assert comment == f"painted by impasto {impasto.__version__}; {film.notes[0]}"
+
+
+def test_the_command_says_that_odd_sizes_were_padded(command, tmp_path, painting_file):
+    photos = folder_of([frame[..., :35, :48] for frame in pan(2)], tmp_path / "photos")
+    target = tmp_path / "out.mp4"
+    outcome = command("video", photos, painting_file, "-o", target, *SMALL, "--json")
+    assert outcome.code == 0, outcome.err
+    summary = json.loads(outcome.out)
+    note = "H.264 needs even sides: the last row of every frame is repeated once, "
+    assert outcome.err.splitlines()[-1].startswith(note)
+    assert summary["notes"] == [f"{note}48 x 35 px become 48 x 36"]
+    assert (summary["height"], summary["width"]) == (36, 48)
 
 
 def test_styles_at_times_from_the_command_line(video, painting_file, photo_file):

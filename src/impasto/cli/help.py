@@ -72,7 +72,7 @@ def _summary(text: str) -> str:
 
 def _help_row(parameter: Any, context: typer.Context) -> tuple[str, str]:
     if parameter.param_type_name == "argument":
-        return parameter.metavar, parameter.help or ""
+        return parameter.metavar or parameter.name.upper(), parameter.help or ""
     names, text = parameter.get_help_record(context)
     return names, " ".join(text.split())
 

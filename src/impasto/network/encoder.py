@@ -1,8 +1,8 @@
-"""VGG-16 and VGG-19 as describers of pictures: image → features by layer name.
+"""The encoder: VGG-16 or VGG-19, image → features by layer name.
 
 The network is fixed: its weights never receive gradients, and it runs no deeper than the deepest
-layer that was asked for. Callers only ever see sRGB in [0, 1]; what the network was trained on
-(BGR in 0…255 minus a mean color, or ImageNet normalization) is dealt with in here.
+layer that is requested. Callers pass sRGB in [0, 1]. Only this module converts it to the input that
+the network was trained on: BGR in 0…255 minus a mean color, or ImageNet normalization.
 """
 
 from __future__ import annotations
@@ -27,46 +27,48 @@ __all__ = ["Encoder", "Features"]
 
 Features = Mapping[str, Tensor]  # {"relu1_1": (1, C, h, w), …}, shallow to deep
 
-# The mean color of ImageNet in sRGB order, 0…255 (Simonyan & Zisserman; published with the model).
+# The mean color of ImageNet in sRGB order, 0…255 (published with Simonyan & Zisserman's model).
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
-# What torchvision's models were trained with (torchvision.transforms' documented constants).
+# The normalization of torchvision's models (documented constants of torchvision.transforms).
 _TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 _TORCHVISION_STD = (0.229, 0.224, 0.225)
 
-# Average and L2 pooling pass on less or more energy than the maximum the network was trained
-# with. These factors bring the mean activation behind a pooling back to about what it was: they
-# are crowsonkb/style-transfer-pytorch's (average × 2, L2 × 0.78).
+# The network was trained with max pooling. Average pooling gives smaller values, L2 pooling larger
+# ones. These factors restore about the mean activation of max pooling. They are those of
+# crowsonkb/style-transfer-pytorch (average × 2, L2 × 0.78).
 _POOLING_GAIN = {"average": 2.0, "l2": 0.78}
-# Paddings of every convolution, as PyTorch calls them.
+# Our paddings that apply to every convolution, and PyTorch's names for them.
 _PADDED_EVERYWHERE = {"circular": "circular", "extended": "replicate"}
 
 
 class Encoder(nn.Module):
-    """A pretrained VGG without its classifier, cut after the deepest layer asked for.
+    """A pretrained VGG without its classifier, cut after the deepest requested layer.
 
     Args:
         layers: names of the layers to return, in any order, e.g. ("relu1_1", "relu4_2").
         network: "vgg19" or "vgg16".
-        weights: "bundled", "torchvision", a path, or weights already loaded.
-        convention: what the weights want as input: "auto", "caffe" or "torchvision".
+        weights: "bundled", "torchvision", a path, or loaded weights.
+        convention: the input that the weights expect: "auto", "caffe" or "torchvision".
         normalized: rescale the filters so that each one's mean activation over a set of photos
-            is 1; with max and average pooling the network computes the same function up to one
+            is 1. With max and average pooling, the network computes the same function up to one
             factor per channel (Gatys, Ecker & Bethge, CVPR 2016, section 2).
         pooling: "max" as trained, "average" (Gatys et al.: slightly more appealing), or "l2".
-        pooling_rescaled: multiply average and L2 pooling so that deep layers keep the strength
-            that the network was trained with; without it they fade, and so does their style.
-        padding: what the first convolution sees beyond the border: "zero" as trained (which
-            paints a pale frame), or "replicate", the nearest pixel; deeper ones see zeros. Or
-            "circular": every convolution sees the opposite border, as if pictures were tiled;
-            or "extended": every convolution sees what is nearest, as if there were no border.
-        pixel_range: the value that white has before the mean color is subtracted, for weights
-            of the caffe convention: 255; neural-style multiplies by 256.
-        precision: "float32" (or what the image has, if that is more), or "bfloat16", in which
-            everything between the image and its features is then computed.
-        exact: let features take nothing, not even rounding errors, from a pixel that they do not
-            see, and the other way round. Without it, faster (see `impasto.network.convolution`).
-        compiled: run what lies between two layers asked for by torch.compile, for GPUs (not run by
-            us); on a CPU torch's compiled convolutions are slower than our kernel.
+        pooling_rescaled: multiply average and L2 pooling so that deep layers are as active as in
+            training. Otherwise the activations of deep layers fade, and their style with them.
+        padding: the values beyond the border. With "zero", as trained, every convolution sees
+            zeros, which paints a pale frame. With "replicate", the first convolution sees the
+            nearest pixel, and deeper ones see zeros. With "circular", every convolution sees the
+            opposite border, as if pictures were tiled. With "extended", every convolution sees
+            the nearest value, as if there were no border.
+        pixel_range: the value of white before the mean color is subtracted, for weights of the
+            caffe convention: 255; neural-style multiplies by 256.
+        precision: "float32" (or the image's precision, if that is higher), or "bfloat16", in
+            which everything between the image and its features is then computed.
+        exact: keep features free of rounding errors from pixels outside their receptive fields,
+            and gradients likewise. Otherwise the network runs faster (see
+            `impasto.network.convolution`).
+        compiled: run the layers between two requested ones by torch.compile, for GPUs (we have
+            not run it on one). On a CPU, torch's compiled convolutions are slower than our kernel.
 
     Raises:
         SettingsError: an unknown network or layer, with the nearest match.
@@ -101,14 +103,14 @@ class Encoder(nn.Module):
         self.precision = precision
         self.exact = exact
         self.compiled = compiled
-        self._stretches: dict[tuple[str, ...], Callable[[Tensor], Tensor]] = {}
+        self._segments: dict[tuple[str, ...], Callable[[Tensor], Tensor]] = {}
         self.pooling_gain = _POOLING_GAIN.get(pooling, 1.0) if pooling_rescaled else 1.0
         self._path = order[: last + 1]
         if not isinstance(weights, VGGWeights):
             if normalized and weights != "bundled":
                 raise SettingsError(
-                    "normalized: the mean activations that are stored belong to the bundled "
-                    f"weights; use those instead of {weights}, or leave it out"
+                    "normalized: the stored mean activations belong to the bundled weights; use "
+                    f"those instead of {weights}, or turn normalized off"
                 )
             convs = [name for name in self._path if name.startswith("conv")]
             weights = load_weights(network, weights, convention=convention, last=convs[-1])
@@ -126,9 +128,9 @@ class Encoder(nn.Module):
             )
 
     def _store(self, weights: VGGWeights, normalized: bool) -> None:
-        """Register the filters on the path as buffers: they follow the module but never learn."""
+        """Register the filters on the path as buffers, so that they move with the module."""
         means = load_mean_activations(self.network) if normalized else {}
-        before: Tensor | None = None
+        previous_mean: Tensor | None = None
         for name in self._path:
             if not name.startswith("conv"):
                 continue
@@ -136,12 +138,13 @@ class Encoder(nn.Module):
             if name == "conv1_1" and weights.convention == "caffe":
                 weight = weight.flip(1)  # trained on BGR; images here are RGB
             if normalized:
-                # F' = F / m for every channel, so the next layer must see its inputs × m again.
+                # F' = F / m for every channel, so the next layer multiplies its inputs by m.
                 mean = means[name]
                 weight = weight / mean.view(-1, 1, 1, 1)
                 bias = bias / mean
-                weight = weight if before is None else weight * before.view(1, -1, 1, 1)
-                before = mean
+                if previous_mean is not None:
+                    weight = weight * previous_mean.view(1, -1, 1, 1)
+                previous_mean = mean
             self.register_buffer(f"{name}_weight", weight.contiguous(), persistent=False)
             self.register_buffer(f"{name}_bias", bias.clone(), persistent=False)
 
@@ -152,25 +155,25 @@ class Encoder(nn.Module):
 
     def channels(self, name: str) -> int:
         """Return how many channels a layer on the path has."""
-        convs = [each for each in self._path if each.startswith("conv")]
-        before = [each for each in convs if self._path.index(each) <= self._path.index(name)]
-        return int(getattr(self, f"{before[-1]}_bias").shape[0])
+        path = self._path[: self._path.index(name) + 1]
+        last_conv = [layer for layer in path if layer.startswith("conv")][-1]
+        return int(getattr(self, f"{last_conv}_bias").shape[0])
 
     @property
     def device(self) -> torch.device:
-        """Where the filters are."""
+        """The device of the filters."""
         return next(self.buffers()).device
 
     @property
-    def _by_torch(self) -> bool:
-        """Whether torch's own convolutions serve, and nothing of ours."""
+    def _uses_torch_only(self) -> bool:
+        """Whether all convolutions and poolings are torch's own."""
         return self.exact or self.compiled
 
     @property
     def uses_kernel(self) -> bool:
-        """Whether float32 pictures are described by the compiled kernel."""
+        """Whether the compiled kernel computes the features of float32 pictures."""
         return (
-            not self._by_torch
+            not self._uses_torch_only
             and self.precision == "float32"
             and self.device.type == "cpu"
             and compiled_kernel() is not None
@@ -178,26 +181,27 @@ class Encoder(nn.Module):
 
     @property
     def minimum_side(self) -> int:
-        """The smallest side in px of a picture that still has features at the deepest layer."""
+        """The smallest side, in px, of a picture that has features at the deepest layer."""
         return minimum_side(self._path[-1])
 
     def forward(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
-        """Describe an image.
+        """Compute the features of an image.
 
         Args:
-            image: (B, 3, H, W), sRGB in [0, 1]; values beyond are allowed.
-            up_to: the deepest layer that is run this time; None: of those asked for.
+            image: (B, 3, H, W), sRGB in [0, 1]; values outside this range are allowed.
+            up_to: run no deeper than this layer; None: run to the deepest requested layer.
 
-        Returns: the features of the layers asked for, (B, C, h, w), shallow to deep.
+        Returns: the features of the requested layers, (B, C, h, w), shallow to deep.
         Raises:  ShapeError: not an image, or too small for the deepest layer.
         """
-        return {name: each.to(image.dtype) for name, each in self.chain(image, up_to).items()}
+        chain = self.chain(image, up_to)
+        return {name: features.to(image.dtype) for name, features in chain.items()}
 
     def chain(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
-        """Describe an image by the very maps that deeper ones are computed from.
+        """Compute the features like `forward`, but return them before conversion to float32.
 
-        They are in `precision`, and all that flows back from deeper layers goes through them.
-        Otherwise as `forward`.
+        These tensors are in `precision`. Deeper layers are computed from them, so the gradients of
+        deeper layers flow through them.
         """
         if image.ndim != 4 or image.shape[1] != 3:
             raise ShapeError(f"an image is (B, 3, H, W), not {tuple(image.shape)}")
@@ -211,7 +215,7 @@ class Encoder(nn.Module):
         x = image * scale.view(1, 3, 1, 1) - shift.view(1, 3, 1, 1)
         if self.precision == "bfloat16":
             x = x.to(torch.bfloat16)
-        if x.device.type == "cuda":  # where cuDNN's fastest convolutions want it (not run by us)
+        if x.device.type == "cuda":  # cuDNN's fastest layout (we have not run it)
             x = x.contiguous(memory_format=torch.channels_last)
         features: dict[str, Tensor] = {}
         start, last = 0, self._path.index(self._path[-1] if up_to is None else up_to)
@@ -219,31 +223,31 @@ class Encoder(nn.Module):
             end = self._path.index(name)
             if end > last:
                 break
-            x = features[name] = self._stretch(self._path[start : end + 1])(x)
+            x = features[name] = self._segment(self._path[start : end + 1])(x)
             start = end + 1
         return features
 
-    def _stretch(self, names: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
-        """Return what runs some layers, one after the other."""
+    def _segment(self, names: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
+        """Return a function that runs these successive layers."""
         run = functools.partial(self._run, names)
         if not self.compiled:
             return run
-        if names not in self._stretches:
-            self._stretches[names] = compiled_by_torch(run)
-        return self._stretches[names]
+        if names not in self._segments:
+            self._segments[names] = compiled_by_torch(run)
+        return self._segments[names]
 
     def with_padding(self, padding: str) -> Encoder:
-        """Return an encoder of the same filters, in the same memory, with another padding."""
+        """Return an encoder with another padding that shares the filters of this one."""
         other = copy.copy(self)
         other.padding = padding
-        other._stretches = {}
+        other._segments = {}
         return other
 
     def _run(self, names: tuple[str, ...], x: Tensor) -> Tensor:
         rectified = False
-        for name, following in zip(names, (*names[1:], ""), strict=True):
+        for name, next_name in zip(names, (*names[1:], ""), strict=True):
             if name.startswith("conv"):
-                rectified = following.startswith("relu")  # one pass for both
+                rectified = next_name.startswith("relu")  # the convolution includes the ReLU
                 x = self._convolve(name, x, rectify=rectified)
             elif name.startswith("relu"):
                 x = x if rectified else functional.relu(x)
@@ -258,52 +262,55 @@ class Encoder(nn.Module):
             mode = "replicate"
         if mode is None:
             return convolution(x, rectify=rectify)
-        framed = functional.pad(x, (1, 1, 1, 1), mode=mode)
-        return convolution(framed, rectify=rectify, padding=0)
+        padded = functional.pad(x, (1, 1, 1, 1), mode=mode)
+        return convolution(padded, rectify=rectify, padding=0)
 
     def _convolution(self, name: str) -> Convolution:
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
-        known = self._convolutions.get(name)
-        if known is None or known.weight is not weight:  # new where the filters were moved
-            known = self._convolutions[name] = Convolution(weight, bias, exact=self._by_torch)
-        return known
+        convolution = self._convolutions.get(name)
+        if convolution is None or convolution.weight is not weight:  # a move replaces the buffers
+            convolution = Convolution(weight, bias, exact=self._uses_torch_only)
+            self._convolutions[name] = convolution
+        return convolution
 
     def _pool(self, x: Tensor) -> Tensor:
         if self.pooling == "max":
-            return functional.max_pool2d(x, 2) if self._by_torch else max_pool(x)
+            return functional.max_pool2d(x, 2) if self._uses_torch_only else max_pool(x)
         if self.pooling == "average":
             return functional.avg_pool2d(x, 2) * self.pooling_gain
-        # The small number keeps the root's gradient finite where all four inputs are 0.
+        # 1e-12 keeps the gradient of the root finite where all four inputs are 0.
         return (4.0 * functional.avg_pool2d(x * x, 2) + 1e-12).sqrt() * self.pooling_gain
 
 
 def compiled_by_torch(run: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Return a function that torch.compile makes when it is first called.
+    """Return a function that is compiled by torch.compile at its first call.
 
-    Raises: SettingsError: torch is too old, or, at the first call, cannot compile here; says why.
+    Raises: SettingsError: torch is too old, or, at the first call, cannot compile here. The message
+        gives the reason.
     """
-    from torch._dynamo.exc import TorchDynamoException  # a second, and for few
+    # Importing it takes a second, and few runs need it.
+    from torch._dynamo.exc import TorchDynamoException
 
-    # Layouts as they come: torch 2.13 fails backwards where it chooses others itself. And no
-    # processes beside ours, which outlive an interrupted run.
+    # Without layout optimization, because its backward pass fails in torch 2.13. With one thread,
+    # because the processes of several would outlive an interrupted run.
     options = {"layout_optimization": False, "compile_threads": 1}
-    # All stretches are one piece of code, of which torch else compiles eight variants only.
-    how: dict[str, Any] = {"isolate_recompiles": True, "options": options}
+    # All segments run the same code object, and torch would compile only eight variants of it.
+    arguments: dict[str, Any] = {"isolate_recompiles": True, "options": options}
     try:
-        made = torch.compile(run, **how)
+        compiled = torch.compile(run, **arguments)
     except TypeError:
-        raise SettingsError("compiled needs torch 2.13 or newer; leave it out") from None
+        raise SettingsError("compiled needs torch 2.13 or newer; turn it off") from None
 
     def call(x: Tensor) -> Tensor:
         try:
-            with warnings.catch_warnings():  # torch's tracer looks at what it warns of
+            with warnings.catch_warnings():  # torch's tracer reads .grad, which causes a warning
                 warnings.filterwarnings("ignore", "The .grad attribute of a Tensor", UserWarning)
-                result: Tensor = made(x)
+                result: Tensor = compiled(x)
         except TorchDynamoException as error:
             reason = str(error).strip().partition("\n")[0]
             raise SettingsError(
-                f"compiled: torch cannot compile the network here ({reason}); leave it out, or "
-                "install what it needs: on a CPU a C++ compiler, on CUDA Triton"
+                f"compiled: torch cannot compile the network here ({reason}); leave it off, or "
+                "install what torch needs: a C++ compiler for a CPU, Triton for CUDA"
             ) from error
         return result
 

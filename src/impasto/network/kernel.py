@@ -1,4 +1,4 @@
-"""The compiled `kernels.c`: how it is called, compiled, kept and trusted."""
+"""The compiled `kernels.c`: calling it, compiling it, storing it, and testing it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from impasto.network.weights import default_cache_dir
 __all__ = ["Kernel", "compiled_kernel", "is_switched_off"]
 
 _SOURCE = Path(__file__).with_name("kernels.c")
-# In this order; the first set that the compiler knows is taken. OpenMP only on Linux, where the
-# library of threads is the one that torch has loaded already.
+# Sets of compiler flags, in order of preference; the first set that works is used. OpenMP is used
+# only on Linux, where torch has already loaded the same thread library.
 _OPTIMIZED = ("-O3", "-shared", "-fPIC")
 _FLAGS = (
     *([(*_OPTIMIZED, "-march=native", "-fopenmp")] if sys.platform == "linux" else []),
@@ -40,7 +40,7 @@ _FLAGS = (
     _OPTIMIZED,
 )
 _COMPILE_SECONDS = 60
-# G of F(4 × 4, 3 × 3): filters → their values at the points 0, ±1, ±2 and ∞.
+# The matrix G of F(4 × 4, 3 × 3). It evaluates filters at the points 0, ±1, ±2 and ∞.
 _FILTER_TRANSFORM = torch.tensor(
     [
         [1 / 4, 0, 0],
@@ -53,9 +53,9 @@ _FILTER_TRANSFORM = torch.tensor(
     dtype=torch.float64,
     device="cpu",
 )
-# How far the kernel may be from float64, relative to the largest value, to be trusted: some ten
-# times what rounding makes of 64 channels.
-_TRUSTED = 1e-4
+# The largest error that the kernel may have in its test, relative to the largest value. It is about
+# ten times the rounding error for 64 channels.
+_TOLERANCE = 1e-4
 
 
 class Kernel:
@@ -67,17 +67,20 @@ class Kernel:
         for name in ("winograd_convolve", "pool"):
             getattr(self._library, name).restype = None
         self._rows: int = self._library.winograd_rows()
-        self._own = threading.local()
+        self._thread_local = threading.local()
 
     def pack(self, weight: Tensor) -> Tensor:
-        """Transform filters (C′, C, 3, 3) and lay them out as the kernel reads them."""
+        """Transform filters, (C′, C, 3, 3), and put them into the kernel's layout.
+
+        Returns: (36, panels, C, rows of a panel).
+        """
         outputs, inputs = weight.shape[:2]
         padded = functional.pad(weight.flatten(2), (0, 0, 0, 0, 0, -outputs % self._rows))
-        # (9, panels, C, rows of a panel): where the kernel reads them, so that nothing large moves.
+        # (9, panels, C, rows of a panel). Transposing before the transform moves less memory.
         taps = padded.view(-1, self._rows, inputs, 9).permute(3, 0, 2, 1).reshape(9, -1)
-        both_ways = torch.kron(_FILTER_TRANSFORM, _FILTER_TRANSFORM)  # (36, 9)
-        places = both_ways.to(torch.float32) @ taps.float()
-        return places.view(36, -1, inputs, self._rows)
+        transform = torch.kron(_FILTER_TRANSFORM, _FILTER_TRANSFORM)  # (36, 9), along y and x
+        transformed = transform.to(torch.float32) @ taps.float()
+        return transformed.view(36, -1, inputs, self._rows)
 
     def convolve(
         self,
@@ -90,7 +93,17 @@ class Kernel:
         mask: Tensor | None = None,
         rectify: bool = False,
     ) -> Tensor:
-        """Convolve (B, C, H, W), where mask > 0, with packed filters; → (B, outputs, H′, W′)."""
+        """Convolve x, (B, C, H, W), with packed filters.
+
+        Args:
+            filters: as `pack` returns them.
+            outputs: number of output channels.
+            padding: width of the border of zeros: 0, 1 or 2.
+            mask: like x; where it is ≤ 0, x counts as 0. None: x is used as it is.
+            rectify: whether a ReLU follows.
+
+        Returns: (B, outputs, H′, W′), with H′ = H + 2 · padding − 2, and W′ likewise.
+        """
         x, mask = x.contiguous(), None if mask is None else mask.contiguous()
         inputs, height, width = x.shape[1:]
         grown = 2 * padding - 2
@@ -101,55 +114,64 @@ class Kernel:
         for number in range(x.shape[0]):
             pointers = (x[number], None if mask is None else mask[number], filters, bias,
                         result[number])  # fmt: skip
-            self._work(
+            self._call(
                 "winograd_convolve", [shape, *map(_address, pointers)], workers, list(scratch)
             )
         return result
 
-    def pool(self, x: Tensor, slope: Tensor | None = None) -> Tensor:
-        """Return the largest of each 2 × 2 of (B, C, H, W), or with a slope, the gradient by x."""
-        x, slope = x.contiguous(), None if slope is None else slope.contiguous()
+    def pool(self, x: Tensor, gradient: Tensor | None = None) -> Tensor:
+        """Return the maximum of every 2 × 2 values of x, (B, C, H, W).
+
+        Args: gradient: by the result; with it, the gradient by x is returned instead.
+        """
+        x, gradient = x.contiguous(), None if gradient is None else gradient.contiguous()
         *planes, height, width = x.shape
-        shape = x.shape if slope is not None else (*planes, height // 2, width // 2)
+        shape = x.shape if gradient is not None else (*planes, height // 2, width // 2)
         result = x.new_empty(shape)
         sizes = map(ctypes.c_int64, (math.prod(planes), height, width))
-        self._work("pool", [*map(_address, (x, slope, result)), *sizes], torch.get_num_threads())
+        self._call("pool", [*map(_address, (x, gradient, result)), *sizes], torch.get_num_threads())
         return result
 
-    def _work(
+    def _call(
         self,
         name: str,
         arguments: Sequence[Any],
         workers: int,
         scratch: Sequence[Tensor] = (),
     ) -> None:
-        """Do something by as many workers: OpenMP's threads, or else Python's."""
-        own = [_address(scratch[0])] if scratch else []
-        together = getattr(self._library, f"{name}_together")
-        if together(*arguments, *own, ctypes.c_int(workers)):
+        """Call a C function on several threads: those of OpenMP, or Python's without OpenMP.
+
+        Args:
+            name: the C function; `name`_together is its form with OpenMP.
+            arguments: all arguments before the scratch memory and the numbers of workers.
+            scratch: memory for each worker; empty: the function takes none.
+        """
+        memory = [_address(scratch[0])] if scratch else []
+        with_openmp = getattr(self._library, f"{name}_together")
+        if with_openmp(*arguments, *memory, ctypes.c_int(workers)):
             return
-        alone = getattr(self._library, name)
+        function = getattr(self._library, name)
 
         def work(worker: int) -> None:
-            own = [_address(scratch[worker])] if scratch else []
-            alone(*arguments, *own, ctypes.c_int(worker), ctypes.c_int(workers))
+            memory = [_address(scratch[worker])] if scratch else []
+            function(*arguments, *memory, ctypes.c_int(worker), ctypes.c_int(workers))
 
-        others = [_pool(workers).submit(work, worker) for worker in range(1, workers)]
+        futures = [_pool(workers).submit(work, worker) for worker in range(1, workers)]
         try:
             work(0)
-        finally:  # also on Ctrl-C, they must not write into what would be freed
-            wait(others)
-        for other in others:
-            other.result()
+        finally:  # even after Ctrl-C: the threads must not write to memory that is freed
+            wait(futures)
+        for future in futures:
+            future.result()
 
-    def _scratch(self, each: int, workers: int) -> Tensor:
-        """Return room for the workers, (workers, each), kept for this thread's next call."""
-        kept: Tensor | None = getattr(self._own, "scratch", None)
-        if kept is None or kept.numel() < workers * each:
-            kept = self._own.scratch = torch.empty(
-                workers * each, dtype=torch.float32, device="cpu"
+    def _scratch(self, size: int, workers: int) -> Tensor:
+        """Return scratch memory, (workers, size). This thread's next call uses it again."""
+        memory: Tensor | None = getattr(self._thread_local, "scratch", None)
+        if memory is None or memory.numel() < workers * size:
+            memory = self._thread_local.scratch = torch.empty(
+                workers * size, dtype=torch.float32, device="cpu"
             )
-        return kept[: workers * each].view(workers, each)
+        return memory[: workers * size].view(workers, size)
 
 
 def _address(tensor: Tensor | None) -> ctypes.c_void_p:
@@ -161,7 +183,7 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="impasto-convolution")
 
 
-if hasattr(os, "register_at_fork"):  # threads do not outlive a fork
+if hasattr(os, "register_at_fork"):  # a child process has none of its parent's threads
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
@@ -170,9 +192,9 @@ if hasattr(os, "register_at_fork"):  # threads do not outlive a fork
 
 @functools.cache
 def compiled_kernel() -> Kernel | None:
-    """Return the kernel for this machine; None where it cannot be had, or is not trusted.
+    """Return the kernel for this machine, or None if it cannot be compiled or fails its test.
 
-    IMPASTO_KERNEL=off in the environment goes without.
+    The environment variable IMPASTO_KERNEL=off switches the kernel off.
     """
     if is_switched_off():
         return None
@@ -183,38 +205,38 @@ def compiled_kernel() -> Kernel | None:
                 kernel = None if path is None else _loaded(path)
                 if kernel is not None:
                     return kernel
-    except (OSError, subprocess.TimeoutExpired):  # no source, no room, or a compiler that hangs
+    except (OSError, subprocess.TimeoutExpired):  # no source, a full disk, or a compiler that hangs
         pass
     return None
 
 
 def is_switched_off() -> bool:
-    """Tell whether the environment asks to go without the kernel."""
+    """Return whether IMPASTO_KERNEL=off is set."""
     return os.environ.get("IMPASTO_KERNEL", "").lower() == "off"
 
 
 def _folders() -> Iterator[Path]:
-    """List where the compiled kernel may be kept: the user's cache, or else for this process."""
+    """List folders for the compiled kernel: the user's cache, then a folder for this process."""
     try:
         folder = default_cache_dir()
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK | os.X_OK):
             yield folder
-    except (OSError, RuntimeError):  # a home that is closed, or that nobody knows
+    except (OSError, RuntimeError):  # the home folder is not readable or not known
         pass
-    own = tempfile.mkdtemp(prefix="impasto-")  # of a name that nobody else can have prepared
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
-    yield Path(own)
+    folder_of_process = tempfile.mkdtemp(prefix="impasto-")  # nobody else can predict its name
+    atexit.register(shutil.rmtree, folder_of_process, ignore_errors=True)
+    yield Path(folder_of_process)
 
 
 def _compilers() -> list[tuple[str, ...]]:
-    """List the commands that may compile C: $CC, the usual names, and that of ziglang's wheel."""
-    named = os.environ.get("CC", "").split()
-    found = [tuple(named)] if named and shutil.which(named[0]) else []
-    if sys.platform == "win32":  # GCC misaligns vectors on the stack there (its bug 54412)
+    """List the C compilers of this machine: $CC, the usual names, and the wheel `ziglang`."""
+    chosen = os.environ.get("CC", "").split()
+    found = [tuple(chosen)] if chosen and shutil.which(chosen[0]) else []
+    if sys.platform == "win32":  # GCC misaligns vectors on the stack on Windows (GCC bug 54412)
         names: tuple[str, ...] = ("clang",)
     elif sys.platform == "darwin" and not _has_command_line_tools():
-        names = ()  # they would open a dialog
+        names = ()  # without the tools, these commands open a dialog
     else:
         names = ("cc", "gcc", "clang")
     found += [(path,) for name in names if (path := shutil.which(name))]
@@ -229,14 +251,14 @@ def _has_command_line_tools() -> bool:
 
 
 def _compile(folder: Path, compiler: tuple[str, ...], flags: tuple[str, ...]) -> Path | None:
-    """Compile the kernel, or find it where it was compiled before; None where that fails."""
-    described = "\n".join([_SOURCE.read_text(), *compiler, *flags, _processor()])
-    target = folder / f"kernels-{hashlib.sha256(described.encode()).hexdigest()[:16]}.so"
+    """Return the compiled kernel's file, compiled now or before; None if the compiler fails."""
+    key = "\n".join([_SOURCE.read_text(), *compiler, *flags, _processor()])
+    target = folder / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     if target.is_file():
         return target
-    with tempfile.TemporaryDirectory(dir=folder) as own:
-        made = Path(own) / target.name
-        command = [*compiler, *flags, str(_SOURCE), "-o", str(made)]
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        compiled = Path(temporary) / target.name
+        command = [*compiler, *flags, str(_SOURCE), "-o", str(compiled)]
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
@@ -244,26 +266,26 @@ def _compile(folder: Path, compiler: tuple[str, ...], flags: tuple[str, ...]) ->
             check=False,
             timeout=_COMPILE_SECONDS,
         )
-        if done.returncode or not made.is_file():
+        if done.returncode or not compiled.is_file():
             return None
-        made.replace(target)  # whole, whoever else compiles at the same time
+        compiled.replace(target)  # atomic: other processes may compile at the same time
     return target
 
 
 def _processor() -> str:
-    """Tell processors apart that a cache in a shared home must not mix up."""
-    known = [platform.machine(), platform.processor()]
+    """Describe the processor, because several machines may share one cache folder."""
+    description = [platform.machine(), platform.processor()]
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith(("flags", "Features")):
-                return "\n".join([*known, line])
+                return "\n".join([*description, line])
     except OSError:
         pass
-    return "\n".join(known)
+    return "\n".join(description)
 
 
 def _loaded(path: Path) -> Kernel | None:
-    """Load a kernel and hold it against torch's own convolution; None where they disagree."""
+    """Load a kernel and compare it with torch; return None if it cannot be loaded or differs."""
     try:
         kernel = Kernel(path)
     except (OSError, AttributeError):
@@ -278,6 +300,6 @@ def _loaded(path: Path) -> Kernel | None:
     wide = (x * (mask > 0)).double()
     expected = functional.conv2d(wide, weight.double(), bias.double(), padding=1).relu()
     found = kernel.convolve(x, kernel.pack(weight), bias, outputs=64, mask=mask, rectify=True)
-    apart = float((found - expected).abs().max() / expected.abs().max())
-    pooled = torch.equal(kernel.pool(x), functional.max_pool2d(x, 2))
-    return kernel if apart < _TRUSTED and pooled else None
+    error = float((found - expected).abs().max() / expected.abs().max())
+    same_pooling = torch.equal(kernel.pool(x), functional.max_pool2d(x, 2))
+    return kernel if error < _TOLERANCE and same_pooling else None

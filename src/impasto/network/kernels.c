@@ -1,25 +1,26 @@
-/* What a step consists of on a CPU: 3 x 3 convolutions, and pooling.
+/* The computations of one step on a CPU: 3 x 3 convolutions, and max pooling.
 
-Convolutions take a quarter of the multiplications, by Winograd's F(4 x 4, 3 x 3):
+Convolutions need a quarter of the multiplications, by Winograd's F(4 x 4, 3 x 3):
 Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016. For every tile of 4 x 4
-outputs the 6 x 6 inputs d are transformed, multiplied with transformed filters, and transformed back:
+outputs, the 6 x 6 inputs d are transformed, multiplied by the transformed filters, and
+transformed back:
 
     Y = A' [ sum over input channels of U * (B' d B) ] A        U = G g G'
 
-With the channels inside, each of the 36 products is a matrix product over many tiles. Tiles are
-taken in blocks whose scratch stays in the cache; vectors run along tiles, so that any number of
-channels does and pictures keep their layout, (C, H, W).
+Summed over channels, each of the 36 products is a matrix product over many tiles. Tiles are
+processed in blocks whose scratch memory fits into the cache. Vectors run along tiles, so that any
+number of channels works and pictures keep their layout, (C, H, W).
 
-Written in vector extensions of GCC and Clang, which become whatever the machine has (AVX-512, AVX2,
-NEON). network/kernel.py compiles it, checks it against torch's own, and does without it where
-there is no compiler. */
+The code uses the vector extensions of GCC and Clang, which compile to AVX-512, AVX2 or NEON, as the
+machine has. network/kernel.py compiles this file, compares it with torch's own convolution, and
+does without it if there is no compiler. */
 
 #include <stdint.h>
 #include <string.h>
 
 #if defined(__AVX512F__)
-#define LANES 16 /* of float in a vector */
-#define ROWS 8   /* output channels, times COLUMNS vectors of tiles: what registers hold of a product */
+#define LANES 16 /* floats in a vector */
+#define ROWS 8   /* output channels: ROWS x COLUMNS vectors of sums fit into the registers */
 #elif defined(__AVX__)
 #define LANES 8
 #define ROWS 4
@@ -28,8 +29,8 @@ there is no compiler. */
 #define ROWS 8
 #endif
 #define COLUMNS 3
-#define BLOCK 96 /* tiles, at most, in a block: a multiple of LANES * COLUMNS */
-#define SKEW 16  /* keeps the 36 matrices from falling on the same lines of the cache */
+#define BLOCK 96 /* maximum number of tiles in a block: a multiple of LANES * COLUMNS */
+#define SKEW 16  /* offset that places the 36 matrices on different cache lines */
 #define WIDE (4 * LANES)
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
@@ -68,10 +69,10 @@ typedef int ivec __attribute__((vector_size(4 * LANES)));
 static inline vec load(const float *from) { return *(const loose *)from; }
 static inline void store(float *to, vec value) { *(loose *)to = value; }
 
-/* How many output channels the packed filters hold side by side. */
+/* Return how many output channels one panel of packed filters holds. */
 int winograd_rows(void) { return ROWS; }
 
-/* Copy `wide` floats of a row from x on; what lies outside, or where mask <= 0, is 0. */
+/* Copy `wide` floats of a row, starting at x. Outside the row, and where mask <= 0, write 0. */
 static void read_row(float *to, const float *row, const float *mask, int64_t x, int64_t width, int64_t wide) {
     int64_t first = x < 0 ? -x : 0, last = width - x < wide ? width - x : wide;
     if (last < first) last = first;
@@ -83,7 +84,7 @@ static void read_row(float *to, const float *row, const float *mask, int64_t x, 
     for (int64_t i = last; i < wide; i++) to[i] = 0;
 }
 
-/* B' d, for one line of six: what both directions of the transform of the input are made of. */
+/* B' d for one line of six values: one direction of the input transform. */
 static inline void spread(const vec d[6], vec t[6]) {
     vec four = d[4] - 4 * d[2], three = d[3] - 4 * d[1];
     vec near = d[4] - d[2], twice = 2 * (d[3] - d[1]);
@@ -95,7 +96,7 @@ static inline void spread(const vec d[6], vec t[6]) {
     t[5] = 4 * d[1] - 5 * d[3] + d[5];
 }
 
-/* A' m, likewise for the output: six values to four. */
+/* A' m for one line of six values: one direction of the output transform, six values to four. */
 static inline void gather(const vec m[6], vec y[4]) {
     vec plus = m[1] + m[2], minus = m[1] - m[2], more = m[3] + m[4], less = m[3] - m[4];
     y[0] = m[0] + plus + more;
@@ -104,7 +105,7 @@ static inline void gather(const vec m[6], vec y[4]) {
     y[3] = minus + 8 * less + m[5];
 }
 
-/* Transform LANES neighboring tiles of one channel: plane (H, W) -> 36 places, `stride` apart. */
+/* Transform LANES neighboring tiles of one channel: plane (H, W) -> 36 vectors, `stride` floats apart. */
 static void transform_input(const float *plane, const float *mask, int64_t height, int64_t width, int64_t pad,
                             int64_t row, int64_t column, float *to, int64_t stride) {
     float lines[6][WIDE + LANES] __attribute__((aligned(64)));
@@ -116,7 +117,7 @@ static void transform_input(const float *plane, const float *mask, int64_t heigh
             read_row(lines[i], plane + y * width, mask ? mask + y * width : 0, 4 * column - pad,
                      width, WIDE + LANES);
     }
-    vec down[6][5]; /* transformed along y, as pixels lie along x */
+    vec down[6][5]; /* transformed along y; vectors still run along x */
     for (int64_t x = 0; x < 5; x++) {
         vec d[6], t[6];
         for (int64_t i = 0; i < 6; i++) d[i] = load(lines[i] + x * LANES);
@@ -138,7 +139,7 @@ static void transform_input(const float *plane, const float *mask, int64_t heigh
     }
 }
 
-/* Transform LANES tiles of one output channel back and write what of them lies in the picture. */
+/* Transform LANES tiles of one output channel back. Write the pixels that lie in the picture. */
 static void transform_output(const float *from, int64_t stride, float bias, int rectify, float *plane,
                              int64_t height, int64_t width, int64_t row, int64_t column, int64_t tiles) {
     vec across[6][4];
@@ -154,7 +155,7 @@ static void transform_output(const float *from, int64_t stride, float bias, int 
         gather(m, y);
         for (int64_t i = 0; i < 4; i++) {
             vec value = y[i] + bias;
-            out[i][x] = rectify ? (vec)((ivec)value & ~(value <= 0)) : value; /* NaN stays */
+            out[i][x] = rectify ? (vec)((ivec)value & ~(value <= 0)) : value; /* keeps NaN */
         }
     }
     int64_t x = 4 * column, wide = width - x < 4 * tiles ? width - x : 4 * tiles;
@@ -171,7 +172,7 @@ static void transform_output(const float *from, int64_t stride, float bias, int 
     }
 }
 
-/* One register block of a product: ROWS channels by `columns` vectors of tiles, over all inputs. */
+/* One register block of a product: ROWS channels by COUNT vectors of tiles, summed over all inputs. */
 #define PRODUCT(COUNT)                                                                             \
     static void product_##COUNT(const float *filters, const float *values, float *to, int64_t inputs) { \
         vec sums[ROWS][COUNT] = {{{0}}};                                                           \
@@ -188,17 +189,17 @@ PRODUCT(1)
 PRODUCT(2)
 PRODUCT(3)
 
-/* What a convolution is of. */
+/* The sizes and options of a convolution. */
 typedef struct {
     int64_t inputs, outputs;  /* channels */
     int64_t height, width;    /* of the input */
-    int64_t pad;              /* rows and columns of zeros around it: 0, 1 or 2 */
+    int64_t pad;              /* width of the border of zeros: 0, 1 or 2 */
     int64_t rectify;          /* whether a ReLU follows */
 } Shape;
 
 static int64_t up_to_rows(int64_t channels) { return (channels + ROWS - 1) / ROWS * ROWS; }
 
-/* Floats of scratch that one worker needs. */
+/* Return how many floats of scratch memory one worker needs. */
 int64_t winograd_scratch(const Shape *shape) {
     return 36 * ((shape->inputs + up_to_rows(shape->outputs)) * BLOCK + 2 * SKEW);
 }
@@ -213,7 +214,7 @@ static void compute_block(const Shape *shape, const float *input, const float *m
     int64_t in_stride = inputs * BLOCK + SKEW, out_stride = (high - low) * BLOCK + SKEW;
     float *values = scratch, *products = scratch + 36 * in_stride;
     float apart[36 * LANES] __attribute__((aligned(64)));
-    /* A vector that runs over the end of a row of tiles leaves what the next row then replaces. */
+    /* A vector can extend beyond the end of a row of tiles. The next row overwrites the excess. */
     for (int64_t c = 0; c < inputs; c++) {
         const float *plane = input + c * height * width, *its = mask ? mask + c * height * width : 0;
         for (int64_t tile = first; tile < last;) {
@@ -268,12 +269,12 @@ static void compute_block(const Shape *shape, const float *input, const float *m
     }
 }
 
-/* Convolve one picture, (inputs, H, W) -> (outputs, H + 2 pad - 2, W + 2 pad - 2): the share of one
-of several workers that call this at the same time.
+/* Compute one worker's part of the convolution of one picture,
+(inputs, H, W) -> (outputs, H + 2 pad - 2, W + 2 pad - 2). All workers may run at the same time.
 
 mask: like the input; where it is <= 0, the input counts as 0; or NULL. bias: (outputs), or NULL.
-filters: packed, (36, panels, inputs, ROWS), the last panel filled up with zeros.
-scratch: of winograd_scratch(shape) floats, of this worker alone. */
+filters: packed, (36, panels, inputs, ROWS), the last panel padded with zeros.
+scratch: winograd_scratch(shape) floats for this worker only. */
 void winograd_convolve(const Shape *shape, const float *input, const float *mask,
                        const float *filters, const float *bias, float *output, float *scratch,
                        int worker, int workers) {
@@ -281,10 +282,10 @@ void winograd_convolve(const Shape *shape, const float *input, const float *mask
     int64_t tiles = rows * ((shape->width + 2 * shape->pad + 1) / 4);
     int64_t blocks = (tiles + BLOCK - 1) / BLOCK, parts = 1;
     if (tiles <= 0) return;
-    if (tiles < 2 * LANES * workers) /* too few: split the channels, into equal parts */
+    if (tiles < 2 * LANES * workers) /* too few tiles: split the channels into equal parts */
         for (parts = workers; panels % (ROWS * parts); parts--) {}
     else if (blocks < 8 * workers)
-        blocks = (blocks + workers - 1) / workers * workers; /* as many for each worker */
+        blocks = (blocks + workers - 1) / workers * workers; /* the same number for every worker */
     int64_t each = ((tiles + blocks - 1) / blocks + LANES - 1) / LANES * LANES;
     if (each > BLOCK) each = BLOCK;
     blocks = (tiles + each - 1) / each;
@@ -296,10 +297,10 @@ void winograd_convolve(const Shape *shape, const float *input, const float *mask
     }
 }
 
-/* The larger of two; NaN, if one is. */
+/* The larger of two values, or NaN if either is NaN. */
 static inline float larger(float a, float b) { return a > b || a != a ? a : b; }
 
-/* The largest of each 2 x 2 in planes [first, last), (H, W) -> (H / 2, W / 2). */
+/* Write the maximum of every 2 x 2 values in planes [first, last), (H, W) -> (H / 2, W / 2). */
 static void pool_planes(const float *input, float *output, int64_t first, int64_t last, int64_t height,
                         int64_t width) {
     int64_t rows = height / 2, columns = width / 2;
@@ -315,7 +316,7 @@ static void pool_planes(const float *input, float *output, int64_t first, int64_
         }
 }
 
-/* Give each pooled value's slope to the first of the four that was the largest. */
+/* Backward pass: give each pooled value's gradient to the first of the four that is the maximum. */
 static void unpool_planes(const float *input, const float *slope, float *result, int64_t first,
                           int64_t last, int64_t height, int64_t width) {
     int64_t rows = height / 2, columns = width / 2;
@@ -339,7 +340,8 @@ static void unpool_planes(const float *input, const float *slope, float *result,
     }
 }
 
-/* The share of one of several workers in pooling `planes` planes; with a slope, in its way back. */
+/* Compute one worker's part of the pooling of `planes` planes; with a slope (the gradient by the
+pooled values), of its backward pass. */
 void pool(const float *input, const float *slope, float *output, int64_t planes, int64_t height,
           int64_t width, int worker, int workers) {
     int64_t first = planes * worker / workers, last = planes * (worker + 1) / workers;
@@ -349,9 +351,8 @@ void pool(const float *input, const float *slope, float *output, int64_t planes,
         pool_planes(input, output, first, last, height, width);
 }
 
-/* Everything by `workers` threads of OpenMP, with the scratch that they need together.
-
-Both return 0 and do nothing where they were compiled without OpenMP. */
+/* The whole convolution by `workers` threads of OpenMP; scratch: winograd_scratch(shape) floats for
+each of them. Like pool_together, it does nothing and returns 0 if it was compiled without OpenMP. */
 int winograd_convolve_together(const Shape *shape, const float *input, const float *mask,
                                const float *filters, const float *bias, float *output,
                                float *scratch, int workers) {

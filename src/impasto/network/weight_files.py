@@ -1,9 +1,10 @@
-"""Files of weights, in any form: what is in them, as a network's layers.
+"""Files of weights: their formats, and a network's layers in them.
 
-file → its tensors by the names it gives them → by the names of layers → one convolution, decoded
+file → tensors by the file's names → tensors by layer names → one decoded convolution
 
-Read: safetensors (the bundled files' forms among them), torch's .pth with torchvision's names, as
-VGG's own weights converted from Caffe have them, too, and Keras' .h5.
+Three formats can be read: safetensors, also with the two encodings of the bundled files; torch's
+.pth with torchvision's names, which VGG's own weights converted from Caffe have too; and Keras'
+.h5.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = [
     "read_tensors",
 ]
 
-CONVENTIONS = ("caffe", "torchvision")  # for what a network sees: see impasto.network.weights
+CONVENTIONS = ("caffe", "torchvision")  # of a network's input: see impasto.network.weights
 
 # {"vgg16": (("conv1_1", 64), ("conv1_2", 64), …), …}, shallow to deep
 CONV_LAYERS: dict[str, tuple[tuple[str, int], ...]] = {
@@ -55,27 +56,31 @@ class Entry:
 
 @dataclass(frozen=True)
 class File:
-    """A file's tensors by name ("conv1_1.weight" or "features.0.weight"), nothing decoded yet."""
+    """A file's tensors by name, such as "conv1_1.weight" or "features.0.weight", not yet decoded.
+
+    Attributes:
+        convention: one of `CONVENTIONS`, if the file names it.
+    """
 
     entries: Mapping[str, Entry]
     convention: str | None = None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read every tensor of a .pth or .safetensors file, without running anything that it holds.
+    """Read all tensors of a .pth or .safetensors file. No code in the file is run.
 
-    Raises: WeightsError: the file is missing, damaged, or not a tensor for every name.
+    Raises: WeightsError: the file is missing or damaged, or does not hold one tensor per name.
     """
     return {name: entry.read() for name, entry in open_file(path).entries.items()}
 
 
-# ---- forms of files -----------------------------------------------------------------------
+# ---- file formats -------------------------------------------------------------------------
 
 
 def open_file(path: Path) -> File:
-    """Look into a file of any known form; what is inside decides, not the name.
+    """Open a file of any known format. The content determines the format, not the name.
 
-    Raises: WeightsError: there is none, it cannot be read, or it is damaged or of no known form.
+    Raises: WeightsError: the file is missing, cannot be read, is damaged, or has another format.
     """
     try:
         with path.open("rb") as stream:
@@ -89,13 +94,16 @@ def open_file(path: Path) -> File:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
     if start.startswith(b"\x89HDF"):
         return _open_keras(path)
-    if start[8:] == b"{":  # behind eight bytes of length
+    if start[8:] == b"{":  # safetensors: eight bytes of length, then JSON
         return _open_safetensors(path)
     return _open_torch(path)
 
 
 def _open_safetensors(path: Path) -> File:
-    """Open our own forms, or torchvision's names; mapped into memory, so that reading is lazy."""
+    """Open a safetensors file with our encodings or plain tensors.
+
+    It is mapped into memory, so that each tensor is read only when it is needed.
+    """
     try:
         stored: Any = safe_open(path, framework="pt")
         convention = (stored.metadata() or {}).get("convention")
@@ -107,7 +115,7 @@ def _open_safetensors(path: Path) -> File:
         table, indices = stored.get_tensor(f"{name}.table"), stored.get_tensor(f"{name}.indices")
         if indices.dtype != torch.uint8 or table.shape != (256,):
             raise WeightsError(f"{path}: {name} is not one byte per weight and a table of 256")
-        # NumPy looks up by bytes, where torch would first make eight of each.
+        # NumPy takes bytes as indices; torch would first convert each to eight bytes.
         return torch.from_numpy(table.numpy().take(indices.numpy()))
 
     entries: dict[str, Entry] = {}
@@ -121,12 +129,12 @@ def _open_safetensors(path: Path) -> File:
 
 
 def _open_torch(path: Path) -> File:
-    """Open a state dict, without running anything that its pickle holds."""
+    """Open a state dict. No code in its pickle is run."""
     try:
-        # Only torch's newer, zipped form can be mapped; the official files are of the older one.
+        # Only torch's newer, zipped format can be mapped; the official files have the older one.
         mapped = zipfile.is_zipfile(path)
         stored = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # what a damaged pickle raises is anybody's guess
+    except Exception as error:  # a damaged pickle can raise any exception
         reason = str(error).partition("\n")[0]
         raise WeightsError(
             f"{path}: damaged, or not a file of weights (.pth, .h5 or .safetensors): {reason}"
@@ -141,7 +149,7 @@ def _open_torch(path: Path) -> File:
 
 
 def _open_keras(path: Path) -> File:
-    """Read a Keras file: kernels are (3, 3, C_in, C_out), in groups named block1_conv1."""
+    """Read a Keras file: kernels are (3, 3, C_in, C_out), in groups such as block1_conv1."""
     try:
         import h5py
     except ImportError:
@@ -171,7 +179,10 @@ def _open_keras(path: Path) -> File:
 
 
 def match_layers(entries: Mapping[str, Entry], network: str, path: Path) -> dict[str, Entry]:
-    """Return the file's tensors as conv1_1.weight, …, or raise a WeightsError that names faults."""
+    """Return the file's tensors under the names conv1_1.weight, ….
+
+    Raises: WeightsError: the file does not hold exactly this network; the message lists problems.
+    """
     renamed, problems = _compare(entries, network)
     if not problems:
         return renamed
@@ -184,8 +195,8 @@ def match_layers(entries: Mapping[str, Entry], network: str, path: Path) -> dict
 def _compare(
     entries: Mapping[str, Entry], network: str
 ) -> tuple[dict[str, Entry], tuple[str, ...]]:
-    """Rename tensors for a network; list what is missing, too much, or of a wrong shape."""
-    order = layer_names(network)  # torchvision numbers convolutions, ReLUs and poolings alike
+    """Rename tensors for a network; list missing and unexpected ones, and wrong shapes."""
+    order = layer_names(network)  # torchvision numbers convolutions, ReLUs and poolings together
     numbers = {str(order.index(name)): name for name in conv_names(network)}
     renamed: dict[str, Entry] = {}
     for key, entry in entries.items():
@@ -213,19 +224,20 @@ def _compare(
             ],
         ),
     )
-    return renamed, tuple(f"{what}: {_some(found)}" for what, found in problems if found)
+    return renamed, tuple(f"{problem}: {_some(keys)}" for problem, keys in problems if keys)
 
 
-def _some(names: list[str], most: int = 6) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def _some(names: list[str], limit: int = 6) -> str:
+    """List the first names, and how many others there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def decode_layer(entries: Mapping[str, Entry], name: str, path: Path) -> tuple[Tensor, Tensor]:
-    """Decode one convolution; the result shares no memory with the file.
+    """Decode one convolution. The result shares no memory with the file.
 
     Returns: weight (C_out, C_in, 3, 3) and bias (C_out,), float32.
-    Raises:  WeightsError: one of them is not of floating point, or not finite.
+    Raises:  WeightsError: one of them is not floating point, or not finite.
     """
 
     def decode(key: str) -> Tensor:
@@ -233,7 +245,7 @@ def decode_layer(entries: Mapping[str, Entry], name: str, path: Path) -> tuple[T
         if not values.is_floating_point():
             raise WeightsError(f"{path}: {key} is {values.dtype}, not floating point")
         values = values.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-        if not all(bound.isfinite() for bound in values.aminmax()):  # NaN wins both
+        if not all(bound.isfinite() for bound in values.aminmax()):  # both are NaN if any value is
             raise WeightsError(f"{path}: {key} holds numbers that are not finite")
         return values
 

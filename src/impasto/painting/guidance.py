@@ -22,7 +22,7 @@ from impasto.pictures.picture import Picture, identity
 from impasto.pictures.regions import masks_by_color
 from impasto.settings.options import check_pairs
 
-__all__ = ["Guidance", "Layout", "Part", "lay_out", "shares"]
+__all__ = ["Guidance", "Layout", "Part", "as_list", "lay_out", "shares"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,7 +144,7 @@ def lay_out(
             guidance.content_mask, photo, "content mask", may_be_empty=may_be_empty
         )
         inputs["content_mask"] = noted
-    if guidance.regions is not None or _as_list(guidance.style_regions):
+    if guidance.regions is not None or as_list(guidance.style_regions):
         parts = _parts_by_color(guidance, photo, paintings, inputs)
         return Layout(parts, content_mask, inputs)
     masks = _per_style(
@@ -166,7 +166,7 @@ def _per_style(
     may_be_empty: bool = False,
 ) -> list[Tensor | None]:
     """Read one mask per painting; none given: everywhere."""
-    sources = _as_list(given)
+    sources = as_list(given)
     if not sources:
         return [None] * len(paintings)
     check_pairs(kind, [_label(each) for each in sources], [_name(each) for each in paintings])
@@ -181,7 +181,7 @@ def _per_style(
     return masks
 
 
-def _as_list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """Return a list of pictures, also where one stands for itself."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
@@ -202,11 +202,11 @@ def _parts_by_color(
     guidance: Guidance, photo: Picture, paintings: Sequence[Picture], inputs: dict[str, Any]
 ) -> tuple[Part, ...]:
     """Pair the regions of the photo's map with those of the same color in the paintings' maps."""
-    if _as_list(guidance.masks) or _as_list(guidance.style_masks):
+    if as_list(guidance.masks) or as_list(guidance.style_masks):
         raise SettingsError("masks and regions are two ways to say the same; give one of them")
     if guidance.regions is None:
         raise SettingsError("style_regions need regions: a map of the photo in the same colors")
-    style_regions = _as_list(guidance.style_regions)
+    style_regions = as_list(guidance.style_regions)
     labels = [_label(each) for each in style_regions]
     check_pairs("map of regions", labels, [_name(each) for each in paintings])
     maps = [load_picture(each) for each in (guidance.regions, *style_regions)]

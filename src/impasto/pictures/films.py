@@ -120,11 +120,15 @@ def sheet(rows: Sequence[Sequence[tuple[str, Tensor]]]) -> Tensor:
     tall = _GAP + len(rows) * (height + _CAPTION + _GAP)
     paper = PIL.Image.new("RGB", (_GAP + columns * (width + _GAP), tall), "white")
     draw = PIL.ImageDraw.Draw(paper)
+    places: list[tuple[int, int, Tensor]] = []
     for y, row in enumerate(rows):
         for x, (caption, image) in enumerate(row):
             left = _GAP + x * (width + _GAP)
             top = _GAP + y * (height + _CAPTION + _GAP)
-            paper.paste(to_pillow(image), (left, top))
+            places.append((top, left, image))
             draw.text((left, top + height + 3), caption, fill="black")
     array = np.asarray(paper, dtype=np.float32) / 255
-    return torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
+    whole = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
+    for top, left, image in places:  # not pasted by Pillow, which has 8 bits
+        whole[..., top : top + height, left : left + width] = image.detach().cpu().clamp(0, 1)
+    return whole

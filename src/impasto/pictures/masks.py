@@ -17,9 +17,9 @@ from impasto.errors import ImageError
 from impasto.pictures.files import Source, load_picture
 from impasto.pictures.picture import Picture, fit, identity
 
-__all__ = ["check_shape", "feathered", "fitted", "load_mask"]
+__all__ = ["NOT_PREFIX", "check_shape", "feathered", "fitted", "load_mask"]
 
-_NOT = "not:"  # before a path: the mask is inverted
+NOT_PREFIX = "not:"  # before a path: the mask is inverted
 _GRAY = 6 / 255  # how far JPEG takes the channels of a gray from each other
 _NEARLY = 4 / 255  # how far JPEG takes black from 0 and white from 1
 
@@ -42,10 +42,10 @@ def load_mask(
     """
     inverted = False
     if isinstance(source, str | os.PathLike):
-        inverted = os.fspath(source).startswith(_NOT)
-        source = os.fspath(source).removeprefix(_NOT)
+        inverted = os.fspath(source).startswith(NOT_PREFIX)
+        source = os.fspath(source).removeprefix(NOT_PREFIX)
         if not source:
-            raise ImageError(f"{kind}: {_NOT} needs a picture's file name after it")
+            raise ImageError(f"{kind}: {NOT_PREFIX} needs a picture's file name after it")
     elif isinstance(source, Tensor) and source.ndim == 2:
         source = source[None]
     picture = load_picture(source)

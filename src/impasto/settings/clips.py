@@ -82,7 +82,7 @@ class VideoSettings(Options):
         half="video",
     )
     cuts: bool = option(
-        True, "Detect scene cuts, and start each scene without the frames before it.", half="video"
+        True, "Detect scene cuts; a new scene does not use the frames before it.", half="video"
     )
     draft: bool = option(
         False,

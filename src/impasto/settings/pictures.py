@@ -268,8 +268,8 @@ class Settings(Options):
     )
     tv_reduction: ReductionName = option(
         "mean",
-        "Whether the total variation is a mean over pixels, which does not depend on the size, "
-        "or a sum.",
+        "How the total variation is added up: as a mean over pixels, which does not depend on "
+        "the picture's size, or as a sum.",
         half="objective",
     )
     color: ColorName = option(
@@ -324,7 +324,8 @@ class Settings(Options):
     )
     noise: float = option(
         0.25,
-        "Standard deviation of the noise, in pixel values of [0, 1], if the start is noise.",
+        "Standard deviation of the noise, in pixel values of [0, 1], if the start is noise; "
+        "larger values give it more contrast.",
         half="schedule",
         low=0,
     )
@@ -352,9 +353,9 @@ class Settings(Options):
     )
     step_decay: float = option(
         0.0,
-        "How strongly the number of steps depends on a level's size: it is proportional to 1 / "
-        "long side to this power. With 0, every level has the same number of steps; larger "
-        "values give larger levels fewer steps, negative values more.",
+        "Exponent that divides the steps among levels: a level's steps are proportional to 1 / "
+        "long side to this power. 0 gives every level the same number; larger values give larger "
+        "levels fewer steps, negative values more.",
         half="schedule",
         low=-4,
         high=4,
@@ -370,8 +371,8 @@ class Settings(Options):
     )
     patience: int = option(
         0,
-        "End a level early if this many steps have lowered its loss by less than 0.1 % per step; "
-        "0 means never.",
+        "End a level when this many steps in a row have lowered its loss by less than 0.1 % per "
+        "step on average; 0 means never.",
         half="schedule",
         low=0,
     )
@@ -410,8 +411,8 @@ class Settings(Options):
     )
     averaging: float = option(
         0.0,
-        "Decay of a running average of the pictures of all steps, which is the result; larger "
-        "values average over more steps, 0 means no average.",
+        "Decay of a running average over the pictures of all steps; the average becomes the "
+        "result. Larger values average over more steps; 0 means no average.",
         half="schedule",
         low=0,
         high=0.9999,
@@ -421,7 +422,13 @@ class Settings(Options):
         "Keep the pixels in [0, 1] during optimization, not only when the picture is saved.",
         half="schedule",
     )
-    seed: int = option(0, "Seed of all random numbers.", half="schedule", low=0, high=2**63 - 1)
+    seed: int = option(
+        0,
+        "Seed of all random numbers; the same seed gives the same picture.",
+        half="schedule",
+        low=0,
+        high=2**63 - 1,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

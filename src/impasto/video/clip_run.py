@@ -1,4 +1,4 @@
-"""A clip on its way from photos to pastiches: its frames, what paints them, where they are kept."""
+"""The state of a clip that is being painted: its frames, their painter and their store."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from impasto.errors import TruncatedClip
 from impasto.optimize.loop import Step
 from impasto.pictures.picture import Image
 from impasto.settings.clips import VideoSettings
-from impasto.video.frame_painter import FramePainter, Painting
-from impasto.video.frame_store import Painted, Run
+from impasto.video.frame_painter import FramePainter, FrameSteps
+from impasto.video.frame_store import FINAL, FrameInfo, FrameStore
 from impasto.video.io.frames import Clip, Frame, read_frames
 
-__all__ = ["Reel", "Steps", "VideoStep"]
+__all__ = ["ClipRun", "ClipSteps", "VideoStep"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -23,13 +23,13 @@ class VideoStep:
     """One evaluation of the objective of a frame.
 
     Attributes:
-        step: of the frame: its picture and what it scores.
-        frame: number of the frame, from 1.
-        frames: how many there will be; an estimate for some clips; None: unknown.
-        done: how many frames are finished, in all passes.
-        stage: number of the pass, from 1.
-        stages: how many passes there are.
-        seconds: since the run began, or was taken up again.
+        step: of the frame: its image and its losses.
+        frame: the number of the frame, from 1.
+        frames: the expected number of frames, an estimate for some clips; None: unknown.
+        done: the number of finished frames, over all passes.
+        stage: the number of the pass, from 1.
+        stages: the number of passes.
+        seconds: since the run was started or resumed.
     """
 
     step: Step
@@ -42,36 +42,36 @@ class VideoStep:
 
     @property
     def image(self) -> Image:
-        """The frame as it is by now, (1, 3, H, W), sRGB in [0, 1]."""
+        """The frame after this step, (1, 3, H, W), sRGB in [0, 1]."""
         return self.step.image
 
     def __repr__(self) -> str:
         return f"<VideoStep, frame {self.frame}/{self.frames or '?'}, {self.step!r}>"
 
 
-Steps = Generator[VideoStep, None, None]
+ClipSteps = Generator[VideoStep, None, None]
 
 
 @dataclass(eq=False, kw_only=True)
-class Reel:
-    """A clip being painted.
+class ClipRun:
+    """A clip that is being painted.
 
     Attributes:
-        clip: where the photos are from.
-        start, end: seconds of the clip; which part is painted. None: from or to its own end.
+        clip: the source of the photos.
+        start, end: the part of the clip that is painted, seconds; None: from or to its own end.
         painter: paints one frame.
-        video: how frames are tied together.
-        run: keeps them.
-        done: how many frames are finished, in all passes.
-        stage: number of the pass, from 1.
-        count: how many frames there were, once all were read.
-        truncated: what was wrong, where the clip ended early.
+        video: the settings of the clip.
+        store: holds the painted frames.
+        done: the number of finished frames, over all passes.
+        stage: the number of the pass, from 1.
+        count: the number of frames; None until all have been read.
+        truncated: the error, if the clip ends early.
     """
 
     clip: Clip
     painter: FramePainter
     video: VideoSettings
-    run: Run
+    store: FrameStore
     start: float | None = None
     end: float | None = None
     done: int = 0
@@ -82,7 +82,7 @@ class Reel:
 
     @property
     def expected(self) -> int | None:
-        """How many frames there will be, as far as the clip knows."""
+        """The expected number of frames, by the properties of the clip; None: unknown."""
         if self.count is not None:
             return self.count
         clip = self.clip
@@ -94,7 +94,7 @@ class Reel:
         return max(1, math.ceil((end - (self.start or 0.0)) * float(clip.rate)))
 
     def photos(self) -> Iterator[Frame]:
-        """Read the frames, at the size they are painted at; all there are, if the clip ends early.
+        """Read the frames at the size of painting; if the clip ends early, all that are readable.
 
         Raises: VideoError: as `read_frames`.
         """
@@ -110,26 +110,26 @@ class Reel:
             self.truncated = error.with_traceback(None)
         self.count = read
 
-    def painted(
+    def paint(
         self,
         frame: Frame,
-        painting: Callable[[], Painting],
+        paint: Callable[[], FrameSteps],
         *,
-        begins: bool = False,
-        folder: str = "",
+        starts_scene: bool = False,
+        folder: str = FINAL,
     ) -> Generator[VideoStep, None, Image]:
-        """Paint a frame, unless that was done before, and return it as it is kept.
+        """Paint a frame, unless it is in the store, and return it as it is stored.
 
         Args:
-            painting: begins to paint.
-            begins: whether a scene begins with the frame.
-            folder: of the run, for what is not final.
+            paint: starts painting the frame.
+            starts_scene: whether it is the first frame of a scene.
+            folder: within the frame store.
         """
-        if self.run.has(frame.index, folder):
-            image = self.run.load(frame.index, folder)
+        if self.store.has(frame.index, folder):
+            image = self.store.load(frame.index, folder)
         else:
             losses: Mapping[str, float] = {}
-            steps = painting()
+            steps = paint()
             while True:
                 try:
                     step = next(steps)
@@ -137,13 +137,13 @@ class Reel:
                     image = end.value
                     break
                 losses = step.losses
-                yield self._of_clip(step, frame)
-            note = Painted(frame.index, frame.time, frame.duration, begins, losses)
-            image = self.run.save(image, note, folder)
+                yield self._video_step(step, frame)
+            info = FrameInfo(frame.index, frame.time, frame.duration, starts_scene, losses)
+            image = self.store.save(image, info, folder)
         self.done += 1
         return image
 
-    def _of_clip(self, step: Step, frame: Frame) -> VideoStep:
+    def _video_step(self, step: Step, frame: Frame) -> VideoStep:
         return VideoStep(
             step,
             frame=frame.index + 1,

@@ -1,4 +1,4 @@
-"""One frame painted: a scene's first from coarse to fine, others from what was carried there."""
+"""Paints one frame: the first of a scene from coarse to fine, the others from a prediction."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from impasto.video.io.frames import Frame
 from impasto.video.styling import Styling
 from impasto.video.temporal import TemporalTerm
 
-__all__ = ["FramePainter", "Painting"]
+__all__ = ["FramePainter", "FrameSteps"]
 
-# Yields the steps of a frame, and returns its pastiche.
-Painting = Generator[Step, None, Image]
+# Yields the steps of a frame and returns its pastiche.
+FrameSteps = Generator[Step, None, Image]
 
 
 class FramePainter:
-    """Paints the frames of one clip with one encoder; the paintings are measured once.
+    """Paints the frames of a clip with one encoder; the paintings are measured once.
 
     Args:
-        stylizer: at what settings.
-        styling: which paintings, and where.
+        stylizer: holds the settings and the encoder.
+        styling: the paintings and their masks.
         size: (H, W) of the frames.
-        steps: the most evaluations of a frame that is not a scene's first.
+        steps: the largest number of evaluations for a frame that does not start a scene.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class FramePainter:
         self._styles: StyleTargets | None = None
 
     def begin_scene(self, frame: Frame) -> None:
-        """Note a scene's first frame: its colors are what paintings are given, if any are."""
+        """Set a scene's first frame: the paintings get its colors, if the settings ask for that."""
         self._scene = frame
         if self.stylizer.settings.color != "style":
             self._styles = None
 
-    def first(self, frame: Frame) -> Painting:
-        """Paint a frame of which nothing is known, by the whole schedule.
+    def first(self, frame: Frame) -> FrameSteps:
+        """Paint the first frame of a scene, with the whole schedule.
 
         Raises: as `Stylizer.steps`.
         """
@@ -66,15 +66,15 @@ class FramePainter:
 
     def onward(
         self, frame: Frame, start: Image, target: Image, trust: Image, weight: float, steps: int
-    ) -> Painting:
-        """Paint a frame at full size, from a start and towards a target.
+    ) -> FrameSteps:
+        """Paint a frame at full size; the temporal loss holds it near a target.
 
         Args:
             start: (1, 3, H, W).
-            target: what it is to look like, (1, 3, H, W),
-            trust: and how far, (1, 1, H, W) in [0, 1].
-            weight: of that term.
-            steps: evaluations; 0: the start is the result.
+            target: the prediction of the frame, (1, 3, H, W).
+            trust: the weight of each pixel in the temporal loss, (1, 1, H, W) in [0, 1].
+            weight: of the temporal loss.
+            steps: number of evaluations; 0: the start is the result.
 
         Raises: DivergenceError: the optimization failed.
         """
@@ -105,7 +105,7 @@ class FramePainter:
         return self._styles
 
     def _seen(self, target: Image, photo: Image) -> Image:
-        """Return a target as the objective sees pictures: gray, where only luminance is painted."""
+        """Return a target as the objective sees pictures: gray, if only luminance is painted."""
         settings = self.stylizer.settings
         if settings.color != "luminance":
             return target
@@ -113,7 +113,7 @@ class FramePainter:
         return surface.seen(surface.start(target.to(self.stylizer.device)))
 
     def _is_painted(self, inputs: Inputs) -> bool:
-        """Tell whether a frame's masks leave anything to paint."""
+        """Tell whether the masks of a frame leave any pixel to paint."""
         painted = inputs.layout.painted(self.work.level.size, self.stylizer.settings.feather)
         return painted is None or bool(painted.any())
 

@@ -1,4 +1,4 @@
-"""A run on disk: its painted frames in a folder, so that it can be stopped and taken up again."""
+"""The frame store: a folder with the painted frames of a run, so that a run can be resumed."""
 
 from __future__ import annotations
 
@@ -18,42 +18,50 @@ from impasto.pictures.picture import Image
 from impasto.storage import one_line, write_file
 from impasto.video.io.frames import Clip
 
-__all__ = ["Painted", "Run", "clip_identity"]
+__all__ = ["FINAL", "PHOTOS", "FrameInfo", "FrameStore", "clip_identity", "stage_folder"]
+
+FINAL = ""  # The folder of the final frames: the frame store itself.
+PHOTOS = "stage-photos"  # The folder of the photos that a later pass needs.
 
 _RECORD = "run.json"
 _PIECE = 1 << 20
 
 
+def stage_folder(stage: int, stages: int) -> str:
+    """Return the folder within the frame store for the frames of a pass, from 1 to stages."""
+    return FINAL if stage == stages else f"stage-{stage}"
+
+
 @dataclass(frozen=True)
-class Painted:
-    """What is noted of a painted frame, in its file.
+class FrameInfo:
+    """Facts about a painted frame, stored in its PNG file.
 
     Attributes:
-        index: its number in the run, from 0.
-        time, duration: seconds, as `Frame` has them.
-        begins: whether a scene begins with it.
+        index: the number of the frame in the run, from 0.
+        time, duration: seconds, as in `Frame`.
+        starts_scene: whether it is the first frame of a scene.
         losses: of its last step.
     """
 
     index: int
     time: Fraction
     duration: Fraction
-    begins: bool
+    starts_scene: bool
     losses: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON has them."""
+        """Return plain values for JSON."""
         return {
             "index": self.index,
             "time": str(self.time),
             "duration": str(self.duration),
-            "begins": self.begins,
+            "begins": self.starts_scene,
             "losses": dict(self.losses),
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Painted:
-        """Read plain values."""
+    def from_dict(cls, values: Mapping[str, Any]) -> FrameInfo:
+        """Read the plain values of `to_dict`."""
         return cls(
             values["index"],
             Fraction(values["time"]),
@@ -63,19 +71,19 @@ class Painted:
         )
 
 
-class Run:
-    """The folder of a run.
+class FrameStore:
+    """The folder with the frames of a run.
 
-    Pastiches are kept as PNG files of 8 bits, and the next frame starts from those: so a run that
-    was stopped and taken up again paints the same frames as one that never was.
+    Frames are stored as PNG files of 8 bits, and the next frame starts from those. So an
+    interrupted run that is resumed paints the same frames as an uninterrupted one.
 
     Args:
-        folder: where frames are kept, as frame-000001.png and so on.
-        record: what determines the frames: settings, and what clip and pictures are known by.
+        folder: where to store the frames, as frame-000001.png and so on.
+        record: all inputs that determine the frames: settings, identities of clip and pictures.
         overwrite: whether frames of another run may be deleted.
 
     Attributes:
-        resumed: how many frames were there already.
+        resumed: the number of frames that the folder held already.
 
     Raises: VideoError: the folder belongs to another run, or cannot be written.
     """
@@ -84,16 +92,16 @@ class Run:
         self.folder = folder
         self.record: Mapping[str, Any] = json.loads(json.dumps(record))
         self.resumed = 0
-        known = self._known()
-        if known == self.record:
+        stored = self._stored_record()
+        if stored == self.record:
             self.resumed = len(self._frames())
             return
-        if not overwrite and (known is not None or self._frames()):
-            raise VideoError(self._stranger(known))
+        if not overwrite and (stored is not None or self._frames()):
+            raise self._another_run(stored)
         self.begin()
 
     def begin(self) -> None:
-        """Delete what an earlier run has left, and begin.
+        """Delete the frames of an earlier run, and write the record of this one.
 
         Raises: VideoError: the folder cannot be written.
         """
@@ -105,40 +113,39 @@ class Run:
         record = json.dumps(self.record, indent=1).encode()
         write_file(self.folder / _RECORD, record, error=VideoError)
 
-    def path(self, index: int, stage: str = "") -> Path:
-        """Return the file of a frame. Args: stage: a folder within, for what is not final."""
-        return self.folder / stage / f"frame-{index + 1:06d}.png"
+    def path(self, index: int, folder: str = FINAL) -> Path:
+        """Return the file of a frame. Args: folder: FINAL, PHOTOS or a `stage_folder`."""
+        return self.folder / folder / f"frame-{index + 1:06d}.png"
 
-    def has(self, index: int, stage: str = "") -> bool:
-        """Tell whether a frame is there."""
-        return self.path(index, stage).is_file()
+    def has(self, index: int, folder: str = FINAL) -> bool:
+        """Tell whether the frame is stored."""
+        return self.path(index, folder).is_file()
 
-    def load(self, index: int, stage: str = "") -> Image:
-        """Return a painted frame, (1, 3, H, W)."""
-        return load_image(self.path(index, stage))
+    def load(self, index: int, folder: str = FINAL) -> Image:
+        """Return a stored frame, (1, 3, H, W)."""
+        return load_image(self.path(index, folder))
 
-    def note(self, index: int, stage: str = "") -> Painted:
-        """Return what is noted of a painted frame."""
-        return Painted.from_dict(read_metadata(self.path(index, stage))["frame"])
+    def info(self, index: int, folder: str = FINAL) -> FrameInfo:
+        """Return the facts about a stored frame."""
+        return FrameInfo.from_dict(read_metadata(self.path(index, folder))["frame"])
 
-    def save(self, image: Image, note: Painted, stage: str = "") -> Image:
-        """Keep a frame, and return it as it is kept."""
-        metadata = {**self.record["about"], "frame": note.to_dict()}
-        save_image(image, self.path(note.index, stage), metadata=metadata)
-        return self.load(note.index, stage)
+    def save(self, image: Image, info: FrameInfo, folder: str = FINAL) -> Image:
+        """Store a painted frame, and return it as it is stored."""
+        metadata = {**self.record["about"], "frame": info.to_dict()}
+        save_image(image, self.path(info.index, folder), metadata=metadata)
+        return self.load(info.index, folder)
 
-    def keep(self, image: Image, index: int, stage: str) -> Image:
-        """Keep a picture that is not a frame of the result, and return it as it is kept."""
-        save_image(image, self.path(index, stage))
-        return self.load(index, stage)
+    def save_photo(self, image: Image, index: int) -> None:
+        """Store the photo of a frame for a later pass."""
+        save_image(image, self.path(index, PHOTOS))
 
     def clear_stages(self) -> None:
-        """Delete what is not the result."""
+        """Delete everything but the final frames and the record."""
         for folder in self.folder.glob("stage-*"):
             shutil.rmtree(folder)
 
     def remove(self) -> None:
-        """Delete the frames and the folder, if nothing else is in it."""
+        """Delete the frames, and the folder if nothing else is in it."""
         self._clear()
         with contextlib.suppress(OSError):
             self.folder.rmdir()
@@ -152,29 +159,32 @@ class Run:
     def _frames(self) -> list[Path]:
         return sorted(self.folder.glob("frame-[0-9][0-9][0-9][0-9][0-9][0-9].png"))
 
-    def _known(self) -> dict[str, Any] | None:
+    def _stored_record(self) -> dict[str, Any] | None:
+        """Return the record of the run that the folder belongs to, or None."""
         try:
-            known: dict[str, Any] = json.loads((self.folder / _RECORD).read_text("utf-8"))
+            record: dict[str, Any] = json.loads((self.folder / _RECORD).read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        return known
+        return record
 
-    def _stranger(self, known: Mapping[str, Any] | None) -> str:
-        """Say what is different of the run that the folder belongs to."""
-        if known is None:
-            return (
-                f"{self.folder} has frames already, which are of no run that could be continued; "
-                "--force (overwrite=True) replaces them"
+    def _another_run(self, stored: Mapping[str, Any] | None) -> VideoError:
+        """Return the error for a folder that belongs to another run."""
+        if stored is None:
+            return VideoError(
+                "has frames already, and no record of their run, so that it cannot be resumed; "
+                "--force (overwrite=True) replaces them",
+                path=self.folder,
             )
-        changes = _differences(known, self.record)
-        return (
-            f"{self.folder} holds an unfinished run, begun otherwise ({'; '.join(changes[:3])}): "
-            "continue it with the same command, or begin afresh with --force (overwrite=True)"
+        changes = _differences(stored, self.record)
+        return VideoError(
+            f"holds an unfinished run with other inputs ({'; '.join(changes[:3])}): resume it with "
+            "the same command, or start again with --force (overwrite=True)",
+            path=self.folder,
         )
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """List what differs between two records, as "steps was 30, is 40"."""
+    """List the differences between two records, as "steps was 30, is 40"."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = dict.fromkeys([*old, *new])
         return [each for key in keys for each in _differences(old.get(key), new.get(key), str(key))]
@@ -185,7 +195,7 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
 
 
 def clip_identity(clip: Clip) -> dict[str, str]:
-    """Return what a clip is known by: its bare name and the SHA-256 of its bytes."""
+    """Return a clip's file name, and the SHA-256 of its bytes; for a folder, of all its files."""
     digest = hashlib.sha256()
     for path in clip.files or (clip.path,):
         if clip.is_folder:

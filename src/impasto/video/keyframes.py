@@ -1,8 +1,8 @@
-"""A draft: key frames painted well, and carried along the motion to the frames between them.
+"""A draft: key frames are painted, and warped along the motion to the frames between them.
 
-The two-minute option for a plain CPU. What it trades: a frame between is no longer optimized
-itself, so that it is only as good as the motion is known, and light that changes without motion
-comes with the key frames.
+A draft paints a clip in minutes on a plain CPU. The price: a frame between key frames is not
+optimized, so that it is only as good as the motion is known; and a change of light without motion
+appears in jumps, at the key frames.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from functools import partial
 import torch
 
 from impasto.pictures.picture import Image
-from impasto.video.clip_run import Reel, Steps, VideoStep
-from impasto.video.frame_painter import Painting
+from impasto.video.clip_run import ClipRun, ClipSteps, VideoStep
+from impasto.video.frame_painter import FrameSteps
 from impasto.video.io.frames import Frame
 from impasto.video.motion.motion import (
     Motion,
@@ -28,20 +28,19 @@ from impasto.video.motion.motion import (
 )
 from impasto.video.motion.scene_cuts import is_cut
 
-__all__ = ["between", "paint_draft"]
+__all__ = ["interpolate", "paint_key_frames"]
 
-# Of a frame, the share of pixels that no key frame shows: above the first, it is refreshed; above
-# the second, painted as a key frame is.
-_REFRESH = 0.002
-_REPAINT = 0.25
-_DOUBTFUL = 1e-3  # what motion counts that is not reliable
+# The share of a frame's pixels that no key frame shows:
+_REFRESH = 0.002  # above this, the frame is painted with `refresh_steps`;
+_REPAINT = 0.25  # above this, with `frame_steps`, as a key frame is.
+_UNRELIABLE = 1e-3  # The weight of a pixel whose motion is not reliable.
 _LEAST = 1e-9  # against 0 / 0
-_APART = 0.1  # mean difference of colors, in [0, 1], at which the motion has led astray
+_DIFFERENT = 0.1  # mean difference of colors, in [0, 1], from which on the motion is wrong
 
 
 @dataclass(frozen=True, eq=False)
 class _Link:
-    """A frame, and the motion from it to the frame before, and from that to it."""
+    """A frame, the motion from it to the frame before, and the motion from that one to it."""
 
     frame: Frame
     back: Motion
@@ -49,122 +48,123 @@ class _Link:
 
 
 @dataclass(frozen=True, eq=False)
-class _Stretch:
-    """The frames after a key frame up to the next one, which is the last of them.
+class _Segment:
+    """The frames after a key frame, up to and including the next key frame.
 
     Attributes:
-        first: the first frame of a scene, if that begins here; then there are no links.
-        links: else the frames, in order.
+        first: the first frame of a scene, which is a segment of its own without links; or None.
+        links: the frames in order.
     """
 
     first: Frame | None
     links: tuple[_Link, ...] = ()
 
 
-def paint_draft(reel: Reel) -> Steps:
-    """Paint a clip by its key frames.
+def paint_key_frames(run: ClipRun) -> ClipSteps:
+    """Paint the key frames of a clip, and warp them to the frames between.
 
-    Every `key_every`-th frame, and each scene's first and last, is a key frame: it starts from the
-    key frame before and is held to it, as any frame is by `paint_onward`.
+    Key frames are every `key_every`-th frame, and the first and the last frame of each scene. A key
+    frame starts from the one before, and the temporal loss holds it there, as in
+    `paint_sequentially`.
     """
     key: PaintedFrame | None = None
-    for stretch in _stretches(reel):
-        if stretch.first is not None:
-            frame = stretch.first
-            reel.painter.begin_scene(frame)
-            painting = partial(reel.painter.first, frame)
-            image = yield from reel.painted(frame, painting, begins=True)
+    for segment in _segments(run):
+        if segment.first is not None:
+            frame = segment.first
+            run.painter.begin_scene(frame)
+            paint = partial(run.painter.first, frame)
+            image = yield from run.paint(frame, paint, starts_scene=True)
             key = PaintedFrame(frame.image, image)
         elif key is not None:
-            key = yield from _stretch(reel, key, stretch.links)
+            key = yield from _paint_segment(run, key, segment.links)
 
 
-def _stretches(reel: Reel) -> Iterator[_Stretch]:
-    """Cut the frames into scenes, and those into stretches from key frame to key frame."""
-    video = reel.video
+def _segments(run: ClipRun) -> Iterator[_Segment]:
+    """Divide the frames into scenes, and the scenes into segments from key frame to key frame."""
+    video = run.video
     before: Frame | None = None
     links: list[_Link] = []
-    for frame in reel.photos():
-        joined = None if before is None else find_motion(frame.image, before.image, video)
-        if before is None or joined is None or (
-            video.cuts and is_cut(before.image, frame.image, joined[0])
+    for frame in run.photos():
+        motions = None if before is None else find_motion(frame.image, before.image, video)
+        if before is None or motions is None or (
+            video.cuts and is_cut(before.image, frame.image, motions[0])
         ):  # fmt: skip
             if links:
-                yield _Stretch(None, tuple(links))
+                yield _Segment(None, tuple(links))
                 links = []
-            yield _Stretch(frame)
+            yield _Segment(frame)
         else:
-            links.append(_Link(frame, *joined))
+            links.append(_Link(frame, *motions))
             if len(links) == video.key_every:
-                yield _Stretch(None, tuple(links))
+                yield _Segment(None, tuple(links))
                 links = []
         before = frame
     if links:
-        yield _Stretch(None, tuple(links))
+        yield _Segment(None, tuple(links))
 
 
-def _stretch(
-    reel: Reel, key: PaintedFrame, links: Sequence[_Link]
+def _paint_segment(
+    run: ClipRun, key: PaintedFrame, links: Sequence[_Link]
 ) -> Generator[VideoStep, None, PaintedFrame]:
     """Paint the next key frame, then the frames between; return the key frame."""
     to_old = [links[0].back]
     for link in links[1:]:
         to_old.append(chain(link.back, to_old[-1]))
     *others, last = links
-    painting = partial(_key_frame, reel, last.frame, key, to_old[-1])
-    image = yield from reel.painted(last.frame, painting)
+    paint = partial(_paint_key_frame, run, last.frame, key, to_old[-1])
+    image = yield from run.paint(last.frame, paint)
     new = PaintedFrame(last.frame.image, image)
-    to_new: list[Motion] = []  # from the last of the others to the first
+    to_new: list[Motion] = []  # From the last of the other frames to the first.
     for link in reversed(links[1:]):
         to_new.append(chain(link.forth, to_new[-1]) if to_new else link.forth)
     for number, link in enumerate(others):
         neighbors = ((key, to_old[number]), (new, to_new[-1 - number]))
         part = (number + 1) / len(links)
-        yield from reel.painted(link.frame, partial(_frame, reel, link.frame, neighbors, part))
+        yield from run.paint(link.frame, partial(_paint_between, run, link.frame, neighbors, part))
     return new
 
 
-def _key_frame(reel: Reel, frame: Frame, key: PaintedFrame, motion: Motion) -> Painting:
-    return (
-        yield from _held(reel, frame, predict(frame.image, [(key, motion)]), reel.video.frame_steps)
-    )
+def _paint_key_frame(run: ClipRun, frame: Frame, key: PaintedFrame, motion: Motion) -> FrameSteps:
+    expected = predict(frame.image, [(key, motion)])
+    return (yield from _paint_from(run, frame, expected, run.video.frame_steps))
 
 
-def _frame(
-    reel: Reel, frame: Frame, neighbors: Sequence[tuple[PaintedFrame, Motion]], part: float
-) -> Painting:
-    """Carry the key frames to a frame between, and paint what neither shows."""
-    carried = between(frame.image, neighbors, part)
-    if carried.holes > _REPAINT:
-        steps = reel.video.frame_steps
+def _paint_between(
+    run: ClipRun, frame: Frame, neighbors: Sequence[tuple[PaintedFrame, Motion]], part: float
+) -> FrameSteps:
+    """Warp the key frames to a frame between, and optimize it if they leave holes."""
+    expected = interpolate(frame.image, neighbors, part)
+    if expected.holes > _REPAINT:
+        steps = run.video.frame_steps
     else:
-        steps = reel.video.refresh_steps if carried.holes > _REFRESH else 0
-    return (yield from _held(reel, frame, carried, steps))
+        steps = run.video.refresh_steps if expected.holes > _REFRESH else 0
+    return (yield from _paint_from(run, frame, expected, steps))
 
 
-def _held(reel: Reel, frame: Frame, carried: Prediction, steps: int) -> Painting:
-    image, weight = carried.image, reel.video.temporal_weight
-    return (yield from reel.painter.onward(frame, image, image, carried.trust, weight, steps))
+def _paint_from(run: ClipRun, frame: Frame, expected: Prediction, steps: int) -> FrameSteps:
+    """Paint a frame from its prediction, and hold it there."""
+    image, weight = expected.image, run.video.temporal_weight
+    return (yield from run.painter.onward(frame, image, image, expected.trust, weight, steps))
 
 
-def between(
+def interpolate(
     photo: Image, neighbors: Sequence[tuple[PaintedFrame, Motion]], part: float
 ) -> Prediction:
-    """Blend what two key frames say of a frame between them.
+    """Predict a frame from the two key frames around it.
 
-    Each counts by how near it is, and only where the motion leads to a pixel of the photo's own
-    color; where that is not reliable, only if the other does not show the pixel. The rest is the
-    photo's.
+    The nearer key frame has the larger weight. A key frame counts only where the motion leads to a
+    pixel of the photo's color. Where its motion is not reliable, it counts only if the other key
+    frame does not show the pixel. Pixels that neither shows are the photo's.
 
     Args:
-        neighbors: the key frame before and the one after, with the motion to them.
-        part: of the way from the first to the second, in [0, 1].
+        neighbors: the key frames before and after, with the motion from the photo to each.
+        part: the frame's position between them, in [0, 1].
     """
     image, total = torch.zeros_like(photo), torch.zeros_like(photo[:, :1])
-    for (past, motion), share in zip(neighbors, (1 - part, part), strict=True):
-        apart = (photo - warp_pastiche(past.photo, motion.flow)).abs().mean(1, keepdim=True)
-        weight = share * motion.reliable.clamp(min=_DOUBTFUL) * (apart < _APART)
-        image = image + weight * warp_pastiche(past.pastiche, motion.flow)
+    for (key, motion), share in zip(neighbors, (1 - part, part), strict=True):
+        apart = (photo - warp_pastiche(key.photo, motion.flow)).abs().mean(1, keepdim=True)
+        weight = share * motion.reliable.clamp(min=_UNRELIABLE) * (apart < _DIFFERENT)
+        image = image + weight * warp_pastiche(key.pastiche, motion.flow)
         total = total + weight
     trust = (total > 0).float()
     return Prediction(image / total.clamp(min=_LEAST) + (1 - trust) * photo, trust)

@@ -1,4 +1,4 @@
-"""A look at a clip before the long run: some of its frames, painted small and each by itself."""
+"""A preview of a painted clip: some of its frames, painted small and independently."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from impasto.video.styling import read_styling
 
 __all__ = ["contact_sheet", "preview_frames", "preview_step", "small_settings"]
 
-_EVERY = 10
-_LONG_SIDE = 192  # px; below, brush strokes are no longer recognized
+_EVERY = 10  # Every 10th frame is painted.
+_LONG_SIDE = 192  # px; in smaller frames, brush strokes cannot be recognized.
 _STEPS = 60
-_MOST = 60  # pictures, which is what a sheet holds
+_MOST = 60  # frames on a sheet
 _COLUMNS = 5
 
 
@@ -41,10 +41,10 @@ def preview_frames(
     device: str | torch.device | None = None,
     memory: float | None = None,
 ) -> Iterator[tuple[Frame, Image]]:
-    """Paint every 10th frame at a low size; of long clips, 60 frames.
+    """Paint every 10th frame of a clip at a small size, at most 60 frames.
 
-    Args: as for `stylize_video`.
-    Returns: pairs of photo and pastiche, one by one.
+    Args:   as for `stylize_video`.
+    Yields: pairs of a frame and its pastiche.
     """
     source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
     small = small_settings(settings or Settings())
@@ -57,28 +57,28 @@ def preview_frames(
     painter = FramePainter(stylizer, styling, fit(source.size, side))
     photos = read_frames(source, start=start, end=end, long_side=side, every=preview_step(source))
     for frame in itertools.islice(photos, _MOST):
-        painting = painter.first(frame)
+        steps = painter.first(frame)
         while True:
             try:
-                next(painting)
+                next(steps)
             except StopIteration as ending:
                 yield frame, ending.value
                 break
 
 
 def small_settings(settings: Settings) -> Settings:
-    """Return those of the pictures on a sheet."""
+    """Return the settings of a preview: a smaller size and fewer steps."""
     side = min(settings.long_side, _LONG_SIDE)
     return settings.replace(long_side=side, steps=min(settings.steps, _STEPS))
 
 
 def preview_step(clip: Clip) -> int:
-    """Return how many frames there are from one that is painted to the next."""
+    """Return the distance between two painted frames of a preview, in frames."""
     return max(_EVERY, -(-(clip.frames or 0) // _MOST))
 
 
 def contact_sheet(frames: Sequence[tuple[Frame, Image]]) -> Image:
-    """Lay out painted frames with their times, (1, 3, H, W)."""
+    """Return a picture of painted frames and their times, (1, 3, H, W)."""
     cells = [(f"{float(frame.time):.2f} s", image) for frame, image in frames]
     columns = min(_COLUMNS, len(cells))
     return sheet([cells[at : at + columns] for at in range(0, len(cells), columns)])

@@ -1,4 +1,7 @@
-"""Frame after frame: each starts from the last pastiche, carried along, and is held to it."""
+"""One pass over a clip: a frame starts from its prediction, and the temporal loss holds it there.
+
+Paper: Ruder, Dosovitskiy & Brox, arXiv 1604.08610, sections 4.1 and 4.2.
+"""
 
 from __future__ import annotations
 
@@ -7,51 +10,52 @@ from collections.abc import Sequence
 from functools import partial
 
 from impasto.settings.clips import VideoSettings
-from impasto.video.clip_run import Reel, Steps
-from impasto.video.frame_painter import Painting
+from impasto.video.clip_run import ClipRun, ClipSteps
+from impasto.video.frame_painter import FrameSteps
+from impasto.video.frame_store import FINAL, PHOTOS
 from impasto.video.io.frames import Frame
 from impasto.video.motion.motion import Motion, PaintedFrame, find_motion, predict
 from impasto.video.motion.scene_cuts import is_cut
 
-__all__ = ["paint_onward"]
+__all__ = ["paint_sequentially"]
 
 
-def paint_onward(reel: Reel, folder: str = "", photos: str = "") -> Steps:
+def paint_sequentially(
+    run: ClipRun, folder: str = FINAL, *, keep_photos: bool = False
+) -> ClipSteps:
     """Paint a clip from its first frame to its last.
 
-    A scene's first frame is painted from coarse to fine, as a picture is. Every other one starts
-    from what the earlier pastiches say of it (`predict`), at full size, with one more term in its
-    objective: to stay like them.
+    The first frame of a scene is painted from coarse to fine, like a single picture. Every other
+    frame starts from its prediction by earlier pastiches (`predict`), at full size. Its objective
+    has one more term, the temporal loss.
 
     Args:
-        folder: of the run, where frames are kept if they are not final.
-        photos: of the run, where the photos are to be kept, too.
-
-    Paper: Ruder et al. 1604.08610, sections 4.1 and 4.2.
+        folder: within the frame store, for the painted frames.
+        keep_photos: whether to store the photos too, for a later pass.
     """
-    past: deque[PaintedFrame] = deque(maxlen=max(reel.video.distances))  # the nearest first
-    for frame in reel.photos():
-        if photos and not reel.run.has(frame.index, photos):
-            reel.run.keep(frame.image, frame.index, photos)
+    past: deque[PaintedFrame] = deque(maxlen=max(run.video.distances))  # The nearest is first.
+    for frame in run.photos():
+        if keep_photos and not run.store.has(frame.index, PHOTOS):
+            run.store.save_photo(frame.image, frame.index)
         motion = None
-        if reel.run.has(frame.index, folder):
-            begins = reel.run.note(frame.index, folder).begins
+        if run.store.has(frame.index, folder):
+            starts_scene = run.store.info(frame.index, folder).starts_scene
         else:
-            begins, motion = _begins(frame, past, reel.video)
-        if begins:
+            starts_scene, motion = _starts_scene(frame, past, run.video)
+        if starts_scene:
             past.clear()
-            reel.painter.begin_scene(frame)
-            painting = partial(reel.painter.first, frame)
+            run.painter.begin_scene(frame)
+            paint = partial(run.painter.first, frame)
         else:
-            painting = partial(_next, reel, frame, tuple(past), motion)
-        image = yield from reel.painted(frame, painting, begins=begins, folder=folder)
+            paint = partial(_paint_next, run, frame, tuple(past), motion)
+        image = yield from run.paint(frame, paint, starts_scene=starts_scene, folder=folder)
         past.appendleft(PaintedFrame(frame.image, image))
 
 
-def _begins(
+def _starts_scene(
     frame: Frame, past: Sequence[PaintedFrame], video: VideoSettings
 ) -> tuple[bool, Motion | None]:
-    """Tell whether a scene begins, and else how the frame moved since the one before."""
+    """Tell whether a frame starts a scene; if not, return its motion to the frame before, too."""
     if not past:
         return True, None
     motion, _ = find_motion(frame.image, past[0].photo, video)
@@ -60,11 +64,14 @@ def _begins(
     return False, motion
 
 
-def _next(
-    reel: Reel, frame: Frame, past: Sequence[PaintedFrame], motion: Motion | None
-) -> Painting:
-    """Paint a frame from those before it."""
-    video = reel.video
+def _paint_next(
+    run: ClipRun, frame: Frame, past: Sequence[PaintedFrame], motion: Motion | None
+) -> FrameSteps:
+    """Paint a frame from those before it.
+
+    Args: motion: to the frame before; None: it is not known yet.
+    """
+    video = run.video
     earlier = []
     for distance in sorted(set(video.distances)):
         if distance > len(past):
@@ -73,13 +80,13 @@ def _next(
         if distance != 1 or motion is None:
             motion, _ = find_motion(frame.image, each.photo, video)
         earlier.append((each, motion))
-    carried = predict(frame.image, earlier)
+    expected = predict(frame.image, earlier)
     return (
-        yield from reel.painter.onward(
+        yield from run.painter.onward(
             frame,
-            carried.image,
-            carried.image,
-            carried.trust,
+            expected.image,
+            expected.image,
+            expected.trust,
             video.temporal_weight,
             video.frame_steps,
         )

@@ -1,4 +1,4 @@
-"""What each frame of a clip aims at: content, and styles and masks that change over time."""
+"""The paintings and masks of a clip, which may change over time."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import SettingsError, VideoError
-from impasto.painting.guidance import Guidance, Layout, lay_out
+from impasto.painting.guidance import Guidance, Layout, as_list, lay_out
 from impasto.painting.inputs import Inputs, load_inputs
 from impasto.pictures.files import Source
+from impasto.pictures.masks import NOT_PREFIX
 from impasto.pictures.picture import Image, Picture
 from impasto.settings.pictures import Settings
 from impasto.video.io.folders import open_folder
 
 __all__ = ["Styling", "blend_at", "check_times", "mask_folders", "read_styling"]
 
-_NOT = "not:"  # as in `Guidance`
-
 
 @dataclass(eq=False)
 class Styling:
-    """The paintings of a clip, and where they go.
+    """The paintings of a clip and their masks.
 
     Attributes:
         paintings: at least one.
-        guidance: masks; a folder in the place of a picture holds one for each frame.
-        times: when, in seconds of the clip, each painting is the only one; None: all are, always.
-        init: a picture for a scene's first frame to start from.
+        guidance: the masks; a folder instead of a picture holds one mask for each frame.
+        times: for each painting, the time in seconds at which it is the only one; None: all
+            paintings apply all the time.
+        init: a picture from which the first frame of a scene starts; None: as the settings say.
     """
 
     paintings: tuple[Picture, ...]
@@ -43,15 +43,19 @@ class Styling:
         self._still: Layout | None = None
 
     def inputs(self, image: Image, index: int) -> Inputs:
-        """Return what a frame is painted from.
+        """Return the inputs of a frame.
 
-        Raises: VideoError: a folder has no mask for it; ImageError: that cannot be read.
+        Args: index: the number of the frame, from 0.
+
+        Raises:
+            VideoError: a folder has no mask for the frame.
+            ImageError: a mask cannot be read.
         """
         photo = Picture(image)
         return Inputs(photo, self.paintings, self._layout(photo, index), self.init)
 
     def blend(self, time: Fraction) -> tuple[float, ...] | None:
-        """Return how much of each painting there is at a time of the clip; None: all there is."""
+        """Return the share of each painting at a time of the clip; None: `times` is None."""
         return None if self.times is None else blend_at(self.times, float(time))
 
     def _layout(self, photo: Picture, index: int) -> Layout:
@@ -73,10 +77,13 @@ def read_styling(
 ) -> tuple[Styling, dict[str, Any]]:
     """Read paintings and masks, and check them on the first frame.
 
-    Returns: what frames aim at, and what paintings and masks are known by.
-    Raises:  as `load_inputs`, and VideoError: a folder without masks.
+    Returns: the styling, and the identities of paintings and masks for the record of the run.
+
+    Raises:
+        VideoError: a folder has no masks.
+        Everything that `load_inputs` raises.
     """
-    many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
+    many = as_list(styles)
     inputs = load_inputs(first, many, settings)
     if times is not None:
         check_times(times, len(many))
@@ -91,28 +98,28 @@ def read_styling(
     if exact:
         known["style_times"] = list(exact)
     for folder, files in mask_folders(guidance).items():
-        known.setdefault("masks_by_frame", {})[folder_name(folder)] = [each.name for each in files]
+        known.setdefault("masks_by_frame", {})[Path(folder).resolve().name] = [
+            each.name for each in files
+        ]
     return styling, known
 
 
-def folder_name(folder: str) -> str:
-    """Return the bare name of a folder."""
-    return Path(folder).resolve().name
-
-
 def _for_all(guidance: Guidance | None, styles: int) -> Guidance | None:
-    """Let one mask stand for all styles that give way to each other."""
-    masks: Any = () if guidance is None else guidance.masks
-    many = list(masks) if isinstance(masks, list | tuple) else [masks]
+    """Repeat a single mask for every style, since the styles replace one another over time."""
+    many = [] if guidance is None else as_list(guidance.masks)
     if guidance is None or len(many) != 1:
         return guidance
     return replace(guidance, masks=many * styles)
 
 
 def blend_at(times: Sequence[float], time: float) -> tuple[float, ...]:
-    """Return how much of each of several paintings there is, from the times that each is alone.
+    """Return the share of each painting at a time of the clip; the shares add up to 1.
 
-    Between two times, one gives way to the next, linearly.
+    Between two times, the shares change linearly from one painting to the next.
+
+    Args:
+        times: for each painting, the time in seconds at which it is the only one.
+        time: seconds.
 
     >>> blend_at((0.0, 4.0), 1.0)
     (0.75, 0.25)
@@ -130,38 +137,36 @@ def blend_at(times: Sequence[float], time: float) -> tuple[float, ...]:
 
 
 def check_times(times: Sequence[float], styles: int) -> None:
-    """Raise a SettingsError unless there is a time for each style, each another and not below 0."""
+    """Raise a SettingsError unless each style has a time of its own, and none is below 0."""
     if len(times) != styles:
-        raise SettingsError(f"{len(times)} times for {styles} styles: give one for each")
+        raise SettingsError(f"{len(times)} times for {styles} styles: give one time for each style")
     if len(set(times)) != len(times) or min(times) < 0:
         shown = ", ".join(f"{each:g} s" for each in times)
-        raise SettingsError(f"styles at {shown}: each needs a time of its own, not below 0")
+        raise SettingsError(f"styles at {shown}: each style needs a time of its own, not below 0")
 
 
 def mask_folders(guidance: Guidance | None) -> dict[str, tuple[Path, ...]]:
-    """Return folder → its masks in order, for every folder in a guidance.
+    """Return the masks of every folder in a guidance, in order: {folder: files}.
 
-    Raises: VideoError: a folder without pictures.
+    Raises: VideoError: a folder has no pictures.
     """
     if guidance is None:
         return {}
-    given: list[Any] = [guidance.content_mask]
-    masks: Any = guidance.masks
-    given += list(masks) if isinstance(masks, list | tuple) else [masks]
+    given = [guidance.content_mask, *as_list(guidance.masks)]
     folders = [name for name in map(_folder, given) if name is not None]
     return {name: open_folder(Path(name), 24).files for name in folders}
 
 
 def _folder(source: Any) -> str | None:
-    """Return the path of a folder, without "not:", or None for anything else."""
+    """Return the path of a folder, without the prefix "not:", or None for anything else."""
     if not isinstance(source, str | os.PathLike):
         return None
-    name = os.fspath(source).removeprefix(_NOT)
-    return name if os.path.isdir(name) else None  # noqa: PTH112  (false for names too long)
+    name = os.fspath(source).removeprefix(NOT_PREFIX)
+    return name if os.path.isdir(name) else None  # noqa: PTH112  (False for names that are too long)
 
 
 def _of_frame(guidance: Guidance, folders: Mapping[str, tuple[Path, ...]], index: int) -> Guidance:
-    """Return the guidance of one frame, with a picture in the place of each folder."""
+    """Return the guidance of one frame, with a picture instead of each folder."""
 
     def chosen(source: Any) -> Any:
         folder = _folder(source)
@@ -170,17 +175,16 @@ def _of_frame(guidance: Guidance, folders: Mapping[str, tuple[Path, ...]], index
         files = folders[folder]
         if index >= len(files):
             raise VideoError(
-                f"{folder} has {len(files)} masks, and none for frame {index + 1}: put one there "
-                "for every frame, in order"
+                f"has {len(files)} masks, and none for frame {index + 1}; it needs one mask for "
+                "every frame, in order",
+                path=folder,
             )
-        inverted = os.fspath(source).startswith(_NOT)
-        return f"{_NOT if inverted else ''}{files[index]}"
+        inverted = os.fspath(source).startswith(NOT_PREFIX)
+        return f"{NOT_PREFIX if inverted else ''}{files[index]}"
 
-    masks: Any = guidance.masks
-    many = isinstance(masks, list | tuple)
     pick: Callable[[Any], Any] = chosen
     return replace(
         guidance,
-        masks=[pick(each) for each in masks] if many else pick(masks),
+        masks=[pick(each) for each in as_list(guidance.masks)],
         content_mask=pick(guidance.content_mask),
     )

@@ -1,8 +1,8 @@
-"""The method for moving pictures, read top to bottom: a clip and paintings in, a painted clip out.
+"""Style transfer for clips, from top to bottom: a clip and paintings in, a painted clip out.
 
-photos → each frame from the last pastiche, carried along → PNG files in a folder → a clip
+photos → frames, each painted from its prediction → PNG files in the frame store → a clip
 
-Ruder, Dosovitskiy & Brox, arXiv 1604.08610 and 1708.04538.
+Paper: Ruder, Dosovitskiy & Brox, arXiv 1604.08610 and 1708.04538.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from impasto.pictures.files import Source
 from impasto.pictures.picture import Picture, fit
 from impasto.settings.clips import VideoSettings
 from impasto.settings.pictures import Settings
-from impasto.video.clip_run import Reel, VideoStep
+from impasto.video.clip_run import ClipRun, VideoStep
 from impasto.video.frame_painter import FramePainter
-from impasto.video.frame_store import Run, clip_identity
+from impasto.video.frame_store import FINAL, FrameStore, clip_identity, stage_folder
 from impasto.video.io.frames import Clip, open_clip, read_frames, write_clip
-from impasto.video.keyframes import paint_draft
+from impasto.video.keyframes import paint_key_frames
 from impasto.video.motion.motion import find_motion
 from impasto.video.multipass import paint_in_passes
-from impasto.video.sequential import paint_onward
+from impasto.video.sequential import paint_sequentially
 from impasto.video.styling import read_styling
 
 __all__ = ["Film", "VideoPlan", "VideoStep", "plan_video", "stylize_video"]
 
-_CORNER = 64  # px
+_CORNER = 64  # px; the side of the corner on which `plan_video` tries the optical flow.
 
 
 @dataclass(frozen=True)
@@ -70,95 +70,96 @@ class Film:
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class VideoPlan:
-    """A clip that is planned: read and checked, nothing painted yet.
+    """A clip whose inputs are read and checked, ready to be painted.
 
     Attributes:
-        reel: its frames, what paints them, and where they are kept.
+        run: the frames, their painter and their store.
         output: the result: a clip, or a folder of frames.
         keeps_frames: whether the folder of frames stays.
-        encode: opens the writer of the result.
+        encode: opens the writer of the result; None: the result is the folder of frames.
     """
 
-    reel: Reel
+    run: ClipRun
     output: Path
     keeps_frames: bool
     encode: Callable[[], Any] | None
 
     @property
     def folder(self) -> Path:
-        """Where frames are kept meanwhile."""
-        return self.reel.run.folder
+        """The folder of the frame store."""
+        return self.run.store.folder
 
     def steps(self) -> Iterator[VideoStep]:
-        """Paint, and yield after every evaluation of a frame's objective.
+        """Paint the frames, and yield after every evaluation of a frame's objective.
 
-        Every finished frame is on disk; whoever stops here can go on later.
+        Every finished frame is on disk, so that an interrupted run can be resumed.
 
         Raises:
             VideoError: a frame cannot be read.
             DivergenceError: the optimization of a frame failed.
         """
-        video = self.reel.video
-        if video.draft:
-            yield from paint_draft(self.reel)
-        elif video.passes > 1:
-            yield from paint_in_passes(self.reel)
+        if self.run.video.draft:
+            yield from paint_key_frames(self.run)
+        elif self.run.video.passes > 1:
+            yield from paint_in_passes(self.run)
         else:
-            yield from paint_onward(self.reel)
+            yield from paint_sequentially(self.run)
 
     def finish(self, *, partly: bool = False) -> Film:
-        """Encode the painted frames with the clip's sound, and clear up.
+        """Encode the painted frames with the clip's sound, and delete temporary files.
 
-        Args: partly: whether it may end before the clip does, where the first frame is missing.
+        Args: partly: whether to encode the frames up to the first that is missing.
 
         Raises: VideoError: not all frames are painted, or none; or the result cannot be written.
         """
-        reel, run = self.reel, self.reel.run
-        folders = list(self._folders()) if partly else [""] * (reel.count or 0)
-        if not folders or not run.has(len(folders) - 1, folders[-1]):
+        run, store = self.run, self.run.store
+        folders = list(self._folders()) if partly else [FINAL] * (run.count or 0)
+        if not folders or not store.has(len(folders) - 1, folders[-1]):
             raise VideoError(
-                f"{run.folder}: {'no' if partly else 'not all'} frames are painted yet"
+                f"cannot be encoded: {'no' if partly else 'not all'} frames are painted yet",
+                path=store.folder,
             )
-        frames = [run.note(index, folder) for index, folder in enumerate(folders)]
-        size, notes = reel.painter.work.level.size, ()
+        frames = [store.info(index, folder) for index, folder in enumerate(folders)]
+        size, notes = run.painter.work.level.size, ()
         if self.encode is not None:
             until = {"end": float(frames[-1].time + frames[-1].duration)} if partly else {}
             with self.encode(**until) as writer:
                 for frame, folder in zip(frames, folders, strict=True):
-                    writer.write(run.load(frame.index, folder), frame.time, frame.duration)
+                    writer.write(store.load(frame.index, folder), frame.time, frame.duration)
             size, notes = writer.stored_size, writer.notes
-        run.clear_stages()
+        store.clear_stages()
         if not self.keeps_frames:
-            run.remove()
+            store.remove()
         return Film(
             path=self.output,
             size=size,
             frames=len(frames),
-            resumed=run.resumed,
-            scenes=tuple(frame.index + 1 for frame in frames if frame.begins),
+            resumed=store.resumed,
+            scenes=tuple(frame.index + 1 for frame in frames if frame.starts_scene),
             losses=_means([frame.losses for frame in frames]),
-            truncated=reel.truncated,
-            about=run.record["about"],
+            truncated=run.truncated,
+            about=store.record["about"],
             notes=notes,
         )
 
     @property
     def finished(self) -> int:
-        """How many frames are painted, in whatever pass, from the first one to the first gap."""
+        """The number of frames, up to the first gap, that at least one pass has painted."""
         return sum(1 for _ in self._folders())
 
     def _folders(self) -> Iterator[str]:
-        """Name, for each frame up to the first gap, the folder of the run with its last pass."""
-        run, last = self.reel.run, self.reel.video.passes
-        folders = ["", *(f"stage-{stage}" for stage in range(last - 1, 0, -1))]
+        """Yield, for each frame up to the first gap, the folder that holds its last pass."""
+        store, stages = self.run.store, self.run.video.passes
+        folders = [stage_folder(stage, stages) for stage in range(stages, 0, -1)]
         for index in itertools.count():
-            there = [folder for folder in folders if run.has(index, folder)]
-            if not there:
+            found = next((folder for folder in folders if store.has(index, folder)), None)
+            if found is None:
                 return
-            yield there[0]
+            yield found
 
 
 def _means(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return each term's mean over the frames that have it."""
     names = dict.fromkeys(name for each in losses for name in each)
     values = {name: [each[name] for each in losses if name in each] for name in names}
     return {name: sum(each) / len(each) for name, each in values.items()}
@@ -184,9 +185,9 @@ def plan_video(
     device: str | torch.device | None = None,
     memory: float | None = None,
 ) -> VideoPlan:
-    """Read and check what a clip is to be painted from; see `stylize_video` for the arguments.
+    """Read and check the inputs of a clip; see `stylize_video` for the arguments.
 
-    If its folder of frames holds a part of the same run, that is continued.
+    If the folder of frames holds an unfinished run of the same inputs, `steps` resumes it.
     """
     settings, video = settings or Settings(), video or VideoSettings()
     source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
@@ -197,7 +198,7 @@ def plan_video(
         Picture(first, name=source.path.name), styles, settings,
         guidance=guidance, times=style_times,
     )  # fmt: skip
-    # Now, and not after a first frame, if it cannot be found; a corner tells as much as the whole.
+    # Missing libraries or weights for the flow raise here, not after the first frame is painted.
     corner = first[..., :_CORNER, :_CORNER]
     find_motion(corner, corner, video)
     size = fit(source.size, settings.long_side)
@@ -207,23 +208,23 @@ def plan_video(
             write_clip, target, source, size=size, start=start, end=end, codec=codec, crf=crf,
             sound=sound, overwrite=overwrite, metadata={"comment": f"painted by {_maker()}"},
         )  # fmt: skip
-        _try_out(encode)
+        _try_writer(encode)
     elif codec is not None or crf is not None:
-        raise VideoError(f"{target} is a folder of PNG files: codec and crf are for clips")
+        raise VideoError("is a folder of PNG files: codec and crf are for clips", path=target)
     stylizer = Stylizer(settings, device=device, memory=memory)
     painter = FramePainter(stylizer, styling, size, video.frame_steps)
     record = {
         "about": _about(source, settings, video) | known,
         "start": start, "end": end, "rate": str(source.rate), "size": list(size),
     }  # fmt: skip
-    run = Run(folder, record, overwrite=overwrite)
-    reel = Reel(clip=source, painter=painter, video=video, run=run, start=start, end=end)
+    store = FrameStore(folder, record, overwrite=overwrite)
+    run = ClipRun(clip=source, painter=painter, video=video, store=store, start=start, end=end)
     keeps = frames is not None or folder == target
-    return VideoPlan(reel=reel, output=target, keeps_frames=keeps, encode=encode)
+    return VideoPlan(run=run, output=target, keeps_frames=keeps, encode=encode)
 
 
 def _about(clip: Clip, settings: Settings, video: VideoSettings) -> dict[str, Any]:
-    """Return what determines the frames of a run, besides paintings and masks."""
+    """Return all inputs that determine the frames of a run, except paintings and masks."""
     weights = own_weights(settings.weights)
     bare = {name: Path(getattr(settings, name)).name for name in ("init", "weights")}
     return {
@@ -247,31 +248,32 @@ def stylize_video(
 ) -> Film:
     """Paint a clip in the style of one or more paintings.
 
-    Stopped and called again, it goes on at the frame where it was, with the same result.
+    An interrupted call can be repeated: it resumes at the first frame that is missing, with the
+    same result as an uninterrupted one.
 
     Args:
-        clip: a video file, or a folder of frames, or what `open_clip` has returned.
-        styles: a painting, or a list of them, as for `stylize`.
+        clip: a video file, a folder of frames, or the result of `open_clip`.
+        styles: a painting, or a list of paintings, as for `stylize`.
         output: a video file, or a folder (a name without suffix) for frames.
-        settings: of the pictures; a scene's first frame is painted by them as a picture is.
-        video: what ties frames together.
+        settings: of the pictures; the first frame of a scene is painted like a single picture.
+        video: settings of the clip.
         on_step: is called after every evaluation.
         options:
-            guidance: masks; a folder in the place of a picture has one for every frame.
-            style_times: for each painting the time, in seconds of the clip, at which it is the
-                only one; between two times, one gives way to the other.
-            start, end: seconds of the clip; None: its own.
-            rate: frames a second of a folder, which does not know.
-            frames: a folder to keep the painted frames in, as PNG files; None: they are kept
-                beside the output until it is written.
+            guidance: masks; a folder instead of a picture holds one mask for every frame.
+            style_times: for each painting, the time in seconds at which it is the only one; between
+                two times, the result changes gradually from one painting to the other.
+            start, end: the part of the clip to paint, seconds; None: from or to its own end.
+            rate: frames per second, for a folder of frames.
+            frames: a folder that keeps the painted frames as PNG files; None: they lie beside the
+                output until it is written.
             codec, crf, sound: as for `write_clip`.
-            overwrite: whether output, and frames of another run, may be replaced.
+            overwrite: whether the output, and frames of another run, may be replaced.
             device, memory: as for `Stylizer`.
 
     Raises:
-        VideoError: the clip cannot be read, the result not written, or there is an unfinished run
-            of something else.
-        TruncatedClip: after what could be read was painted and written.
+        VideoError: the clip cannot be read, the result cannot be written, or the folder of frames
+            holds an unfinished run of other inputs.
+        TruncatedClip: the clip ends early; all readable frames are painted and written.
         Everything that `stylize` raises.
     """
     plan = plan_video(clip, styles, output, settings, video, **options)
@@ -280,30 +282,33 @@ def stylize_video(
             on_step(step)
     film = plan.finish()
     if film.truncated is not None:
-        raise TruncatedClip(f"{film.truncated}; that much is in {film.path}", film.frames)
+        raise TruncatedClip(f"{film.truncated}; {film.path} holds these frames", film.frames)
     return film
 
 
 def _folder_of(clip: Clip, output: Path, frames: Path | None) -> Path:
-    """Return the folder for frames, having made sure that nothing overwrites the clip."""
+    """Return the folder for frames; check that neither it nor the output is the clip itself."""
     is_folder = output.is_dir() or not output.suffix
     if is_folder and frames is not None:
-        raise SettingsError(f"{output} is a folder of frames already; name a clip, or no frames")
+        raise SettingsError(
+            "is a folder of frames itself; name a clip as the output, or leave out frames",
+            path=output,
+        )
     folder = output if is_folder else frames or output.with_name(output.name + ".frames")
     for path in (output, folder):
         if path.exists() and path.samefile(clip.path):
-            raise VideoError(f"{path} is the clip itself; give the result another name")
+            raise VideoError("is the clip itself; give the result another name", path=path)
     return folder
 
 
-class _TriedOut(Exception):  # noqa: N818  (nothing went wrong)
-    """Ends a writer that was only to be tried."""
+class _TrialEnd(Exception):  # noqa: N818  (it reports no error)
+    """Ends a trial of the writer, so that it writes no file."""
 
 
-def _try_out(encode: Callable[[], Any]) -> None:
-    """Find what would keep the result from being written, before the long run."""
-    with contextlib.suppress(_TriedOut), encode():
-        raise _TriedOut
+def _try_writer(encode: Callable[[], Any]) -> None:
+    """Raise the errors that the writer can find before the first frame, and write nothing."""
+    with contextlib.suppress(_TrialEnd), encode():
+        raise _TrialEnd
 
 
 def _maker() -> str:

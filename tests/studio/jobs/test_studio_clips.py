@@ -17,7 +17,7 @@ from impasto.errors import ImageError, SettingsError, TruncatedClip, VideoError
 from impasto.pictures.files import load_image
 from impasto.settings.recipes import recipe_settings
 from impasto.studio.jobs import clip_uploads as clips_module, reproduce
-from impasto.studio.jobs.clip_uploads import known_clip, poster_file
+from impasto.studio.jobs.clip_uploads import known_clip, named, poster_file
 from impasto.studio.jobs.limits import Limits, NoSuchThing, StudioError, TooLarge
 from impasto.studio.jobs.requests import Request, check_request
 from impasto.studio.jobs.results import (
@@ -143,7 +143,7 @@ def test_files_that_name_others_are_not_opened(jobs, tmp_path, kind):
     text = NAMING[kind].replace("{target}", str(own))
     for name in ("clip.mp4", "clip.m3u8"):
         with pytest.raises(VideoError, match=f"^{name} is not a video of an allowed format: mov"):
-            upload(jobs, text.encode(), name)
+            upload_clip(jobs, text.encode(), name)
     assert files_in(jobs) == []
 
 

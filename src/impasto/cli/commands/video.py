@@ -182,12 +182,10 @@ def _preview(task: Task, settings: Settings, part: Mapping[str, Any], path: Path
 
 def _announce(task: Task, plan: VideoPlan) -> None:
     """Print what the run is going to do."""
-    reel = plan.reel
-    (height, width), video, run = reel.painter.work.level.size, reel.video, reel.run
-    count = f"{reel.expected} frames" if reel.expected else "Frames"
-    steps = (
-        f"{video.frame_steps} steps each, a scene's first {reel.painter.stylizer.settings.steps}"
-    )
+    run, video, painter = plan.run, plan.run.video, plan.run.painter
+    height, width = painter.work.level.size
+    count = f"{run.expected} frames" if run.expected else "Frames"
+    steps = f"{video.frame_steps} steps each, a scene's first {painter.stylizer.settings.steps}"
     if video.draft:
         steps = (
             f"a draft: every {video.key_every}th frame is painted and warped along the motion to "
@@ -195,10 +193,12 @@ def _announce(task: Task, plan: VideoPlan) -> None:
             "jumps"
         )
     task.note(f"{count} of {width} x {height} px, {steps}")
-    for text in memory_notes([reel.painter.work]):
+    for text in memory_notes([painter.work]):
         task.note(text)
-    if run.resumed:
-        task.note(f"Resuming the run in {run.folder}: {run.resumed} frames are there already")
+    if run.store.resumed:
+        task.note(
+            f"Resuming the run in {run.store.folder}: {run.store.resumed} frames are there already"
+        )
 
 
 def _paint(task: Task, plan: VideoPlan) -> Film:
@@ -217,7 +217,7 @@ def _paint(task: Task, plan: VideoPlan) -> Film:
             task.note("Encoding …")
         return plan.finish()
     except KeyboardInterrupt:
-        of = f" of {plan.reel.expected}" if plan.reel.expected else ""
+        of = f" of {plan.run.expected}" if plan.run.expected else ""
         where = f"at frame {frame}{of}" if frame else "before the first frame"
         again = shlex.join(["impasto", *sys.argv[1:]])
         task.note(
@@ -233,6 +233,8 @@ def _conclude(task: Task, film: Film, seconds: float) -> None:
     task.note(
         f"Wrote {film.path}: {film.frames} frames of {width} x {height} px{scenes}, {seconds:.0f} s"
     )
+    for text in film.notes:
+        task.note(text)
     if film.truncated is not None:
         typer.echo(
             f"Warning: {film.truncated}; the frames that could be read are painted", err=True
@@ -241,7 +243,8 @@ def _conclude(task: Task, film: Film, seconds: float) -> None:
         summary = {
             "output": str(film.path), "width": width, "height": height, "frames": film.frames,
             "resumed": film.resumed, "scenes": list(film.scenes), "seconds": round(seconds, 2),
-            "finished": film.truncated is None, "losses": dict(film.losses), **film.about,
+            "finished": film.truncated is None, "losses": dict(film.losses),
+            "notes": list(film.notes), **film.about,
         }  # fmt: skip
         typer.echo(json.dumps(summary))
     if film.truncated is not None:

@@ -83,7 +83,7 @@ def _plan_as_is(footage: Footage, folder: Path) -> VideoPlan:
 
 
 def _check_size(plan: VideoPlan, limits: Limits) -> None:
-    height, width = plan.reel.painter.work.level.size
+    height, width = plan.run.painter.work.level.size
     if height * width > limits.max_pixels:
         raise StudioError(
             f"{width} x {height} px are more than the {limits.max_pixels} px that the studio allows"
@@ -133,14 +133,14 @@ class _ClipLog:
 
     def __init__(self, log: JobLog, plan: VideoPlan) -> None:
         self.log = log
-        self.draft = plan.reel.video.draft
+        self.draft = plan.run.video.draft
         self.last: VideoStep | None = None
         self.time_left = RemainingTime()
         self.begun = 0.0  # seconds when the first frame was finished and the motion search began
-        expected, resumed = plan.reel.expected, plan.reel.run.resumed
+        expected, resumed = plan.run.expected, plan.run.store.resumed
         if resumed:
             log.note("an interruption", step=0, frame=resumed + 1)
-        stages = plan.reel.video.passes
+        stages = plan.run.video.passes
         self._set(frame=0, frames=expected, done=0, stage=1, stages=stages, encoding=False)
 
     def add(self, step: VideoStep) -> None:
