@@ -47,9 +47,11 @@ def objective(stylizer, photo, styles, masks=None, **changes):
     return stylizer.objective(inputs, work)
 
 
-def style_gradient(terms, image):
+def style_gradient(objective, image):
+    """The gradient of the style terms alone."""
+    objective.terms = tuple(term for term in objective.terms if term.name.kind == "style")
     leaf = image.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(terms(leaf)["style"], leaf)
+    (gradient,) = torch.autograd.grad(sum(objective.by_layer(leaf).values()), leaf)
     return gradient
 
 
@@ -567,7 +569,7 @@ def test_weights_per_style_go_with_time_and_with_files(
         (("--mask", "none"), "1 × mask for 2 styles"),
         (("--style-weight", "3"), "1 × --style-weight for 2 styles (painting.png with 3, "),
         (("--style-scale", "1", "--style-scale", "2", "--style-scale", "3"), "no style with 3"),
-        (("--style-weight", "3", "--style-weight", "much"), "'much' is not a number, or none"),
+        (("--style-weight", "3", "--style-weight", "much"), "'much' is not a number or none"),
     ],
 )
 def test_counts_on_the_command_line(command, photo_file, painting_file, words, message, tmp_path):
