@@ -681,7 +681,7 @@ def test_weights_per_style_go_with_time_and_with_files(
         (("--mask", "none"), "1 × mask for 2 styles"),
         (("--style-weight", "3"), "1 × --style-weight for 2 styles (painting.png with 3, "),
         (("--style-scale", "1", "--style-scale", "2", "--style-scale", "3"), "no style with 3"),
-        (("--style-weight", "3", "--style-weight", "much"), "'much' is not a number, or none"),
+        (("--style-weight", "3", "--style-weight", "much"), "'much' is not a number or none"),
     ],
 )
 def test_counts_on_the_command_line(command, photo_file, painting_file, words, message, tmp_path):
