@@ -702,7 +702,7 @@ def test_sound_comes_along_packet_by_packet(tmp_path, painting_file):
         (("--frame-steps", "0"), "frame_steps"),
         (("--flow", "guess"), "not one of dis"),
         (("--flow", "raft"), "weights"),
-        (("--draft", "--passes", "2"), "passes must be 1"),
+        (("--draft", "--passes", "2"), "set passes to 1"),
         (("--distances", "0"), "distances"),
         (("--mask", "missing.png"), "missing.png"),
     ],
