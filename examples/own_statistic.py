@@ -38,5 +38,7 @@ class Correlation(Summed):
 
 if __name__ == "__main__":
     long_side = int(sys.argv[1]) if len(sys.argv) > 1 else 256
-    settings = impasto.Settings(long_side=long_side, steps=100).replace(statistic=Correlation())
+    # Each statistic needs a style weight of its own. With 20, the default, the bird disappears.
+    settings = impasto.Settings(long_side=long_side, steps=100, style_weight=2.0)
+    settings = settings.replace(statistic=Correlation())
     impasto.stylize(PHOTO, PAINTING, settings).save("own_statistic.png")

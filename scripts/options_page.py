@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from impasto.cli.main import app, command_name  # noqa: E402  (found by the line above)
-from impasto.cli.setting_flags import option_sets  # noqa: E402
+from impasto.cli.typer_flags import option_sets  # noqa: E402
 from impasto.settings.clips import VideoSettings  # noqa: E402
 from impasto.settings.options import (  # noqa: E402
     Options,

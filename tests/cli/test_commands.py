@@ -20,9 +20,9 @@ from helpers import assert_clear_error
 from impasto.audio.files import save_sound
 from impasto.cli.help import GroupedCommand, GroupedCommands
 from impasto.cli.main import app, command_name
-from impasto.cli.setting_flags import option_sets, with_flags
+from impasto.cli.typer_flags import option_sets, with_flags
+from impasto.settings.command_flags import MachineOptions, RunOptions
 from impasto.settings.options import Options, option
-from impasto.settings.run import MachineOptions, RunOptions
 from sound_samples import SMALL as SMALL_SOUND, melody, rattle
 
 COMMANDS = {command_name(each.callback): each.callback for each in app.registered_commands}

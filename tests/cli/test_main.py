@@ -495,7 +495,7 @@ def test_losses_are_those_of_the_image_that_is_written(stylize, monkeypatch):
 
 
 def test_the_best_step_so_far_is_of_the_finest_level_and_the_latest_terms():
-    from impasto.cli.follow import _better
+    from impasto.cli.run_steps import _better
 
     def step(level, loss, **layers):
         return Step(None, {"style": loss}, 1, 9, level=level, levels=2, layers=layers)

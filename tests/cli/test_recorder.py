@@ -15,7 +15,7 @@ from impasto.cli.recorder import Recorder, plot_losses
 from impasto.errors import DivergenceError, ImageError, SettingsError, ShapeError
 from impasto.pictures.files import load_picture
 from impasto.pictures.films import as_frame, check_film, film, sheet
-from impasto.settings.run import RecordOptions
+from impasto.settings.command_flags import RecordOptions
 
 SMALL = ("--long-side", 48, "--coarsest", 32, "--steps", 5, "--threads", 1, "--quiet")
 FRAMES = [np.full((25, 31, 3), value, np.uint8) for value in (0, 90, 255)]

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from impasto.errors import SettingsError, WeightsError
 from impasto.network import weights as module
-from impasto.network.weight_files import CONV_LAYERS
+from impasto.network.weight_formats import CONV_LAYERS
 from impasto.network.weights import (
     VGGWeights,
     load_mean_activations,

@@ -46,7 +46,7 @@ def unpainted(monkeypatch, tmp_path, command):
     assert command("examples", "pictures").code == 0
     for module, name in (
         (stylize, "paint"),
-        (variations, "paint_variation"),
+        (variations, "paint_plan"),
         (sheets, "_paint_sheet"),
     ):
         monkeypatch.setattr(module, name, lambda *_: None)

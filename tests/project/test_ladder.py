@@ -30,10 +30,11 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "impasto"
 DRAWING = (__doc__ or "").split("\n\n")[1]
 INSIDE = {
-    "settings": "run → recipes → pictures | clips | sounds | masks → options → layers | units",
+    "settings": """
+        command_flags → recipes → pictures | clips | sounds | masks → options → layers | units""",
     "pictures": """
         films | masks | examples → files | regions | colors → codecs → picture | profiles""",
-    "network": "encoder → convolution → kernel | weights → weight_files",
+    "network": "encoder → convolution → kernel | weights → weight_formats",
     "style": "correlations | distributions → statistic",
     "objective": """
         deferred_layers → objective → targets | content_term | variation_term | guides
@@ -45,7 +46,7 @@ INSIDE = {
     "variations": "texture | reconstruction | dream",
     "audio": "transfer → files | spectrogram | random_filters",
     "video": """
-        stylize_video | preview | remaining → keyframes | multipass → sequential → clip_run
+        stylize_video | preview | remaining_time → keyframes | multipass → sequential → clip_run
         → frame_painter | frame_store → styling | temporal → motion | io""",
     "video.io": """
         frames → writer → folders | sound_tracks → clips
@@ -53,7 +54,7 @@ INSIDE = {
     "video.motion": "flicker | scene_cuts → motion → flow → raft | warp",
     "cli": """
         main → commands → sheets | run | clip_progress
-        → output | recorder | arguments | setting_flags → follow → failures | progress | help
+        → output | recorder | arguments | typer_flags → run_steps → failures | progress | help
         → task""",
     "cli.commands": """
         audio | blend | demo | examples | layers | plan | recipes | recolor | redo | studio
@@ -346,7 +347,7 @@ def test_settings_load_neither_torch_nor_numpy():
         ("painting.stylizer", "import typer", "imports typer, which is for cli"),
         ("optimize.loop", "from rich.progress import track", "imports rich.progress.track, which"),
         ("cli.main", "import fastapi", "imports fastapi, which is for studio"),
-        ("network.weight_files", "import http.client", "imports http.client, which is for netw"),
+        ("network.weight_formats", "import http.client", "imports http.client, which is for netw"),
         ("network.weights", "import PIL.Image", "imports PIL.Image, which is for pictures"),
         ("painting.inputs", "def f():\n  import pyvips", "imports pyvips, which is for pictures"),
         ("pictures.files", "import urllib.request", "imports urllib.request, which is for netw"),
@@ -372,7 +373,7 @@ def test_violations_are_noticed(module, source, complaint):
         ("painting.pastiche", "if typing.TYPE_CHECKING:\n  import PIL.Image"),
         ("painting.stylizer", "from impasto._version import __version__"),
         ("painting.stylizer", "from impasto.painting.inputs import gather\nimport torch"),
-        ("cli.commands.redo", "from impasto.cli.setting_flags import flag\nimport typer"),
+        ("cli.commands.redo", "from impasto.cli.typer_flags import flag\nimport typer"),
         ("pictures.files", "from impasto.pictures import codecs\nimport PIL"),
         ("video.motion.flow", "from impasto.video.motion.raft import Raft\nimport cv2"),
         ("video.stylize_video", "from impasto.video.io.frames import open_clip"),

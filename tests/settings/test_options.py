@@ -11,10 +11,10 @@ import pytest
 
 from impasto.settings import options
 from impasto.settings.clips import VideoSettings
+from impasto.settings.command_flags import RecolorOptions, RunOptions, TimeOptions
 from impasto.settings.options import show_value
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import RECIPES
-from impasto.settings.run import RecolorOptions, RunOptions, TimeOptions
 from impasto.settings.sounds import AudioSettings
 
 ROOT = Path(__file__).parents[2]

@@ -11,16 +11,16 @@ import pytest
 
 from impasto.errors import SettingsError
 from impasto.settings import masks, run
-from impasto.settings.masks import BlendMaskOptions, MaskOptions, RegionOptions
-from impasto.settings.options import Options, flag_name
-from impasto.settings.pictures import Settings
-from impasto.settings.recipes import DREAM, RECONSTRUCTION, TEXTURE, USED_SETTINGS
-from impasto.settings.run import (
+from impasto.settings.command_flags import (
     PartOptions,
     RecordOptions,
     RunOptions,
     TimeOptions,
 )
+from impasto.settings.masks import BlendMaskOptions, MaskOptions, RegionOptions
+from impasto.settings.options import Options, flag_name
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import DREAM, RECONSTRUCTION, TEXTURE, USED_SETTINGS
 
 SETS = [getattr(module, name) for module in (run, masks) for name in module.__all__]
 
@@ -99,7 +99,7 @@ def test_the_variations_read_settings_that_exist():
 
 def test_settings_import_no_heavy_library():
     code = (
-        "import sys, impasto.settings.run, impasto.settings.sounds\n"
+        "import sys, impasto.settings.command_flags, impasto.settings.sounds\n"
         "print(sorted({'torch', 'numpy', 'typer', 'PIL'} & set(sys.modules)))"
     )
     source = Path(run.__file__).parents[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from impasto.errors import SettingsError
-from impasto.settings.run import PrintOptions
+from impasto.settings.command_flags import PrintOptions
 from impasto.settings.units import (
     long_side_for_print,
     parse_duration,

@@ -36,7 +36,7 @@ from impasto.video.keyframes import interpolate
 from impasto.video.motion.motion import Motion, PaintedFrame, chain, predict
 from impasto.video.motion.scene_cuts import is_cut
 from impasto.video.preview import contact_sheet, preview_frames
-from impasto.video.remaining import RemainingTime
+from impasto.video.remaining_time import RemainingTime
 from impasto.video.styling import blend_at
 from impasto.video.stylize_video import plan_video, stylize_video
 from impasto.video.temporal import TemporalTerm, temporal_loss
@@ -702,7 +702,7 @@ def test_sound_comes_along_packet_by_packet(tmp_path, painting_file):
         (("--frame-steps", "0"), "frame_steps"),
         (("--flow", "guess"), "not one of dis"),
         (("--flow", "raft"), "weights"),
-        (("--draft", "--passes", "2"), "passes must be 1"),
+        (("--draft", "--passes", "2"), "set passes to 1"),
         (("--distances", "0"), "distances"),
         (("--mask", "missing.png"), "missing.png"),
     ],

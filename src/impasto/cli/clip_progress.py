@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from impasto.cli.progress import clock, losses_text
-from impasto.video.remaining import RemainingTime
+from impasto.video.remaining_time import RemainingTime
 
 if TYPE_CHECKING:
     from impasto.video.clip_run import VideoStep

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from impasto.cli.follow import Ending
+from impasto.cli.run_steps import Ending
 from impasto.cli.task import STDIO, Task
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.errors import ImageError, SettingsError
-from impasto.settings.run import RecordOptions
+from impasto.settings.command_flags import RecordOptions
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from impasto.cli.failures import interruptible, memory_errors
-from impasto.cli.follow import follow
 from impasto.cli.output import check_output, conclude, write
 from impasto.cli.recorder import Recorder, check_record
+from impasto.cli.run_steps import follow
 from impasto.cli.task import Task, prepare, read_content, set_up_machine
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import settings_file

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from impasto.cli.failures import interruptible, memory_errors
-from impasto.cli.follow import Ending, follow
 from impasto.cli.output import check_output, conclude, write
+from impasto.cli.run_steps import Ending, follow
 from impasto.cli.task import Task, prepare, source
 from impasto.settings.pictures import Settings
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import typer
 
 from impasto.errors import ImageError, SettingsError
-from impasto.settings.run import (
+from impasto.settings.command_flags import (
     FileOptions,
     PrintOptions,
     RecordOptions,

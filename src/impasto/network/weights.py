@@ -9,7 +9,7 @@ A network expects its input by one of two conventions, and a file seldom says wh
     "caffe"        BGR, 0…255, minus the mean color: VGG's own weights, by any converter
     "torchvision"  RGB, [0, 1], ImageNet mean and deviation: the weights that torchvision trained
 
-This is the only module that downloads. `impasto.network.weight_files` reads the files' contents.
+This is the only module that downloads. `impasto.network.weight_formats` reads the files' contents.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from torch import Tensor
 
 from impasto.errors import SettingsError, WeightsError, nearest_match
 from impasto.machine import cache_folder
-from impasto.network.weight_files import CONVENTIONS, Entry, decode_layer, match_layers, open_file
+from impasto.network.weight_formats import CONVENTIONS, Entry, decode_layer, match_layers, open_file
 from impasto.settings.layers import conv_names
 from impasto.storage import one_line, sha256_of
 

@@ -203,7 +203,7 @@ PICTURES = {"clip": "c", "styles": ["s"]}
         ),
         (
             Request(kind="video", pictures=PICTURES, options={"draft": True, "passes": 2}),
-            "passes must be 1",
+            "set passes to 1",
         ),
         (Request(kind="preview", pictures=PICTURES, options={"passes": 2}), "no such option"),
     ],

@@ -288,7 +288,7 @@ def test_a_job_goes_on_from_its_last_preview(jobs):
     assert left.state == "running"
     start = read_checkpoint(jobs.store.jobs.folder(job) / "checkpoint.npz")
     assert start is not None
-    assert start.step == left.step
+    assert start.index == left.step
     jobs.store.jobs.move(job, "queued")
     with working(jobs):
         after = wait_for_step(jobs, job, left.step + 1)

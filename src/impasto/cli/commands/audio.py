@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.cli.failures import failed_allocations, interruptible
-from impasto.cli.follow import Ending, follow
 from impasto.cli.recorder import check_record, plot_library
-from impasto.cli.setting_flags import with_flags
+from impasto.cli.run_steps import Ending, follow
 from impasto.cli.task import Task, prepare
-from impasto.settings.run import FileOptions, RecordOptions, RunOptions
+from impasto.cli.typer_flags import with_flags
+from impasto.settings.command_flags import FileOptions, RecordOptions, RunOptions
 from impasto.settings.sounds import AudioSettings
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from impasto.cli.arguments import Content, Output
-from impasto.cli.setting_flags import Changes, gather_settings, with_flags
 from impasto.cli.sheets import paint_blends
 from impasto.cli.task import Task
+from impasto.cli.typer_flags import Changes, gather_settings, with_flags
 from impasto.errors import SettingsError
+from impasto.settings.command_flags import FileOptions, RecipeOptions, RunOptions
 from impasto.settings.masks import BlendMaskOptions
-from impasto.settings.run import FileOptions, RecipeOptions, RunOptions
 
 __all__ = ["blend_command"]
 

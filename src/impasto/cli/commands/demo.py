@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from impasto.cli.run import paint
-from impasto.cli.setting_flags import Changes, gather_settings, with_flags
 from impasto.cli.task import Task
+from impasto.cli.typer_flags import Changes, gather_settings, with_flags
 from impasto.pictures.examples import EXAMPLES
-from impasto.settings.run import (
+from impasto.settings.command_flags import (
     FileOptions,
     PrintOptions,
     RecipeOptions,

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from impasto.cli.setting_flags import with_flags
+from impasto.cli.typer_flags import with_flags
 from impasto.errors import ImageError
 from impasto.pictures.examples import example_files
-from impasto.settings.run import ForceOptions
+from impasto.settings.command_flags import ForceOptions
 from impasto.storage import one_line
 
 __all__ = ["examples_command"]

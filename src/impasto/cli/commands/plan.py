@@ -12,9 +12,9 @@ import typer
 from impasto.cli.arguments import Content
 from impasto.cli.failures import interruptible, memory_errors
 from impasto.cli.run import prepared
-from impasto.cli.setting_flags import Changes, gather_settings, with_flags
 from impasto.cli.task import Task, check_streams
-from impasto.settings.run import MachineOptions, PrintOptions, RecipeOptions, RunOptions
+from impasto.cli.typer_flags import Changes, gather_settings, with_flags
+from impasto.settings.command_flags import MachineOptions, PrintOptions, RecipeOptions, RunOptions
 
 if TYPE_CHECKING:
     from impasto.painting.memory_plan import Workload

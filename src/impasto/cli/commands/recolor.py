@@ -13,10 +13,10 @@ import typer
 from impasto.cli.arguments import Output
 from impasto.cli.failures import memory_errors
 from impasto.cli.output import check_output, write_image
-from impasto.cli.setting_flags import with_flags
 from impasto.cli.task import Task, prepare, read_content
+from impasto.cli.typer_flags import with_flags
 from impasto.errors import MemoryLimitError
-from impasto.settings.run import FileOptions, RecolorOptions, RunOptions
+from impasto.settings.command_flags import FileOptions, RecolorOptions, RunOptions
 
 if TYPE_CHECKING:
     from impasto.pictures.picture import Picture

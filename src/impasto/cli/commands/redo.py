@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.cli.run import paint
-from impasto.cli.setting_flags import with_flags
 from impasto.cli.task import Task
+from impasto.cli.typer_flags import with_flags
 from impasto.errors import ImageError, ImpastoError, SettingsError
-from impasto.settings.pictures import Settings
-from impasto.settings.run import (
+from impasto.settings.command_flags import (
     FileOptions,
     PrintOptions,
     RecordOptions,
     RunOptions,
     TimeOptions,
 )
+from impasto.settings.pictures import Settings
 from impasto.settings.units import long_side_for_print
 from impasto.storage import sha256_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from impasto.cli.setting_flags import with_flags
+from impasto.cli.typer_flags import with_flags
 from impasto.machine import data_folder
 from impasto.settings.options import Options, option
 from impasto.settings.units import parse_duration, show_duration

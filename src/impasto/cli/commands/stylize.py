@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from impasto.cli.arguments import Content, Output, Styles
 from impasto.cli.run import paint
-from impasto.cli.setting_flags import Changes, gather_settings, with_flags
 from impasto.cli.task import Task
-from impasto.settings.masks import RegionOptions
-from impasto.settings.run import (
+from impasto.cli.typer_flags import Changes, gather_settings, with_flags
+from impasto.settings.command_flags import (
     FileOptions,
     PrintOptions,
     RecipeOptions,
@@ -15,6 +14,7 @@ from impasto.settings.run import (
     RunOptions,
     TimeOptions,
 )
+from impasto.settings.masks import RegionOptions
 
 __all__ = ["stylize_command"]
 

@@ -9,12 +9,12 @@ import typer
 
 from impasto.cli.arguments import Image, Output, Styles
 from impasto.cli.run import paint_plan
-from impasto.cli.setting_flags import complete_layers, pair_with_styles, with_flags
 from impasto.cli.sheets import paint_layers
 from impasto.cli.task import Task, source
+from impasto.cli.typer_flags import complete_layers, pair_with_styles, with_flags
 from impasto.errors import SettingsError
+from impasto.settings.command_flags import FileOptions, RecordOptions, RunOptions
 from impasto.settings.recipes import USED_SETTINGS, recipe_settings
-from impasto.settings.run import FileOptions, RecordOptions, RunOptions
 from impasto.settings.units import parse_size
 
 if TYPE_CHECKING:

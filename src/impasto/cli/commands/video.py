@@ -15,19 +15,19 @@ import typer
 from impasto.cli.failures import INTERRUPTED, interruptible, memory_errors
 from impasto.cli.help import GroupedCommand
 from impasto.cli.run import memory_notes
-from impasto.cli.setting_flags import Changes, gather_settings, with_flags
 from impasto.cli.task import Task, set_up_machine
+from impasto.cli.typer_flags import Changes, gather_settings, with_flags
 from impasto.errors import SettingsError
 from impasto.settings.clips import VideoSettings
-from impasto.settings.masks import ClipMaskOptions
-from impasto.settings.pictures import Settings
-from impasto.settings.recipes import DRAFT_SCHEDULE
-from impasto.settings.run import (
+from impasto.settings.command_flags import (
     ClipFileOptions,
     PartOptions,
     RecipeOptions,
     RunOptions,
 )
+from impasto.settings.masks import ClipMaskOptions
+from impasto.settings.pictures import Settings
+from impasto.settings.recipes import DRAFT_SCHEDULE
 from impasto.settings.units import parse_time
 
 if TYPE_CHECKING:

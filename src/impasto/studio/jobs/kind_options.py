@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from impasto.settings.clips import VideoSettings
+from impasto.settings.command_flags import PartOptions, RecolorOptions, SoundTrackOptions
 from impasto.settings.options import Options, option
-from impasto.settings.run import PartOptions, RecolorOptions, SoundTrackOptions
 
 __all__ = ["ClipOptions", "PartOptions", "RecolorOptions", "ReconstructOptions", "TextureOptions"]
 

@@ -23,7 +23,7 @@ from impasto.studio.worker.job_log import JobLog
 from impasto.video.clip_run import VideoStep
 from impasto.video.io.frames import Frame, open_clip, read_frames
 from impasto.video.preview import contact_sheet, preview_frames, preview_step
-from impasto.video.remaining import RemainingTime
+from impasto.video.remaining_time import RemainingTime
 from impasto.video.stylize_video import VideoPlan, plan_video
 
 __all__ = ["paint_clip", "paint_sheet"]

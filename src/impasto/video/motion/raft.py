@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import VideoError, WeightsError
-from impasto.network.weight_files import read_tensors
+from impasto.network.weight_formats import read_tensors
 from impasto.pictures.picture import Image
 
 __all__ = ["load_raft", "raft_flow"]

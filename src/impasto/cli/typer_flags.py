@@ -16,6 +16,7 @@ import typer
 
 from impasto.cli.help import show_all_option
 from impasto.errors import SettingsError
+from impasto.settings.command_flags import RecipeOptions
 from impasto.settings.layers import CONVOLUTIONS, layer_names
 from impasto.settings.options import (
     Options,
@@ -34,7 +35,6 @@ from impasto.settings.recipes import (
     read_settings_file,
     recipe_settings,
 )
-from impasto.settings.run import RecipeOptions
 
 __all__ = [
     "Changes",
