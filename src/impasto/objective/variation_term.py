@@ -16,7 +16,6 @@ from impasto.settings.pictures import Settings
 __all__ = [
     "VariationTerm",
     "chroma_planes",
-    "chroma_variation",
     "total_variation",
     "variation_terms",
 ]
@@ -61,22 +60,13 @@ def total_variation(
     return total if reduction == "sum" else total / image.numel()
 
 
-def chroma_variation(image: Tensor) -> Tensor:
-    """Measure how much the colors of neighboring pixels differ: total variation of two planes.
-
-    The planes are (R − G) / √2 and (R + G − 2B) / √6, which with (R + G + B) / √3 make an
-    orthonormal basis: gray grain has none of it. VGG's statistics hardly see color at the scale of
-    single pixels, so nothing else prevents colored speckles. In a painting, or in its JPEG, color
-    is smooth.
-
-    Args:    image: (B, 3, H, W).
-    Returns: a scalar: the mean over pixels and planes of |∂x| + |∂y|.
-    """
-    return total_variation(chroma_planes(image))
-
-
 def chroma_planes(image: Tensor) -> Tensor:
-    """Return the color differences (R − G) / √2 and (R + G − 2B) / √6 of an image, (B, 2, H, W)."""
+    """Return the color differences (R − G) / √2 and (R + G − 2B) / √6 of an image, (B, 2, H, W).
+
+    With (R + G + B) / √3 they make an orthonormal basis: gray grain has none of them. VGG's
+    statistics hardly see color at the scale of single pixels, so nothing but the total variation
+    of these planes prevents colored speckles. In a painting, or in its JPEG, color is smooth.
+    """
     red, green, blue = image.unbind(dim=1)
     planes = [(red - green) / math.sqrt(2), (red + green - 2 * blue) / math.sqrt(6)]
     return torch.stack(planes, dim=1)
