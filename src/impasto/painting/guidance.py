@@ -226,17 +226,21 @@ def _parts_by_color(
         for color in own
         if not color.is_black and all(color.nearest(there) is None for there in others)
     ]
-    if lost or not parts:
+    name = maps[0].name or "the map of regions"
+    if lost:
         known = ", ".join(dict.fromkeys(str(color) for there in others for color in there))
         raise ImageError(
-            f"{maps[0].name or 'the map of regions'}: no painting's map has the color "
-            f"{', '.join(lost) or 'of any region'} (they have {known}); paint it there too, or "
-            "make it black to leave the photo as it is"
+            f"has the color {', '.join(lost)}, which no painting's map has (they have {known}); "
+            "paint it there too, or make it black to leave the photo as it is",
+            path=name,
         )
+    if not parts:
+        raise ImageError("is black, so that nothing of the photo would be painted", path=name)
     unused = [i for i in range(len(paintings)) if all(part.style != i for part in parts)]
     if unused:
         raise ImageError(
-            f"{maps[unused[0] + 1].name or 'a map of regions'} has no color of the photo's map, so "
-            f"{_name(paintings[unused[0]])} would be painted nowhere"
+            f"has no color of the photo's map, so {_name(paintings[unused[0]])} would be painted "
+            "nowhere",
+            path=maps[unused[0] + 1].name or "a map of regions",
         )
     return tuple(parts)

@@ -546,7 +546,7 @@ def test_a_folder_of_frames_is_replaced_only_when_told(tmp_path):
     ("spoil", "message"),
     [
         (lambda folder: save_image(drawing(0, (20, 30)), folder / "3.png"), "one size"),
-        (lambda folder: (folder / "3.png").write_bytes(b"torn"), "a frame cannot be read"),
+        (lambda folder: (folder / "3.png").write_bytes(b"torn"), r"3\.png is "),
     ],
 )
 def test_folders_that_are_no_clip(tmp_path, spoil, message):
@@ -555,7 +555,7 @@ def test_folders_that_are_no_clip(tmp_path, spoil, message):
     clip = open_clip(folder)
     with pytest.raises(VideoError, match=message) as caught:
         list(read_frames(clip))
-    assert "3.png" in str(caught.value)
+    assert caught.value.path == str(folder / "3.png")
 
 
 def test_rates_and_empty_folders(tmp_path):
