@@ -16,11 +16,12 @@ from impasto.objective.objective import Objective
 from impasto.objective.terms import FeatureTerm
 from impasto.optimize.loop import Terms
 from impasto.settings.layers import deepest
+from impasto.settings.pictures import Settings
 
-__all__ = ["Deferral", "deferring"]
+__all__ = ["FEWEST_STEPS", "Deferral", "deepest_that_counts", "deferring", "may_defer"]
 
 # A first tenth of two steps, of which the second shows that the first was no detour.
-_FEWEST_STEPS = 20
+FEWEST_STEPS = 20
 
 
 def deferring(objective: Objective, steps: int) -> Terms:
@@ -33,11 +34,15 @@ def deferring(objective: Objective, steps: int) -> Terms:
         objective: its settings say below which share of the loss a layer is deferred.
         steps: how many evaluations there will be.
     """
-    settings = objective.settings
-    always = settings.normalize_gradients or settings.patience > 0 or steps < _FEWEST_STEPS
-    if settings.deferred_share == 0 or always:
+    if not may_defer(objective.settings, steps):
         return objective.by_layer
-    return Deferral(objective, steps, settings.deferred_share)
+    return Deferral(objective, steps, objective.settings.deferred_share)
+
+
+def may_defer(settings: Settings, steps: int) -> bool:
+    """Tell whether layers can be deferred in a level of so many steps; see `deferring`."""
+    always = settings.normalize_gradients or settings.patience > 0 or steps < FEWEST_STEPS
+    return settings.deferred_share > 0 and not always
 
 
 class Deferral:
@@ -64,23 +69,30 @@ class Deferral:
         between = self._first < self._count <= self._last
         losses = self.objective.by_layer(image, self._up_to if between else None)
         if self._count == self._first:
-            self._up_to = self._deepest_that_counts(losses)
+            numbers = {name: float(loss.detach()) for name, loss in losses.items()}
+            self._up_to = deepest_that_counts(self.objective, numbers, self.share)
         return losses
 
-    def _deepest_that_counts(self, losses: Mapping[str, Tensor]) -> str | None:
-        """Return the deepest layer that is not deferred; None: no layer is deferred.
 
-        Content terms are never deferred: they hold the layout at every step.
-        """
-        encoder = self.objective.encoder
-        terms: dict[str, list[FeatureTerm]] = {}
-        for term in self.objective.feature_terms():
-            terms.setdefault(deepest(term.layers, encoder.network), []).append(term)
-        numbers = {name: float(loss.detach()) for name, loss in losses.items()}
-        left = self.share * sum(numbers.values())
-        for layer in sorted(terms, key=encoder.path.index, reverse=True):
-            left -= sum(numbers[term.name] for term in terms[layer])
-            # Written this way round so that losses that are not finite defer nothing.
-            if not 0 < left < math.inf or any(term.name.kind == "content" for term in terms[layer]):
-                return layer
-        return None
+def deepest_that_counts(
+    objective: Objective, losses: Mapping[str, float], share: float
+) -> str | None:
+    """Return the deepest layer that is not deferred; None: no layer is deferred.
+
+    Content terms are never deferred: they hold the layout at every step.
+
+    Args:
+        losses: of all terms, by name.
+        share: see `Deferral`.
+    """
+    encoder = objective.encoder
+    terms: dict[str, list[FeatureTerm]] = {}
+    for term in objective.feature_terms():
+        terms.setdefault(deepest(term.layers, encoder.network), []).append(term)
+    left = share * sum(losses.values())
+    for layer in sorted(terms, key=encoder.path.index, reverse=True):
+        left -= sum(losses[term.name] for term in terms[layer])
+        # Written this way round so that losses that are not finite defer nothing.
+        if not 0 < left < math.inf or any(term.name.kind == "content" for term in terms[layer]):
+            return layer
+    return None
