@@ -1,4 +1,4 @@
-"""How long it takes: a few steps measured on this machine, and what follows for a whole picture."""
+"""Time estimates for a whole picture, from a few steps that are timed on this machine."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _TIMED_STEPS = 4
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast this machine is with some settings, measured.
+    """The measured speed of this machine with some settings.
 
     Attributes:
-        fixed: seconds of a step, whatever the size.
-        step: more seconds for each pixel.
-        forward: seconds for each pixel of describing a picture without a gradient.
-        pair: more seconds of a step for each pixel and each pair that L-BFGS remembers.
+        fixed: seconds of a step that do not depend on the size.
+        step: further seconds of a step, per pixel.
+        forward: seconds to compute the features of a picture without a gradient, per pixel.
+        pair: further seconds of a step, per pixel and per pair that L-BFGS keeps.
     """
 
     fixed: float
@@ -40,31 +40,38 @@ class Pace:
     pair: float = 0.0
 
     def seconds_per_step(self, work: Workload) -> float:
-        """Estimate a step: of tiles, all that is seen, once more without a gradient."""
-        remembering = work.pixels * work.pairs * self.pair
+        """Estimate the seconds of a step.
+
+        In tiles, the network also runs once without a gradient, and it sees the tiles' margins.
+        """
+        history = work.pixels * work.pairs * self.pair
         if work.tiles:
-            looking = self._seen(work) * (self.step + self.forward)
-            return len(work.tiles) * self.fixed + looking + remembering
-        return self.fixed + work.pixels * self.step + remembering
+            network = self._seen(work) * (self.step + self.forward)
+            return len(work.tiles) * self.fixed + network + history
+        return self.fixed + work.pixels * self.step + history
 
     def seconds(self, work: Workload, paintings: int) -> float:
-        """Estimate a level: its steps, and describing photo and paintings, of so many pixels."""
-        described = (self._seen(work) if work.tiles else work.pixels) + paintings
-        return work.level.steps * self.seconds_per_step(work) + described * self.forward
+        """Estimate the seconds of a level: its steps, and its targets.
+
+        Args: paintings: the number of pixels of all paintings.
+        """
+        measured = (self._seen(work) if work.tiles else work.pixels) + paintings
+        return work.level.steps * self.seconds_per_step(work) + measured * self.forward
 
     def _seen(self, work: Workload) -> int:
         return sum(tile.outer.area for tile in work.tiles)
 
 
 def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
-    """Measure a few steps on this machine, at the coarsest size and one of up to 512 px."""
+    """Time a few steps on this machine, at the coarsest size and at a larger one up to 512 px."""
     most = min(stylizer.settings.long_side, _TIMED_SIDE)
     least = stylizer.encoder.minimum_side
     levels = pyramid(inputs.photo.size, stylizer.settings, smallest=least)
     coarsest = min(levels[0].long_side, most)
     timed_levels = []
     for side in sorted({coarsest, most}):
-        # As large as affordable: the cost of some statistics grows faster than the picture.
+        # The larger size is as large as is affordable, because the cost of some statistics grows
+        # faster than the number of pixels.
         height, width = fit(inputs.photo.size, side)
         timed_levels.append(Level((max(height, least), max(width, least)), side, _TIMED_STEPS))
     timed = [_seconds_per_step(stylizer, inputs, level) for level in timed_levels]
@@ -83,7 +90,7 @@ def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
 
 
 def _seconds_per_step(stylizer: Stylizer, inputs: Inputs, level: Level) -> float:
-    """Time some steps of a run at one level, as the run itself takes them."""
+    """Time a few steps at one level, with the code of a run."""
     settings = stylizer.settings
     work = Workload(level, None, settings.history, False, 0.0)
     losses = stylizer.objective(inputs, work).by_layer
@@ -96,21 +103,23 @@ def _seconds_per_step(stylizer: Stylizer, inputs: Inputs, level: Level) -> float
 def settings_within(
     stylizer: Stylizer, inputs: Inputs, seconds: float, *, spent: float = 0.0
 ) -> Settings:
-    """Choose steps for a time budget, from a step measured on this machine.
+    """Choose the number of steps for a time, from steps that are timed on this machine.
 
     Args:
-        stylizer: how, and from which settings, the picture would be painted.
-        inputs: what is to be painted.
-        seconds: the whole budget.
-        spent: how much of it is gone already; measuring comes on top by itself.
+        stylizer: the stylizer that will paint the picture.
+        inputs: the inputs of the picture.
+        seconds: the whole time.
+        spent: the seconds that have passed already; those of the measurement are added.
 
-    Raises: SettingsError: the time is too short for the size; says what would do.
+    Returns: the stylizer's settings with `steps` changed.
+    Raises:  SettingsError: the time is too short; the message names a time that is long enough.
     """
     start = time.perf_counter()
     works = stylizer.plan(inputs).works
     pace = measure_pace(stylizer, inputs)
     spent += time.perf_counter() - start
-    # Of the steps planned now; other numbers of them are shared alike.
+    # The mean over all planned steps. Another number of steps has the same mean, because it is
+    # split among the levels in the same proportions.
     megapixels = sum(work.level.steps * work.pixels for work in works) / 1e6
     steps = sum(work.level.steps * pace.seconds_per_step(work) for work in works)
     return steps_within(
