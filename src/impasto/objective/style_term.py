@@ -195,7 +195,8 @@ class WholeStyleTerm(FeatureTerm):
 def _style_scale(form: str, statistic: Statistic, target: Tensor) -> float:
     """Return the divisor of a style loss: for the form "relative", the loss of an empty picture.
 
-    For other forms it is 1. The raw losses of VGG's layers differ by four orders of magnitude, so one or two layers would
-    dominate. The quotients have the same influence for every layer, network and painting.
+    For other forms it is 1. The raw losses of VGG's layers differ by four orders of magnitude, so
+    one or two layers would dominate. The quotients have the same influence for every layer,
+    network and painting.
     """
     return (statistic.empty_distance(target) or 1.0) if form == "relative" else 1.0
