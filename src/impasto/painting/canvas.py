@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import DivergenceError
+from impasto.network.encoder import TORCHVISION_STD
 from impasto.optimize.loop import Step, Terms, optimize
 from impasto.painting.inputs import Inputs
 from impasto.painting.memory_plan import Workload
@@ -17,6 +18,8 @@ from impasto.pictures.picture import check_image, fit, resize
 from impasto.settings.pictures import Settings
 
 __all__ = ["Canvas", "Surface", "complete", "minimize", "paint_level"]
+
+_DEVIATIONS = torch.tensor(TORCHVISION_STD).view(1, 3, 1, 1)
 
 
 class Canvas:
@@ -135,6 +138,9 @@ def minimize(
 
     Args: as for `paint_level`; the image may also be a canvas.
     """
+    unit = None
+    if settings.normalized_pixels:  # the luminance alone has one channel
+        unit = _DEVIATIONS if image.shape[1] == 3 else _DEVIATIONS.mean(1, keepdim=True)
     return optimize(
         image.to(device),
         losses,
@@ -146,7 +152,7 @@ def minimize(
         averaging=settings.averaging,
         clamp=settings.clamp,
         second_decay=settings.second_decay,
-        normalized_pixels=settings.normalized_pixels,
+        unit=unit,
         patience=settings.patience,
     )
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError, SettingsError, nearest_match
+from impasto.network.encoder import CAFFE_MEAN
 from impasto.objective.layer_weights import seen_layers
 from impasto.painting.guidance import Guidance, Layout, lay_out
 from impasto.painting.pyramid import Level
@@ -157,7 +158,7 @@ def initial_image(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> 
 
 
 # ImageNet's mean color, in sRGB. VGG subtracts it from every picture (Simonyan & Zisserman).
-_MEAN_COLOR = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1) / 255
+_MEAN_COLOR = torch.tensor(CAFFE_MEAN).view(1, 3, 1, 1) / 255
 
 
 def chosen_init(settings: Settings) -> Picture | None:
