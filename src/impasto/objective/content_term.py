@@ -1,4 +1,4 @@
-"""Content: how far the features of a picture are from the photo's, position by position."""
+"""The content term: the distance of a picture's features from the photo's, at each position."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["ContentTerm", "content_factor"]
 
 
 def content_factor(form: str, features: Tensor) -> float:
-    """Return what turns the mean square Σ (F − P)² / n into the form of a recipe.
+    """Return the factor that turns the mean square Σ (F − P)² / n into the form of a recipe.
 
-    gatys: ½ Σ (F − P)²; vgg16: ½ Σ ((F − P) / n)², with n = B·C·h·w.
+    gatys: ½ Σ (F − P)²; vgg16: ½ Σ ((F − P) / n)², with n = B·C·h·w. For other forms it is 1.
     """
     if form == "gatys":
         return features.numel() / 2
@@ -30,13 +30,13 @@ class ContentTerm(FeatureTerm):
 
     Args:
         layer: the layer that is compared.
-        weight: of the loss.
-        form: of the loss, see `content_factor`; "relative" divides it by the target's mean square.
+        weight: the factor of the loss.
+        form: see `content_factor`; "relative" divides the loss by the target's mean square.
         target: the photo's features, (1, C, h, w).
-        counts: how many times each position counts, (1, 1, h, w); None: once.
+        counts: the weight of each position, (1, 1, h, w); None: 1 everywhere.
 
     Paper: Gatys, Ecker & Bethge, CVPR 2016, equation 1. Differs: a mean, not half the sum, so that
-        content weighs the same against style at every size.
+        the balance of content and style is the same at every size.
     """
 
     def __init__(
@@ -82,6 +82,6 @@ class ContentTerm(FeatureTerm):
 
 
 def _mean_square(features: Tensor) -> float:
-    """Return the mean square, also of features that are kept in bfloat16."""
+    """Return the mean square of features, which may be in bfloat16."""
     wide = features.to(torch.promote_types(features.dtype, torch.float32))
     return float(wide.square().mean())

@@ -1,8 +1,8 @@
 """Deferred layers: deep style layers with a small loss are left out in the middle of a level.
 
-In neural-style's objective relu5_1 soon is less than a hundredth of the loss, but takes a sixth of
-the time. The first steps need it to place large shapes, and the last steps to finish them. In
-between its gradient is lost in that of the shallower layers.
+In neural-style's objective, relu5_1 soon has less than a hundredth of the loss, but takes a sixth
+of the time. The first steps need it to place large shapes, and the last steps need it to finish
+them. In between, its gradient is negligible beside that of the shallower layers.
 """
 
 from __future__ import annotations
@@ -16,36 +16,44 @@ from impasto.objective.objective import Objective
 from impasto.objective.terms import FeatureTerm
 from impasto.optimize.loop import Terms
 from impasto.settings.layers import deepest
+from impasto.settings.pictures import Settings
 
-__all__ = ["Deferral", "deferring"]
+__all__ = ["FEWEST_STEPS", "Deferral", "deepest_that_counts", "deferring", "may_defer"]
 
-# A first tenth of two steps, of which the second shows that the first was no detour.
-_FEWEST_STEPS = 20
+# With fewer steps, the first tenth would be a single step. Its losses say too little, because the
+# first step can be a detour.
+FEWEST_STEPS = 20
 
 
 def deferring(objective: Objective, steps: int) -> Terms:
-    """Return the losses of an objective for the steps of one level, some of them deferred.
+    """Return the losses of an objective for the steps of one level, with deferred layers.
 
-    Nothing is deferred where the shown losses are not what is minimized (normalized gradients),
-    where a level may end before its last steps (`patience`), or where it has fewer than 20 steps.
+    No layer is deferred in three cases: with normalized gradients, because the losses do not show
+    the influence of a layer; with `patience`, because a level may end before its last steps; and
+    with fewer than 20 steps.
 
     Args:
-        objective: its settings say below which share of the loss a layer is deferred.
-        steps: how many evaluations there will be.
+        objective: the objective; `deferred_share` of its settings is the largest share of the loss
+            that is deferred.
+        steps: the number of evaluations in this level.
     """
-    settings = objective.settings
-    always = settings.normalize_gradients or settings.patience > 0 or steps < _FEWEST_STEPS
-    if settings.deferred_share == 0 or always:
+    if not may_defer(objective.settings, steps):
         return objective.by_layer
-    return Deferral(objective, steps, settings.deferred_share)
+    return Deferral(objective, steps, objective.settings.deferred_share)
+
+
+def may_defer(settings: Settings, steps: int) -> bool:
+    """Tell whether layers can be deferred in a level of so many steps; see `deferring`."""
+    excluded = settings.normalize_gradients or settings.patience > 0 or steps < FEWEST_STEPS
+    return settings.deferred_share > 0 and not excluded
 
 
 class Deferral:
-    """The losses of an objective, to be called once for each evaluation of a level.
+    """The losses of an objective, as a function that is called once per evaluation of a level.
 
     Args:
-        objective: what is minimized.
-        steps: how many evaluations there will be, at least 20.
+        objective: the objective that is minimized.
+        steps: the number of evaluations in this level, at least 20.
         share: the deepest layers are deferred if together they have less than this share of the
             loss at the end of the first tenth.
     """
@@ -64,23 +72,30 @@ class Deferral:
         between = self._first < self._count <= self._last
         losses = self.objective.by_layer(image, self._up_to if between else None)
         if self._count == self._first:
-            self._up_to = self._deepest_that_counts(losses)
+            numbers = {name: float(loss.detach()) for name, loss in losses.items()}
+            self._up_to = deepest_that_counts(self.objective, numbers, self.share)
         return losses
 
-    def _deepest_that_counts(self, losses: Mapping[str, Tensor]) -> str | None:
-        """Return the deepest layer that is not deferred; None: no layer is deferred.
 
-        Content terms are never deferred: they hold the layout at every step.
-        """
-        encoder = self.objective.encoder
-        terms: dict[str, list[FeatureTerm]] = {}
-        for term in self.objective.feature_terms():
-            terms.setdefault(deepest(term.layers, encoder.network), []).append(term)
-        numbers = {name: float(loss.detach()) for name, loss in losses.items()}
-        left = self.share * sum(numbers.values())
-        for layer in sorted(terms, key=encoder.path.index, reverse=True):
-            left -= sum(numbers[term.name] for term in terms[layer])
-            # Written this way round so that losses that are not finite defer nothing.
-            if not 0 < left < math.inf or any(term.name.kind == "content" for term in terms[layer]):
-                return layer
-        return None
+def deepest_that_counts(
+    objective: Objective, losses: Mapping[str, float], share: float
+) -> str | None:
+    """Return the deepest layer that is not deferred; None: no layer is deferred.
+
+    A layer with a content term is never deferred, because it keeps the layout at every step.
+
+    Args:
+        losses: of all terms, by name.
+        share: see `Deferral`.
+    """
+    encoder = objective.encoder
+    terms: dict[str, list[FeatureTerm]] = {}
+    for term in objective.feature_terms():
+        terms.setdefault(deepest(term.layers, encoder.network), []).append(term)
+    left = share * sum(losses.values())
+    for layer in sorted(terms, key=encoder.path.index, reverse=True):
+        left -= sum(losses[term.name] for term in terms[layer])
+        # Written this way round so that losses that are not finite defer nothing.
+        if not 0 < left < math.inf or any(term.name.kind == "content" for term in terms[layer]):
+            return layer
+    return None

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
+from impasto.objective.deferred_layers import FEWEST_STEPS, deepest_that_counts, may_defer
+from impasto.objective.objective import Objective
 from impasto.optimize.lbfgs import seconds_per_pair
+from impasto.optimize.loop import Step, Terms
 from impasto.painting.canvas import paint_level
 from impasto.painting.inputs import Inputs
 from impasto.painting.memory_plan import Workload
@@ -32,12 +37,15 @@ class Pace:
         step: more seconds for each pixel.
         forward: seconds for each pixel of describing a picture without a gradient.
         pair: more seconds of a step for each pixel and each pair that L-BFGS remembers.
+        deferred: share of a step's time that is left when deep layers are deferred, in the middle
+            four fifths of a level; 1: nothing is deferred.
     """
 
     fixed: float
     step: float
     forward: float
     pair: float = 0.0
+    deferred: float = 1.0
 
     def seconds_per_step(self, work: Workload) -> float:
         """Estimate a step: of tiles, all that is seen, once more without a gradient."""
@@ -50,7 +58,13 @@ class Pace:
     def seconds(self, work: Workload, paintings: int) -> float:
         """Estimate a level: its steps, and describing photo and paintings, of so many pixels."""
         described = (self._seen(work) if work.tiles else work.pixels) + paintings
-        return work.level.steps * self.seconds_per_step(work) + described * self.forward
+        return self.seconds_of_steps(work) + described * self.forward
+
+    def seconds_of_steps(self, work: Workload) -> float:
+        """Estimate the steps of a level."""
+        steps = work.level.steps
+        middle = steps - 2 * (steps // 10) if steps >= FEWEST_STEPS else 0
+        return (steps - middle * (1 - self.deferred)) * self.seconds_per_step(work)
 
     def _seen(self, work: Workload) -> int:
         return sum(tile.outer.area for tile in work.tiles)
@@ -67,7 +81,12 @@ def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
         # As large as affordable: the cost of some statistics grows faster than the picture.
         height, width = fit(inputs.photo.size, side)
         timed_levels.append(Level((max(height, least), max(width, least)), side, _TIMED_STEPS))
-    timed = [_seconds_per_step(stylizer, inputs, level) for level in timed_levels]
+    objectives = [_objective(stylizer, inputs, level) for level in timed_levels]
+    runs = [
+        _timed_steps(stylizer, inputs, level, objective.by_layer)
+        for level, objective in zip(timed_levels, objectives, strict=True)
+    ]
+    timed = [_seconds_per_step(run) for run in runs]
     pixels = [level.size[0] * level.size[1] for level in timed_levels]
     step, fixed = timed[-1] / pixels[-1], 0.0
     if len(timed) > 1 and pixels[0] < pixels[1] / 2:
@@ -79,18 +98,32 @@ def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
         stylizer.encoder(image)
     forward = (time.perf_counter() - start) / pixels[-1]
     pair = seconds_per_pair(image) if stylizer.settings.optimizer == "lbfgs" else 0.0
-    return Pace(fixed, step, forward, pair / pixels[-1])
+    deferred = 1.0
+    if may_defer(stylizer.settings, FEWEST_STEPS):
+        up_to = deepest_that_counts(
+            objectives[-1], runs[-1][-1].layers, stylizer.settings.deferred_share
+        )
+        losses = partial(objectives[-1].by_layer, up_to=up_to)
+        rest = _timed_steps(stylizer, inputs, timed_levels[-1], losses)
+        deferred = min(_seconds_per_step(rest) / timed[-1], 1.0)
+    return Pace(fixed, step, forward, pair / pixels[-1], deferred)
 
 
-def _seconds_per_step(stylizer: Stylizer, inputs: Inputs, level: Level) -> float:
-    """Time some steps of a run at one level, as the run itself takes them."""
+def _objective(stylizer: Stylizer, inputs: Inputs, level: Level) -> Objective:
+    """Return what a run minimizes at a level that is computed whole."""
+    return stylizer.objective(inputs, Workload(level, None, stylizer.settings.history, False, 0.0))
+
+
+def _timed_steps(stylizer: Stylizer, inputs: Inputs, level: Level, losses: Terms) -> list[Step]:
+    """Take some steps at one level, as a run takes them."""
     settings = stylizer.settings
     work = Workload(level, None, settings.history, False, 0.0)
-    losses = stylizer.objective(inputs, work).by_layer
     image = resize(inputs.photo.image, level.size)
-    steps = paint_level(image, losses, work, inputs, settings, stylizer.device)
-    times = [step.seconds for step in steps]
-    return (times[-1] - times[0]) / (len(times) - 1)
+    return list(paint_level(image, losses, work, inputs, settings, stylizer.device))
+
+
+def _seconds_per_step(steps: Sequence[Step]) -> float:
+    return (steps[-1].seconds - steps[0].seconds) / (len(steps) - 1)
 
 
 def settings_within(
@@ -112,7 +145,7 @@ def settings_within(
     spent += time.perf_counter() - start
     # Of the steps planned now; other numbers of them are shared alike.
     megapixels = sum(work.level.steps * work.pixels for work in works) / 1e6
-    steps = sum(work.level.steps * pace.seconds_per_step(work) for work in works)
+    steps = sum(pace.seconds_of_steps(work) for work in works)
     return steps_within(
         inputs.photo.size,
         stylizer.settings,

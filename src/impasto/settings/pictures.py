@@ -46,7 +46,7 @@ class Settings(Options):
     Raises: SettingsError: a value of the wrong type, out of its range, or unknown.
     """
 
-    # The metadata of pictures painted before version 0.2 has British spellings.
+    # Older pictures and settings files have British spellings.
     renamed: ClassVar[Mapping[str, str]] = {
         "normalised": "normalized",
         "normalised_pixels": "normalized_pixels",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from impasto.errors import SettingsError
-from impasto.settings import masks, run
+from impasto.settings import command_flags, masks
 from impasto.settings.command_flags import (
     PartOptions,
     RecordOptions,
@@ -22,7 +22,7 @@ from impasto.settings.options import Options, flag_name
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import DREAM, RECONSTRUCTION, TEXTURE, USED_SETTINGS
 
-SETS = [getattr(module, name) for module in (run, masks) for name in module.__all__]
+SETS = [getattr(module, name) for module in (command_flags, masks) for name in module.__all__]
 
 
 @pytest.mark.parametrize("kind", SETS)
@@ -102,7 +102,7 @@ def test_settings_import_no_heavy_library():
         "import sys, impasto.settings.command_flags, impasto.settings.sounds\n"
         "print(sorted({'torch', 'numpy', 'typer', 'PIL'} & set(sys.modules)))"
     )
-    source = Path(run.__file__).parents[2]
+    source = Path(command_flags.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
         env={"PYTHONPATH": str(source)},
