@@ -118,14 +118,7 @@ class Encoder(nn.Module):
             raise WeightsError(f"these are weights of {weights.network}; asked for {network}")
         self._convolutions: dict[str, Convolution] = {}
         self._store(weights, normalized)
-        if weights.convention == "caffe":
-            self._scale: tuple[float, ...] = (pixel_range,) * 3
-            self._shift: tuple[float, ...] = CAFFE_MEAN
-        else:
-            self._scale = tuple(1 / s for s in TORCHVISION_STD)
-            self._shift = tuple(
-                m / s for m, s in zip(_TORCHVISION_MEAN, TORCHVISION_STD, strict=True)
-            )
+        self._scale, self._shift = _input_units(weights.convention, pixel_range)
 
     def _store(self, weights: VGGWeights, normalized: bool) -> None:
         """Register the filters on the path as buffers, so that they move with the module."""
@@ -315,3 +308,13 @@ def compiled_by_torch(run: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Ten
         return result
 
     return call
+
+
+def _input_units(
+    convention: str, pixel_range: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return a and b for each channel: the network's input is a · image − b."""
+    if convention == "caffe":
+        return (pixel_range,) * 3, CAFFE_MEAN
+    pairs = list(zip(_TORCHVISION_MEAN, TORCHVISION_STD, strict=True))
+    return tuple(1 / std for _, std in pairs), tuple(mean / std for mean, std in pairs)

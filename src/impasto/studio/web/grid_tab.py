@@ -62,15 +62,7 @@ class Grid:
             second_values: str, *values: Any,
         ) -> str:  # fmt: skip
             try:
-                columns = values_of(self.rows[first], first_values)
-                lines = values_of(self.rows[second], second_values)
-                if first == second:
-                    raise SettingsError("choose two different settings for the grid")
-                if len(columns) * len(lines) > _MOST:
-                    raise SettingsError(
-                        f"{len(columns)} x {len(lines)} pictures are more than {_MOST}; "
-                        "enter fewer values"
-                    )
+                columns, lines = self._axes(first, first_values, second, second_values)
                 asked = make_request(painting, json.loads(text), values)
                 changes = [[{first: x, second: y} for x in columns] for y in lines]
                 cells = _begin(jobs, asked, changes, session_of(request))
@@ -86,6 +78,20 @@ class Grid:
             js="(...given) => [impasto.state('stylize'), ...given.slice(1)]",
             show_progress="hidden", api_visibility="private", queue=False,
         ).then(None, sent, js="(text) => impasto.grid(text)", queue=False)  # fmt: skip
+
+    def _axes(
+        self, first: str, first_values: str, second: str, second_values: str
+    ) -> tuple[list[Any], list[Any]]:
+        """Parse the values of both settings. Raises: SettingsError."""
+        columns = values_of(self.rows[first], first_values)
+        lines = values_of(self.rows[second], second_values)
+        if first == second:
+            raise SettingsError("choose two different settings for the grid")
+        if len(columns) * len(lines) > _MOST:
+            raise SettingsError(
+                f"{len(columns)} x {len(lines)} pictures are more than {_MOST}; enter fewer values"
+            )
+        return columns, lines
 
 
 def _begin(
