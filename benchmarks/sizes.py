@@ -65,16 +65,16 @@ _WARM_UP = 2
 # The command, which also prints the time of each step. Only the library knows it exactly.
 _TELLING = """
 import sys
-from impasto.painting import pastiche
+from impasto.optimize.loop import Step
 from impasto.__main__ import main
 
-plain = pastiche.record
+plain = Step.to_dict
 
-def record(step):
+def to_dict(step):
     print("step done after", step.seconds, file=sys.stderr, flush=True)
     return plain(step)
 
-pastiche.record = record
+Step.to_dict = to_dict
 main()
 """
 Run = dict[str, Any]

@@ -14,7 +14,16 @@ from typing import IO
 
 from impasto.errors import ImpastoError
 
-__all__ = ["check_target", "one_line", "read_file", "sha256_of", "write_all", "write_file"]
+__all__ = [
+    "check_target",
+    "one_line",
+    "read_file",
+    "replace_file",
+    "sha256_of",
+    "temporary_beside",
+    "write_all",
+    "write_file",
+]
 
 
 def read_file(
@@ -63,7 +72,7 @@ def check_target(
     if target.exists() and not target.is_file():
         return
     try:
-        with _temporary(target).open("xb") as trial:
+        with temporary_beside(target).open("xb") as trial:
             pass
         Path(trial.name).unlink()
     except OSError as fault:
@@ -91,9 +100,35 @@ def write_file(
             with target.open("wb", buffering=0) as device:
                 write_all(device, data)
         else:
-            _replace(target, data)
+            replace_file(target, data)
     except OSError as fault:
         raise error(f"cannot be written: {one_line(fault)}", path=path) from fault
+
+
+def replace_file(target: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a temporary file beside the target, and rename it once it is complete.
+
+    Args: durable: wait until the disk has the file. Otherwise a power cut may lose it.
+
+    Raises: OSError: it cannot be written; nothing is left of the temporary file.
+    """
+    temporary = temporary_beside(target)
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)  # it is still there only after an error
+
+
+def temporary_beside(target: Path) -> Path:
+    """Return a new name for an unfinished file, in the folder where it will be renamed."""
+    return target.with_name(f".impasto-{secrets.token_hex(8)}.tmp")
 
 
 def write_all(file: IO[bytes], data: bytes) -> None:
@@ -132,22 +167,3 @@ def _target(path: str | os.PathLike[str], overwrite: bool, error: type[ImpastoEr
     if exists and not os.access(target, os.W_OK):
         raise error("cannot be written: it is read-only for this user", path=path)
     return target
-
-
-def _temporary(target: Path) -> Path:
-    return target.with_name(f".impasto-{secrets.token_hex(8)}.tmp")
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Write a temporary file beside the target, and rename it once it is complete on disk."""
-    temporary = _temporary(target)
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)  # it is still there only after an error

@@ -8,6 +8,7 @@ import http.server
 import importlib.util
 import os
 import shutil
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -470,10 +471,16 @@ def test_a_codebook_of_the_wrong_size(tmp_path: Path) -> None:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves one file; `promised` is the length that it announces."""
+    """Serves one file.
+
+    Attributes:
+        promised: the length that it announces.
+        stalls: after the content, keeps the connection open until this event is set.
+    """
 
     content = b""
     promised: int | None = None
+    stalls: threading.Event | None = None
     requests = 0
 
     def finish_request(self, request: object, client_address: object) -> None:
@@ -492,6 +499,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(self.server.promised or len(self.server.content)))
         self.end_headers()
         self.wfile.write(self.server.content)
+        if self.server.stalls is not None:
+            self.server.stalls.wait(10)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -543,6 +552,24 @@ def test_a_download_that_breaks_off_is_removed(server: Server, tmp_path: Path) -
     with pytest.raises(WeightsError, match=r"cannot be downloaded \(the file is cut short"):
         load_official(tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_download_that_stalls_ends(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_NETWORK_TIMEOUT", 0.2)
+    server.promised = len(server.content)
+    server.content = server.content[:1000]
+    server.stalls = threading.Event()
+    try:
+        with pytest.raises(
+            WeightsError, match=r"cannot be downloaded \(the server sent nothing for 0\.2 s\)"
+        ):
+            load_official(tmp_path / "cache")
+    finally:
+        server.stalls.set()
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert socket.getdefaulttimeout() is None
 
 
 def test_a_page_that_is_not_there(

@@ -196,7 +196,7 @@ def test_adam_in_normalized_units_equals_torch_on_a_normalized_picture():
         learning_rate=0.003,
         clamp=False,
         second_decay=0.999,
-        normalized_pixels=True,
+        unit=deviation,
     )
     assert (last.image - (theirs * deviation + mean)).abs().max() < 1e-7
 

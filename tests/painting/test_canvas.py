@@ -130,3 +130,10 @@ def test_divergence_in_luminance_carries_a_picture_in_color(photo, painting):
         stylize(photo, painting, settings)
     at_size = load_image(photo, long_side=max(caught.value.image.shape))
     np.testing.assert_allclose(chroma(caught.value.image), chroma(at_size), atol=1e-5)
+
+
+def test_adams_unit_per_channel_keeps_the_photos_colors(photo, painting):
+    settings = Settings(**QUICK, color="luminance", optimizer="adam", normalized_pixels=True)
+    for step in Stylizer(settings).steps(photo, painting):
+        at_size = load_image(photo, long_side=max(step.image.shape))
+        np.testing.assert_allclose(chroma(step.image), chroma(at_size), atol=1e-5)

@@ -383,7 +383,7 @@ def test_a_mask_too_small_for_every_layer_is_an_error(photo, painting):
     tiny = torch.zeros(1, 1, 32, 40)
     tiny[..., 4:6, 4:6] = 1
     settings = Settings(**QUICK, style_layers=LAYERS, guidance="inside").replace(long_side=40)
-    with pytest.raises(SettingsError, match=r"a mask of style 1 picks is too small .* simple"):
+    with pytest.raises(SettingsError, match=r"a mask of style 1 selects is too small .* simple"):
         stylize(photo, painting, settings, guidance=Guidance(masks=tiny))
     stylize(photo, painting, settings.replace(guidance="simple"), guidance=Guidance(masks=tiny))
 
@@ -503,7 +503,7 @@ def test_a_painting_without_a_region_is_an_error(photo, painting):
     maps = [color_map(RED, size=(36, 32)), color_map(BLUE, size=(36, 32))]
     guidance = Guidance(regions=color_map(RED, BLACK), style_regions=maps)
     paintings = [Picture(painting, name="a.jpg"), Picture(painting, name="b.jpg")]
-    with pytest.raises(ImageError, match=r"b.jpg would be painted nowhere"):
+    with pytest.raises(ImageError, match=r"the style of b.jpg would not be used"):
         lay_out(guidance, Picture(photo), paintings)
 
 

@@ -79,7 +79,7 @@ def test_what_does_not_fit_names_the_largest_size_that_does(encoder):
         MemoryLimitError, match=r"^4096 px need at least [\d.]+ GB of memory"
     ) as error:
         plan(encoder, budget)
-    side = int(str(error.value).split("the largest that fits is ")[1].split()[0])
+    side = int(str(error.value).split("the largest size that fits is ")[1].split()[0])
     assert 256 < side < 4096
     assert plan(encoder, budget, long_side=side)[-1].memory <= budget
     with pytest.raises(MemoryLimitError):
@@ -89,14 +89,14 @@ def test_what_does_not_fit_names_the_largest_size_that_does(encoder):
 def test_where_nothing_fits_no_size_is_named(encoder):
     with pytest.raises(MemoryLimitError) as error:
         plan(encoder, 60e6)
-    assert "the largest that fits" not in str(error.value)
+    assert "the largest size that fits" not in str(error.value)
     assert str(error.value).endswith("; allow more, or free some")
 
 
 def test_statistics_that_cannot_be_cut_say_so(encoder):
     assert plan(encoder, 100 * GB, statistic="sliced")[-1].tiles == ()
     with pytest.raises(
-        MemoryLimitError, match=r"largest that fits is .*statistic sliced is no sum"
+        MemoryLimitError, match=r"largest size that fits is .*statistic sliced is not a sum"
     ):
         plan(encoder, 6 * GB, statistic="sliced")
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from helpers import assert_clear_error, assert_close, toy_weights
-from impasto.network.encoder import Encoder
+from impasto.network.encoder import TORCHVISION_STD, Encoder
 from impasto.objective.layer_weights import seen_layers, weighted_layers
 from impasto.objective.objective import Objective
 from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
@@ -279,7 +279,7 @@ def test_a_recipe_equals_its_source(name, network, dtype, relative, photo, paint
         history=settings.history,
         clamp=settings.clamp,
         second_decay=settings.second_decay,
-        normalized_pixels=settings.normalized_pixels,
+        unit=torch.tensor(TORCHVISION_STD).view(3, 1, 1) if settings.normalized_pixels else None,
     )
     assert not torch.equal(last.image, start)
     comparison.assert_equal(last.image, SOURCES[name], relative)

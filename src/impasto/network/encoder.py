@@ -23,15 +23,15 @@ from impasto.network.kernel import compiled_kernel
 from impasto.network.weights import VGGWeights, load_mean_activations, load_weights
 from impasto.settings.layers import check_layer, deepest, layer_names, minimum_side
 
-__all__ = ["Encoder", "Features"]
+__all__ = ["CAFFE_MEAN", "TORCHVISION_STD", "Encoder", "Features"]
 
 Features = Mapping[str, Tensor]  # {"relu1_1": (1, C, h, w), …}, shallow to deep
 
 # The mean color of ImageNet in sRGB order, 0…255 (published with Simonyan & Zisserman's model).
-_CAFFE_MEAN = (123.68, 116.779, 103.939)
+CAFFE_MEAN = (123.68, 116.779, 103.939)
 # The normalization of torchvision's models (documented constants of torchvision.transforms).
 _TORCHVISION_MEAN = (0.485, 0.456, 0.406)
-_TORCHVISION_STD = (0.229, 0.224, 0.225)
+TORCHVISION_STD = (0.229, 0.224, 0.225)
 
 # The network was trained with max pooling. Average pooling gives smaller values, L2 pooling larger
 # ones. These factors restore about the mean activation of max pooling. They are those of
@@ -120,11 +120,11 @@ class Encoder(nn.Module):
         self._store(weights, normalized)
         if weights.convention == "caffe":
             self._scale: tuple[float, ...] = (pixel_range,) * 3
-            self._shift: tuple[float, ...] = _CAFFE_MEAN
+            self._shift: tuple[float, ...] = CAFFE_MEAN
         else:
-            self._scale = tuple(1 / s for s in _TORCHVISION_STD)
+            self._scale = tuple(1 / s for s in TORCHVISION_STD)
             self._shift = tuple(
-                m / s for m, s in zip(_TORCHVISION_MEAN, _TORCHVISION_STD, strict=True)
+                m / s for m, s in zip(_TORCHVISION_MEAN, TORCHVISION_STD, strict=True)
             )
 
     def _store(self, weights: VGGWeights, normalized: bool) -> None:

@@ -17,8 +17,10 @@ from __future__ import annotations
 import http.client
 import logging
 import os
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +76,8 @@ _TORCHVISION_FIRST_FILTER = {
         *(-0.00096141, 0.058304, -0.029663),
     ),
 }
+_NETWORK_TIMEOUT = 60.0  # s without a byte from the server
+
 # The largest relative distance between a first layer and a known one that counts as the same.
 # Rounding to float16 or to 256 values gives below 0.01; swapping red and blue gives 0.56.
 _SAME_LAYER = 0.05
@@ -245,15 +249,30 @@ def _download(url: str, path: Path, digest: str) -> None:
     logger.info("downloading %s to %s", url, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            url, str(path), hash_prefix=digest, progress=sys.stderr.isatty()
-        )
+        with _network_timeout(_NETWORK_TIMEOUT):
+            torch.hub.download_url_to_file(
+                url, str(path), hash_prefix=digest, progress=sys.stderr.isatty()
+            )
     except (OSError, http.client.HTTPException, RuntimeError) as error:  # URLError is an OSError
-        if isinstance(error, RuntimeError):  # torch's error for another hash, also of a part
+        cause = getattr(error, "reason", None) or error  # URLError wraps an error of the socket
+        if isinstance(cause, TimeoutError):
+            reason = f"the server sent nothing for {_NETWORK_TIMEOUT:g} s"
+        elif isinstance(error, RuntimeError):  # torch's error for another hash, also of a part
             reason = f"the file is cut short or another one: its SHA-256 is not {digest}…"
         else:
-            reason = str(getattr(error, "reason", None) or one_line(error))
+            reason = cause if isinstance(cause, str) else one_line(cause)
         raise WeightsError(
             f"{url}: cannot be downloaded ({reason}); without a connection, put the file at "
             f"{path}, or use the bundled weights"
         ) from error
+
+
+@contextmanager
+def _network_timeout(seconds: float) -> Iterator[None]:
+    """Give new connections a timeout; torch.hub's function has no argument for it."""
+    former = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(former)

@@ -1,4 +1,4 @@
-"""Content: how far the features of a picture are from the photo's, position by position."""
+"""The content term: the distance of a picture's features from the photo's, at each position."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def content_loss(features: Tensor, target: Tensor, counts: Tensor | None = None)
     """Compare two pictures' content: mean squared difference of the features of one layer.
 
     Args:    features, target: (B, C, h, w).
-             counts: how many times each position counts, (1, 1, h, w); None: once.
+             counts: the weight of each position, (1, 1, h, w); None: 1 everywhere.
     Returns: a scalar.
     Paper:   Gatys, Ecker & Bethge, CVPR 2016, equation 1. Differs: a mean, not half the sum, so
-             that content weighs the same against style at every size.
+             that the balance of content and style is the same at every size.
     """
     squares = (features - target).square()
     return squares.mean() if counts is None else (squares * counts).mean()
 
 
 def content_factor(form: str, features: Tensor) -> float:
-    """Return what turns `content_loss`, Σ(F − P)² / n, into the form of a recipe.
+    """Return the factor that turns `content_loss`, Σ(F − P)² / n, into the form of a recipe.
 
-    gatys: ½ Σ (F − P)²; vgg16: ½ Σ ((F − P) / n)², with n = B·C·h·w.
+    gatys: ½ Σ (F − P)²; vgg16: ½ Σ ((F − P) / n)², with n = B·C·h·w. For other forms it is 1.
     """
     if form == "gatys":
         return features.numel() / 2
@@ -43,10 +43,10 @@ class ContentTerm(FeatureTerm):
 
     Args:
         layer: the layer that is compared.
-        weight: of the loss.
-        form: of the loss, see `content_factor`; "relative" divides it by the target's mean square.
+        weight: the factor of the loss.
+        form: see `content_factor`; "relative" divides the loss by the target's mean square.
         target: the photo's features, (1, C, h, w).
-        counts: how many times each position counts, (1, 1, h, w); None: once.
+        counts: see `content_loss`.
     """
 
     def __init__(
@@ -92,6 +92,6 @@ class ContentTerm(FeatureTerm):
 
 
 def _mean_square(features: Tensor) -> float:
-    """Return the mean square, also of features that are kept in bfloat16."""
+    """Return the mean square of features, which may be in bfloat16."""
     wide = features.to(torch.promote_types(features.dtype, torch.float32))
     return float(wide.square().mean())

@@ -1,8 +1,8 @@
 """Deferred layers: deep style layers with a small loss are left out in the middle of a level.
 
-In neural-style's objective relu5_1 soon is less than a hundredth of the loss, but takes a sixth of
-the time. The first steps need it to place large shapes, and the last steps to finish them. In
-between its gradient is lost in that of the shallower layers.
+In neural-style's objective, relu5_1 soon has less than a hundredth of the loss, but takes a sixth
+of the time. The first steps need it to place large shapes, and the last steps need it to finish
+them. In between, its gradient is negligible beside that of the shallower layers.
 """
 
 from __future__ import annotations
@@ -20,19 +20,22 @@ from impasto.settings.pictures import Settings
 
 __all__ = ["FEWEST_STEPS", "Deferral", "deepest_that_counts", "deferring", "may_defer"]
 
-# A first tenth of two steps, of which the second shows that the first was no detour.
+# With fewer steps, the first tenth would be a single step. Its losses say too little, because the
+# first step can be a detour.
 FEWEST_STEPS = 20
 
 
 def deferring(objective: Objective, steps: int) -> Terms:
-    """Return the losses of an objective for the steps of one level, some of them deferred.
+    """Return the losses of an objective for the steps of one level, with deferred layers.
 
-    Nothing is deferred where the shown losses are not what is minimized (normalized gradients),
-    where a level may end before its last steps (`patience`), or where it has fewer than 20 steps.
+    No layer is deferred in three cases: with normalized gradients, because the losses do not show
+    the influence of a layer; with `patience`, because a level may end before its last steps; and
+    with fewer than 20 steps.
 
     Args:
-        objective: its settings say below which share of the loss a layer is deferred.
-        steps: how many evaluations there will be.
+        objective: the objective; `deferred_share` of its settings is the largest share of the loss
+            that is deferred.
+        steps: the number of evaluations in this level.
     """
     if not may_defer(objective.settings, steps):
         return objective.by_layer
@@ -41,16 +44,16 @@ def deferring(objective: Objective, steps: int) -> Terms:
 
 def may_defer(settings: Settings, steps: int) -> bool:
     """Tell whether layers can be deferred in a level of so many steps; see `deferring`."""
-    always = settings.normalize_gradients or settings.patience > 0 or steps < FEWEST_STEPS
-    return settings.deferred_share > 0 and not always
+    excluded = settings.normalize_gradients or settings.patience > 0 or steps < FEWEST_STEPS
+    return settings.deferred_share > 0 and not excluded
 
 
 class Deferral:
-    """The losses of an objective, to be called once for each evaluation of a level.
+    """The losses of an objective, as a function that is called once per evaluation of a level.
 
     Args:
-        objective: what is minimized.
-        steps: how many evaluations there will be, at least 20.
+        objective: the objective that is minimized.
+        steps: the number of evaluations in this level, at least 20.
         share: the deepest layers are deferred if together they have less than this share of the
             loss at the end of the first tenth.
     """
@@ -79,7 +82,7 @@ def deepest_that_counts(
 ) -> str | None:
     """Return the deepest layer that is not deferred; None: no layer is deferred.
 
-    Content terms are never deferred: they hold the layout at every step.
+    A layer with a content term is never deferred, because it keeps the layout at every step.
 
     Args:
         losses: of all terms, by name.

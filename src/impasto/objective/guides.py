@@ -1,4 +1,4 @@
-"""Guides: how much each position of a layer counts, from masks of the picture."""
+"""Guides: the weight of each position of a layer, computed from a mask of the picture."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ __all__ = ["layer_guides", "layer_masks"]
 def layer_guides(
     mask: Tensor, layers: Sequence[str], *, network: str, form: str = "simple"
 ) -> dict[str, Tensor]:
-    """Bring a mask to the grid of each layer, as a guide g with Σ g² = 1.
+    """Resize a mask to the grid of each layer, and scale it to a guide g with Σ g² = 1.
 
-    Args, forms: as for `layer_masks`.
-    Returns: layer → (1, 1, h, w); layers in which nothing is left are missing.
+    Args:    as for `layer_masks`.
+    Returns: layer → (1, 1, h, w); a layer in which the mask is 0 everywhere is missing.
     Paper:   Gatys, Ecker, Bethge, Hertzmann & Shechtman, CVPR 2017 (arXiv 1611.07865), section 4.
-             Differs: receptive fields are followed exactly, 3 × 3 by 3 × 3; beyond the border
-             counts as the mask's own border.
+             Differs: receptive fields are followed exactly, one 3 × 3 convolution after the other;
+             beyond the border, the mask keeps the values that it has at the border.
     """
     masks = layer_masks(mask, layers, network=network, form=form)
-    norms = {name: each.square().sum().sqrt() for name, each in masks.items()}
-    return {name: each / norms[name] for name, each in masks.items() if float(norms[name]) > 0}
+    norms = {layer: own.square().sum().sqrt() for layer, own in masks.items()}
+    return {layer: own / norms[layer] for layer, own in masks.items() if float(norms[layer]) > 0}
 
 
 def layer_masks(
     mask: Tensor, layers: Sequence[str], *, network: str, form: str = "simple"
 ) -> dict[str, Tensor]:
-    """Bring a mask, (1, 1, H, W) in [0, 1], to the grid of each layer, (1, 1, h, w).
+    """Resize a mask, (1, 1, H, W) in [0, 1], to the grid of each layer, (1, 1, h, w).
 
     Args:
-        form: what a position counts whose receptive field lies only partly in the mask:
-            simple: by how much of the pixels pooled into it lies there.
-            inside: as little as the blackest pixel it sees: no pixel outside is pulled anywhere.
-            all: as much as the whitest pixel it sees.
+        form: the value at a position whose receptive field lies only partly inside the mask.
+            "simple": the mean of the mask over the pixels that are pooled into the position.
+            "inside": the minimum of the mask over the receptive field. Then a style loss has no
+            gradient at any pixel outside the mask.
+            "all": the maximum of the mask over the receptive field.
     """
     masks: dict[str, Tensor] = {}
     if not layers:

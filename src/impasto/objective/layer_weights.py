@@ -1,4 +1,4 @@
-"""Which layers the content and style terms compare, and how much each layer weighs."""
+"""The layers that the content and style terms compare, and their weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def weighted_layers(
 
     Args:
         kind: "content" or "style".
-        total: replaces the content weight, or the largest style weight, of the settings.
+        total: the weight of the content or style loss; None: the settings' content weight, or
+            their largest style weight.
     """
     layers: Sequence[str] = getattr(settings, f"{kind}_layers")
     given: Sequence[float] = getattr(settings, f"{kind}_layer_weights") or [1.0] * len(layers)
@@ -41,16 +42,16 @@ def weighted_layers(
 def seen_layers(settings: Settings, *kinds: str) -> list[str]:
     """List the layers whose features the content or style terms need, in the settings' order.
 
-    Args: kinds: "content", "style", or both, which is also what none means.
+    Args: kinds: "content" or "style"; without kinds: both.
     """
     layers: list[str] = []
     for kind in kinds or ("content", "style"):
-        asked: Sequence[str] = getattr(settings, f"{kind}_layers")
-        inputs = chosen_statistic(settings).inputs(asked) if kind == "style" else {}
+        chosen: Sequence[str] = getattr(settings, f"{kind}_layers")
+        inputs = chosen_statistic(settings).inputs(chosen) if kind == "style" else {}
         needed = {
             layer
             for name, _ in weighted_layers(settings, kind)
             for layer in inputs.get(name, (name,))
         }
-        layers += [name for name in asked if name in needed]
+        layers += [name for name in chosen if name in needed]
     return layers

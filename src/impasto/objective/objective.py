@@ -1,11 +1,12 @@
-"""What a picture minimizes: the weighted sum of its terms, computed whole or in tiles, exactly.
+"""The objective: the weighted sum of terms that is minimized, computed whole or in tiles.
 
-Tiling each tile alone would paint another picture, because style statistics are global. Here they
-stay global, in two passes over tiles that overlap. The first pass, without gradients, adds up each
-term over the tiles, which gives the losses of the whole picture. The second pass runs the network
-on one tile after the other. It seeds the gradient of the whole picture's losses at the tile's own
-positions, and adds what flows back to the picture's gradient. A picture that is computed whole is
-one tile, and runs through the network once.
+If each tile had losses of its own, another picture would result, because style statistics are
+global. Here they stay global: there are two passes over overlapping tiles. The first pass, without
+gradients, adds up each term over all tiles, which gives the losses of the whole picture. The second
+pass runs the network on one tile after the other. It takes the gradient of the whole picture's
+losses by the features of the tile's inner box, propagates it back to the pixels, and adds the
+result to the picture's gradient. A picture that is computed whole is one tile, and the network runs
+on it once.
 
 Paper: Galerne, Raad, Lezama & Morel, Scaling Painting Style Transfer, 2023 (arXiv 2212.13459).
 """
@@ -36,30 +37,32 @@ from impasto.style import STATISTICS, Summed, chosen_statistic
 
 __all__ = ["KINDS", "Objective", "obstacle"]
 
-# The kinds of terms that every pastiche lists, also where their weight is 0.
+# The kinds of losses that every pastiche lists, even those with the weight 0.
 KINDS = ("content", "style", "tv")
 
 
 class Objective(nn.Module):
     """The weighted sum of terms that a pastiche minimizes, whole or in tiles.
 
-    A picture that is larger than a tile is computed in tiles: the same losses and gradient, up to
-    rounding. Where memory does not suffice, tiles are halved, again and again down to 128 px.
+    A picture that is larger than a tile is computed in tiles. They give the same losses and
+    gradient, up to rounding. If memory does not suffice, the sides of tiles are halved, repeatedly
+    if necessary, but not below 128 px.
 
-    Losses and gradient are computed together, so only the sum of all losses can be
-    differentiated, or a multiple of it.
+    Losses and gradient are computed together, so only the sum of all losses, or a multiple of it,
+    can be differentiated.
 
     Args:
-        encoder: must return the content and style layers of the settings. With circular padding,
-            opposite borders of the picture touch, in the total variation as well.
-        targets: what to compare with.
+        encoder: an encoder that returns the content and style layers of the settings. If its
+            padding is circular, opposite borders touch, in the total variation as well.
+        targets: the targets of the content and style terms.
         settings: layers, weights and the form of each term.
-        tile: the longest side, in px, of what counts of a tile; None: the picture whole.
-        terms: more terms, beside those of the settings.
+        tile: the longest side, in px, of a tile's inner box; None: the picture is one tile.
+        terms: further terms, besides those of the settings.
 
     Attributes:
         terms: all terms, in the order in which their losses are listed.
-        tile: the side of tiles that memory has sufficed for.
+        tile: the longest side of an inner box; it is smaller than the argument if memory did not
+            suffice.
     """
 
     def __init__(
@@ -86,19 +89,20 @@ class Objective(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Return the losses {"content": …, "style": …, "tv": …} of an image (1, 3, H, W).
 
-        Each is a weighted scalar ≥ 0; their sum is what is minimized. A term of weight 0 is 0.
+        Each loss is a scalar ≥ 0, already weighted, and their sum is minimized. Further terms add
+        their kinds. A kind whose weight is 0 has the loss 0.
         """
-        nothing = torch.zeros((), dtype=image.dtype, device=image.device)
-        return dict.fromkeys(KINDS, nothing) | sum_by_kind(self.by_layer(image))
+        zero = torch.zeros((), dtype=image.dtype, device=image.device)
+        return dict.fromkeys(KINDS, zero) | sum_by_kind(self.by_layer(image))
 
     def by_layer(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         """Return the loss of every term: "content relu4_2", "style relu1_1", …, "tv".
 
-        Where the picture has several parts, their number is named: "style 2 relu1_1".
+        If the picture has several parts, names contain the part's number: "style 2 relu1_1".
 
-        Args: up_to: terms that look deeper than this layer are left out; None: none are.
+        Args: up_to: leave out the terms that need deeper layers than this one; None: none.
 
-        Raises: SettingsError: the picture is larger than a tile, but cannot be cut.
+        Raises: SettingsError: the picture is larger than a tile, but cannot be cut into tiles.
         """
         longest = max(image.shape[-2:])
         side = longest if self.tile is None else min(self.tile, longest)
@@ -106,20 +110,20 @@ class Objective(nn.Module):
         if reason is not None and side < longest:
             raise SettingsError(reason)
         differentiate = torch.is_grad_enabled() and image.requires_grad
-        (losses, gradient), enough = shrinking(
+        (losses, gradient), used = shrinking(
             lambda side: self._evaluate(image.detach(), side, differentiate, up_to),
             side,
             least=None if reason is None else side,
         )
-        if enough < side:
-            self.tile = enough
+        if used < side:
+            self.tile = used
         if gradient is None:
             return losses
         values = _Losses.apply(image, gradient, *losses.values())  # type: ignore[no-untyped-call]
         return dict(zip(losses, values, strict=True))
 
     def feature_terms(self, up_to: str | None = None) -> list[FeatureTerm]:
-        """List the terms that look at features.
+        """List the terms that need features.
 
         Args: up_to: see `by_layer`.
         """
@@ -129,7 +133,10 @@ class Objective(nn.Module):
         return [term for term in feature_terms if set(term.layers) <= within]
 
     def tiles(self, size: tuple[int, int], side: int) -> tuple[Tile, ...]:
-        """Cut a picture (H, W) into tiles, of which so many px count in each direction."""
+        """Cut a picture (H, W) into tiles.
+
+        Args: side: the longest side of an inner box, in px.
+        """
         statistic = chosen_statistic(self.settings)
         around = look_around(statistic, statistic.inputs(seen_layers(self.settings, "style")))
         return cut_for(self.encoder, size, side, around)
@@ -137,12 +144,12 @@ class Objective(nn.Module):
     def _evaluate(
         self, image: Tensor, side: int, differentiate: bool, up_to: str | None
     ) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Return the loss of every term, and the gradient of their sum where it is wanted."""
+        """Return the loss of every term and, if it is needed, the gradient of their sum."""
         size = (image.shape[-2], image.shape[-1])
         tiles, terms = self.tiles(size, side), self.feature_terms(up_to)
         run = functools.partial(_TileFeatures, self.encoder, image, up_to=up_to)
-        # The features of one tile can be kept until all is added up; of several tiles, they are
-        # computed once for each pass.
+        # The features of a single tile are kept for all passes. The features of several tiles are
+        # computed again in each pass.
         whole = [run(tiles[0], differentiate)] if len(tiles) == 1 else None
 
         def over_tiles(differentiate: bool) -> Iterable[_TileFeatures]:
@@ -154,7 +161,7 @@ class Objective(nn.Module):
             for part in over_tiles(False):
                 for term in terms:
                     term.add(part.tile, part.features)
-                del part  # free it before the next one is computed
+                del part  # free the features before the next ones are computed
             losses = {term.name: term.finish(size, differentiate=differentiate) for term in terms}
             gradient = torch.zeros_like(image) if differentiate else None
             if gradient is not None:
@@ -200,28 +207,29 @@ def _style_terms(targets: Targets, settings: Settings) -> list[StyleTerm | Whole
 
 
 def obstacle(settings: Settings, encoder: Encoder) -> str | None:
-    """Return why an objective cannot be computed in tiles; None: it can."""
+    """Return the reason why an objective cannot be computed in tiles; None: it can be."""
     if encoder.padding == "circular":
         return (
             "padding circular: each border of the picture touches the opposite one, so the picture "
-            "cannot be cut into tiles; choose a size that fits at once"
+            "cannot be cut into tiles; choose a size that fits without tiles"
         )
     statistic = chosen_statistic(settings)
     if seen_layers(settings, "style") and not isinstance(statistic, Summed):
-        able = ", ".join(name for name, each in STATISTICS.items() if isinstance(each, Summed))
+        summed = ", ".join(name for name, other in STATISTICS.items() if isinstance(other, Summed))
         return (
-            f"statistic {settings.to_dict()['statistic']} is no sum over positions, so the picture "
-            f"cannot be cut into tiles; choose one of {able}, or a size that fits at once"
+            f"statistic {settings.to_dict()['statistic']} is not a sum over positions, so the "
+            f"picture cannot be cut into tiles; choose one of {summed}, or a size that fits "
+            "without tiles"
         )
     return None
 
 
 class _TileFeatures:
-    """The features of one tile, and the way back from them to the picture.
+    """The features of one tile, and the backward pass from them to the pixels.
 
     Args:
-        differentiate: whether the gradient will be asked for.
-        up_to: the deepest layer that is run.
+        differentiate: whether `add_gradient` will be called.
+        up_to: the deepest layer that is computed; None: the deepest one of the encoder.
     """
 
     def __init__(
@@ -231,32 +239,33 @@ class _TileFeatures:
         self._pixels = tile.outer.of(image).detach().requires_grad_(differentiate)
         with torch.set_grad_enabled(differentiate):
             self._chain = encoder.chain(self._pixels, up_to)
-        self.features = {name: each.detach().to(image.dtype) for name, each in self._chain.items()}
+        self.features = {name: maps.detach().to(image.dtype) for name, maps in self._chain.items()}
 
     def add_gradient(self, terms: Sequence[tuple[FeatureTerm, float]], gradient: Tensor) -> None:
-        """Add what the tile's own features contribute to the picture's gradient, margin included.
+        """Add the gradient of the losses by the tile's pixels to the picture's gradient.
 
-        It can be done once, and bounds memory so: features and their gradients are as large as
-        all else together, so neither may exist for all layers at once.
+        The losses use the features of the inner box, but have gradients at all pixels of the outer
+        box. The method can be called only once. Features and their gradients are as large as
+        everything else together, so neither of them ever exists for all layers at once:
 
         1. The backward pass starts at the deepest layer that has a gradient of its own.
         2. When it arrives at a shallower layer, a hook computes that layer's own gradient, adds it
-           to the arriving one in place, and forgets the layer's features.
-        3. A term that looks at two layers is computed when the deeper one is due. Its gradient of
-           the shallower one waits in `waiting`.
+           to the arriving one in place, and deletes the layer's features.
+        3. The gradients of a term that needs two layers are computed at the deeper layer. The
+           gradient of the shallower layer is kept in `waiting`.
 
         Args:
-            terms: each with the factor of its gradient.
-            gradient: of the picture, (1, 3, H, W).
+            terms: the terms, each with the factor of its gradient.
+            gradient: the gradient of the picture, (1, 3, H, W), which is changed.
         """
         order = list(self._chain)
-        due: dict[str, list[tuple[FeatureTerm, float]]] = {}
+        by_layer: dict[str, list[tuple[FeatureTerm, float]]] = {}
         for term, factor in terms:
-            due.setdefault(max(term.layers, key=order.index), []).append((term, factor))
+            by_layer.setdefault(max(term.layers, key=order.index), []).append((term, factor))
         waiting: dict[str, Tensor] = {}
 
         def own_gradient(layer: str) -> Tensor | None:
-            for term, factor in due.get(layer, ()):
+            for term, factor in by_layer.get(layer, ()):
                 for name, part in term.gradients(self.tile, self.features):
                     if name in waiting:
                         waiting[name].add_(part, alpha=factor)
@@ -265,11 +274,11 @@ class _TileFeatures:
             del self.features[layer]
             return waiting.pop(layer, None)
 
-        def arrive(layer: str, flow: Tensor) -> None:
+        def add_own_gradient(layer: str, arriving: Tensor) -> None:
             own = own_gradient(layer)
             if own is not None:
-                # In place: autograd made this tensor for this hook alone.
-                self.tile.own(flow, minimum_side(layer)).add_(own)
+                # In place, because autograd made this tensor for this hook alone.
+                self.tile.own(arriving, minimum_side(layer)).add_(own)
 
         while self._chain:
             layer, deepest = self._chain.popitem()
@@ -278,44 +287,46 @@ class _TileFeatures:
                 break
         else:
             return
-        for name, each in self._chain.items():
-            each.register_hook(functools.partial(arrive, name))  # type: ignore[no-untyped-call]
+        for name, maps in self._chain.items():
+            hook = functools.partial(add_own_gradient, name)
+            maps.register_hook(hook)  # type: ignore[no-untyped-call]
         self._chain.clear()
         with torch.enable_grad():
             inner = self.tile.own(deepest, minimum_side(layer))
-            # A scalar to start from: to start from a map, torch first imports sympy for 0.25 s.
-            seed = (inner * own.to(inner.dtype)).sum()
+            # The backward pass starts from a scalar, because to start from a map, torch would first
+            # import sympy, which takes 0.25 s.
+            start = (inner * own.to(inner.dtype)).sum()
         del deepest, inner
-        (pulled,) = torch.autograd.grad(seed, self._pixels)
-        self.tile.outer.of(gradient).add_(pulled)
+        (pixel_gradient,) = torch.autograd.grad(start, self._pixels)
+        self.tile.outer.of(gradient).add_(pixel_gradient)
 
 
 def _normalizing_factors(
     parts: Iterable[_TileFeatures], terms: Sequence[FeatureTerm]
 ) -> list[float]:
-    """Return the factors that give each term's gradient an L1 norm of its weight, over all tiles.
+    """Return factors with which the L1 norm of each term's gradient, over all tiles, is its weight.
 
-    However large the loss is, only the weight says how strongly the term pulls. The gradient is
-    then not that of the loss that is shown.
+    Then only its weight determines the influence of a term, and not the size of its loss. The
+    gradient is no longer that of the losses that are shown.
 
-    Paper: neural-style (Johnson 2015) in Lua, -normalize_gradients: each layer's gradient divided
-           by its L1 norm (+ 1e-8), times the weight. Programs that wrap the scalar loss instead
-           only square the weight. Differs: nothing is added to the norm.
+    Paper: neural-style (Johnson 2015) in Lua, -normalize_gradients: each layer's gradient is
+           divided by its L1 norm (+ 1e-8) and multiplied by the weight. Programs that do this to
+           the scalar loss only square the weight. Differs: nothing is added to the norm.
     """
     norms = [0.0] * len(terms)
     for part in parts:
         for index, term in enumerate(terms):
             gradients = term.gradients(part.tile, part.features)
             norms[index] += sum(float(gradient.abs_().sum()) for _, gradient in gradients)
-        del part, gradients  # free them before the next one is computed
-    # 0 / 0 at the target is 0.
+        del part, gradients  # free them before the next ones are computed
+    # At the target, the gradient and its norm are 0.
     return [
         term.weight / norm if norm > 0 else 0.0 for term, norm in zip(terms, norms, strict=True)
     ]
 
 
 class _Losses(torch.autograd.Function):
-    """Losses of an image for which the gradient of their sum is known already."""
+    """The losses of an image, when the gradient of their sum is known already."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, gradient: Tensor, *losses: Tensor) -> tuple[Tensor, ...]:
@@ -328,7 +339,7 @@ class _Losses(torch.autograd.Function):
         (gradient,) = ctx.saved_tensors
         if any(float(factor) != float(factors[0]) for factor in factors):
             raise RuntimeError(
-                "of an Objective, only the sum of all losses can be differentiated, or a multiple "
-                f"of it, not the factors {[float(factor) for factor in factors]}"
+                "only the sum of all losses of an Objective, or a multiple of it, can be "
+                f"differentiated; the factors {[float(factor) for factor in factors]} differ"
             )
         return (gradient * factors[0], None, *(None for _ in factors))

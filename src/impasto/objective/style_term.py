@@ -1,4 +1,4 @@
-"""Style: how far the statistics of a picture's features are from the paintings'."""
+"""The style term: the distance of the statistics of a picture's features from the paintings'."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ __all__ = ["StyleSums", "StyleTerm", "WholeStyleTerm", "style_factor"]
 
 
 def style_factor(form: str, maps: Sequence[Tensor]) -> float:
-    """Return what turns `gram_distance`, Σ(G − A)² / (C·C′)², into the form of a recipe.
+    """Return the factor that turns `gram_distance`, Σ(G − A)² / (C·C′)², into the form of a recipe.
 
-    With G and A already divided by the number of positions, M of the picture's: gatys,
-    Σ(G − A)² / (4 C C′); notebook, mean((M·G − M·A)²) / (C·M) for C = C′; vgg16,
-    ½ Σ((G − A) / (C · C²))². The factors apply to other statistics in the same way.
+    G and A are means over positions, and the picture has M positions. gatys: Σ(G − A)² / (4 C C′);
+    notebook: mean((M·G − M·A)²) / (C·M) for C = C′; vgg16: ½ Σ((G − A) / (C · C²))². For other
+    forms it is 1. The factors are the same for other statistics.
 
-    Args: maps: the layer's features and, where the statistic wants them, those of the layer before.
+    Args: maps: the layer's features and, for a statistic of two layers, those of the layer before.
     """
     pairs = maps[0].shape[1] * maps[-1].shape[1]
     if form == "gatys":
         return pairs / 4
     if form == "notebook":
-        return math.sqrt(pairs) * max(each.shape[2] * each.shape[3] for each in maps)
+        positions = max(features.shape[2] * features.shape[3] for features in maps)
+        return math.sqrt(pairs) * positions
     return 1 / (2 * pairs) if form == "vgg16" else 1.0
 
 
@@ -38,8 +39,9 @@ class StyleSums:
     """The sums of one layer's statistic over a picture, added up tile by tile.
 
     Args:
-        layers: the layers that the statistic looks at, deepest first.
-        guide: of the whole picture, on the grid of the deepest layer; None: all counts alike.
+        layers: the layers that the statistic measures, deepest first.
+        guide: the guide of the whole picture, on the grid of the deepest layer; None: all positions
+            have the same weight.
     """
 
     def __init__(self, statistic: Summed, layers: tuple[str, ...], guide: Tensor | None) -> None:
@@ -60,7 +62,7 @@ class StyleSums:
         if guide is not None and not bool(guide.any()):
             return
         if self.statistic.reach:
-            # The statistic looks at what is around the inner box, but counts only the inner box.
+            # The statistic needs features around the inner box, but sums only over the inner box.
             counts = maps[0].new_zeros((1, 1, *maps[0].shape[-2:]))
             tile.own(counts, minimum_side(self.layers[0])).fill_(1)
             guide = counts if guide is None else guide * counts
@@ -80,7 +82,7 @@ class StyleSums:
             yield name, inner
 
     def shapes(self, size: tuple[int, int]) -> list[Tensor]:
-        """Return maps without values, in the shapes that the whole picture, (H, W), has."""
+        """Return tensors without values, in the shapes of the maps of the whole picture (H, W)."""
         return [
             torch.empty(1, channels, *(side // minimum_side(name) for side in size), device="meta")
             for name, channels in self._channels.items()
@@ -89,7 +91,7 @@ class StyleSums:
     def _inputs(
         self, tile: Tile, features: Mapping[str, Tensor]
     ) -> tuple[list[Tensor], Tensor | None]:
-        """Return the maps and the guide that the statistic looks at for a tile."""
+        """Return the maps and the guide from which a tile's sums are computed."""
         if self.statistic.reach:
             maps, box = [features[name] for name in self.layers], tile.outer
         else:
@@ -100,14 +102,14 @@ class StyleSums:
 
 
 class StyleTerm(FeatureTerm):
-    """The style loss of one layer, for a statistic of sums over positions.
+    """The style loss of one layer, for a `Summed` statistic.
 
     Args:
-        name: of the term.
-        layers: the layers that the statistic looks at, deepest first.
-        weight: of the loss.
-        form: of the loss, see `style_factor`; "relative" divides it by the loss of a picture
-            whose statistic is all 0.
+        name: the name of the loss.
+        layers: the layers that the statistic measures, deepest first.
+        weight: the factor of the loss.
+        form: see `style_factor`; "relative" divides the loss by the loss of a picture whose
+            statistic is all 0.
         statistic: how style is measured and compared.
         target: the painting's statistic.
         guide: see `StyleSums`.
@@ -136,7 +138,7 @@ class StyleTerm(FeatureTerm):
     def finish(self, size: tuple[int, int], *, differentiate: bool) -> float:
         """See `FeatureTerm`."""
         statistic, sums = self.statistic, self._sums.sums
-        if sums is None:  # a guide of zeros
+        if sums is None:  # the guide is 0 everywhere
             return 0.0
         self.factor = self.weight * style_factor(self.form, self._sums.shapes(size)) / self.scale
         self._sums_gradient = statistic.sums_gradient(sums, self.target) if differentiate else None
@@ -151,7 +153,7 @@ class StyleTerm(FeatureTerm):
 class WholeStyleTerm(FeatureTerm):
     """The style loss of one layer, for a statistic that needs the whole picture at once.
 
-    The only tile is the picture. Args as for `StyleTerm`.
+    The picture must be a single tile. Args: as for `StyleTerm`.
     """
 
     def __init__(
@@ -176,12 +178,13 @@ class WholeStyleTerm(FeatureTerm):
     def finish(self, size: tuple[int, int], *, differentiate: bool) -> float:
         """See `FeatureTerm`."""
         self.factor = self.weight * style_factor(self.form, self._maps) / self.scale
-        maps = [each.requires_grad_(differentiate) for each in self._maps]
+        maps = [features.requires_grad_(differentiate) for features in self._maps]
         with torch.set_grad_enabled(differentiate):
             measured = self.statistic.measure(*maps, guide=self.guide)
             loss = self.statistic.distance(measured, self.target)
         if differentiate:
             self._gradients = torch.autograd.grad(loss, maps)
+        self._maps = []  # as large as the picture: not needed any more
         return self.factor * float(loss.detach())
 
     def gradients(self, tile: Tile, features: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
@@ -191,10 +194,10 @@ class WholeStyleTerm(FeatureTerm):
 
 
 def _style_scale(form: str, statistic: Statistic, target: Tensor) -> float:
-    """Return what a style loss is divided by.
+    """Return the divisor of a style loss: for the form "relative", the loss of an empty picture.
 
-    Raw losses of VGG's layers differ by four orders of magnitude, so that one or two layers decide
-    alone. As a share of the loss of an empty picture, they weigh alike on every layer, network and
-    painting.
+    For other forms it is 1. The raw losses of VGG's layers differ by four orders of magnitude, so
+    one or two layers would dominate. The quotients have the same influence for every layer,
+    network and painting.
     """
     return (statistic.empty_distance(target) or 1.0) if form == "relative" else 1.0

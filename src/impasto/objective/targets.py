@@ -22,13 +22,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class StyleTarget:
-    """What the style of the picture, or of a part of it, is compared with.
+    """The style target of the picture, or of a part of it.
 
     Attributes:
-        layers: layer → the statistic's target there.
-        weight: of this part's style loss, over all layers.
-        guides: layer → which positions of the picture it is about, (1, 1, h, w) with Σ g² = 1;
-            layers without one have no term. None: all positions, in every layer.
+        layers: layer → the target of the statistic.
+        weight: the weight of this part's style loss, in place of the settings' `style_weight`.
+        guides: layer → a guide of the picture's positions, (1, 1, h, w) with Σ g² = 1. A layer
+            without a guide has no term. None: all positions of all layers have equal weights.
     """
 
     layers: Mapping[str, Tensor]
@@ -38,13 +38,13 @@ class StyleTarget:
 
 @dataclass(frozen=True)
 class Targets:
-    """What the objective compares a picture with.
+    """All targets of a picture: its content and its styles.
 
     Attributes:
-        content: layer → the photo's features there, (1, C, h, w).
+        content: layer → the photo's features, (1, C, h, w).
         style: one target for the whole picture, or one for each part of it.
-        content_counts: layer → how many times each position counts, (1, 1, h, w); where a layer
-            is missing, once.
+        content_counts: layer → the weight of each position, (1, 1, h, w). If a layer is missing,
+            its weights are 1.
     """
 
     content: Mapping[str, Tensor]
@@ -64,9 +64,10 @@ def measure_content(
     """Return the features of a photo, (1, 3, H, W), at the content layers.
 
     Args:
-        tile: the longest side, in px, of what counts of a tile; None: the picture whole, if memory
-            suffices.
-        half: keep the features as bfloat16, in half the memory and to two or three digits.
+        tile: the longest side, in px, of a tile's inner box; None: the picture is one tile if it
+            fits into memory.
+        half: keep the features in bfloat16, which needs half the memory and has two or three
+            digits.
     """
     if not layers:
         return {}
@@ -81,7 +82,7 @@ def measure_content(
                 own = part.own(features[name], stride)
                 own = own.bfloat16() if half else own
                 grid = (size[0] // stride, size[1] // stride)
-                if tuple(own.shape[-2:]) == grid:  # the picture whole
+                if tuple(own.shape[-2:]) == grid:  # the only tile
                     maps[name] = own
                     continue
                 if name not in maps:
@@ -103,14 +104,14 @@ def measure_style(
     *,
     tile: int | None = None,
 ) -> dict[str, Tensor]:
-    """Return the statistic of one painting, (1, 3, H, W), layer by layer.
+    """Return the statistic of one painting, (1, 3, H, W), for each layer.
 
-    A statistic that looks at two layers has a target for the deeper of each pair of neighbors. A
-    statistic that is no sum over positions is measured on the painting whole.
+    A statistic of two layers has a target for the deeper layer of each pair. A statistic that is
+    not `Summed` measures the whole painting at once.
 
     Args:
-        guides: layer → which of its positions are measured, (1, 1, h, w). A layer without a guide
-            has no target. None: all positions of all layers.
+        guides: layer → a guide of its positions, (1, 1, h, w). A layer without a guide has no
+            target. None: all positions of all layers have equal weights.
         tile: as for `measure_content`.
     """
     guides_of = guides if guides is not None else dict.fromkeys(layers)
@@ -118,7 +119,7 @@ def measure_style(
     if not isinstance(statistic, Summed):
         features = encoder(image)
         return {
-            name: statistic.measure(*(features[each] for each in seen), guide=guides_of[name])
+            name: statistic.measure(*(features[layer] for layer in seen), guide=guides_of[name])
             for name, seen in inputs.items()
         }
     size = (image.shape[-2], image.shape[-1])
@@ -127,13 +128,13 @@ def measure_style(
         sums = {name: StyleSums(statistic, seen, guides_of[name]) for name, seen in inputs.items()}
         for part in cut_for(encoder, size, side, look_around(statistic, inputs)):
             features = encoder(part.outer.of(image))
-            for each in sums.values():
-                each.add(part, features)
+            for layer_sums in sums.values():
+                layer_sums.add(part, features)
             del features
         return {
-            name: statistic.finish(each.sums)
-            for name, each in sums.items()
-            if each.sums is not None
+            name: statistic.finish(layer_sums.sums)
+            for name, layer_sums in sums.items()
+            if layer_sums.sums is not None
         }
 
     return _in_tiles(attempt, encoder, size, tile)
@@ -142,7 +143,7 @@ def measure_style(
 def _in_tiles(
     attempt: Callable[[int], Result], encoder: Encoder, size: tuple[int, int], tile: int | None
 ) -> Result:
-    """Measure a picture (H, W) with tiles of a side, or with smaller ones where memory is short."""
+    """Measure a picture (H, W) in tiles of this side, or in smaller ones if memory is short."""
     longest = max(size)
     if encoder.padding == "circular":  # cannot be cut
         return attempt(longest)
@@ -153,15 +154,18 @@ def _in_tiles(
 def blend_styles(
     statistic: Statistic, described: Sequence[Mapping[str, Tensor]], weights: Sequence[float]
 ) -> dict[str, Tensor]:
-    """Return what the descriptions of several paintings blend to, layer by layer.
+    """Blend the statistics of several paintings, for each layer.
 
-    Args: weights: one for each, ≥ 0; in a layer, of any sum among those that have it.
+    Args:
+        described: for each painting, layer → its statistic.
+        weights: one for each painting, ≥ 0. In each layer, they are divided by the sum of the
+            weights of the paintings that have this layer.
     """
-    measured: dict[str, list[tuple[Tensor, float]]] = {}
+    by_layer: dict[str, list[tuple[Tensor, float]]] = {}
     for layers, weight in zip(described, weights, strict=True):
         for name, target in layers.items():
-            measured.setdefault(name, []).append((target, weight))
-    return {name: _blended(statistic, pairs) for name, pairs in measured.items()}
+            by_layer.setdefault(name, []).append((target, weight))
+    return {name: _blended(statistic, pairs) for name, pairs in by_layer.items()}
 
 
 def _blended(statistic: Statistic, pairs: Sequence[tuple[Tensor, float]]) -> Tensor:

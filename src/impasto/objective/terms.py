@@ -1,8 +1,8 @@
-"""What a term of the objective is: a named loss of a picture, and its gradient.
+"""The interface of terms. A term is a named loss of a picture, with its gradient.
 
 There are two kinds of terms. A `FeatureTerm` compares features of the network. It takes them tile
-by tile, and a picture that is computed whole is one tile. A `PictureTerm` looks at the pixels
-themselves. The terms that come with impasto are in `content_term.py`, `style_term.py` and
+by tile, and a picture that is computed whole is one tile. A `PictureTerm` is computed from the
+pixels themselves. The terms that come with impasto are in `content_term.py`, `style_term.py` and
 `variation_term.py`.
 
 To add a term, derive a class from one of the two kinds and pass it to `Stylizer` or `Objective`.
@@ -26,8 +26,9 @@ class Term(ABC):
     """One loss of the objective.
 
     Attributes:
-        name: what it is listed as; of the kind "content", "style", "tv" or another word.
-        weight: what its loss is multiplied by.
+        name: the name of its loss. The kind of the name is "content", "style", "tv" or another
+            word.
+        weight: the factor of its loss.
     """
 
     name: LossName
@@ -42,8 +43,9 @@ class FeatureTerm(Term):
     gives the loss's gradient at each tile's inner positions.
 
     Attributes:
-        layers: the layers that it looks at.
-        factor: what `gradients` must be multiplied by; valid after `finish`.
+        layers: the layers whose features it needs.
+        factor: the factor by which the results of `gradients` must be multiplied; valid after
+            `finish`.
     """
 
     layers: tuple[str, ...]
@@ -51,7 +53,7 @@ class FeatureTerm(Term):
 
     @abstractmethod
     def begin(self) -> None:
-        """Forget the picture before: a new evaluation begins."""
+        """Begin a new evaluation, and forget the previous picture."""
 
     @abstractmethod
     def add(self, tile: Tile, features: Mapping[str, Tensor]) -> None:
@@ -59,34 +61,34 @@ class FeatureTerm(Term):
 
     @abstractmethod
     def finish(self, size: tuple[int, int], *, differentiate: bool) -> float:
-        """Return the weighted loss of the whole picture, all of whose tiles were added.
+        """Return the weighted loss of the whole picture, after all its tiles were added.
 
         Args:
             size: (H, W) of the picture.
-            differentiate: whether `gradients` will be asked for.
+            differentiate: whether `gradients` will be called.
         """
 
     @abstractmethod
     def gradients(self, tile: Tile, features: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-        """Yield layer and gradient, divided by `factor`, at a tile's inner positions.
+        """Yield each layer, and the gradient by its features in the tile's inner box.
 
-        The tensors are new: the caller may change them.
+        The gradients are divided by `factor`. The tensors are new, so the caller may change them.
         """
 
 
 class PictureTerm(Term):
-    """A term of the pixels themselves."""
+    """A term that is computed from the pixels themselves."""
 
     @abstractmethod
     def loss(self, image: Tensor) -> Tensor:
-        """Return the weighted loss of an image, (1, 3, H, W), as a scalar, differentiable."""
+        """Return the weighted loss of an image, (1, 3, H, W), as a differentiable scalar."""
 
     def evaluate(self, image: Tensor, gradient: Tensor | None) -> float:
-        """Return the weighted loss of an image, and add its gradient to one that is given.
+        """Return the weighted loss of an image, and add its gradient to `gradient`.
 
         Args:
             image: (1, 3, H, W).
-            gradient: of the same shape; None: it is not wanted.
+            gradient: a tensor of the same shape, which is changed; None: compute no gradient.
         """
         leaf = image.detach().requires_grad_(gradient is not None)
         with torch.set_grad_enabled(gradient is not None):

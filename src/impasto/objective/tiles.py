@@ -1,9 +1,10 @@
-"""Where to cut a picture that is too large to look at at once, so that nothing changes by it.
+"""Tiles: how a large picture is cut so that its features do not change.
 
-A tile's outer box, which the network sees, exceeds its inner box, which counts, by as much as a
-feature of the deepest layer sees. It begins on the grid of that layer, so that poolings pool what
-they pool in the whole picture, and ends at the picture's border where that is near, so that the
-border is padded, and odd rows are dropped, as in the whole.
+A tile has two boxes. The network sees the outer box, and the losses use the features of the inner
+box. The margin between them is so wide that the receptive fields of these features lie in the outer
+box. The outer box begins on the grid of the deepest layer, so poolings combine the same pixels as
+in the whole picture. Near the picture's border it ends at the border, so padding and the dropping
+of odd rows are the same as in the whole picture.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ __all__ = [
     "Box", "Tile", "alignment", "cut", "cut_for", "look_around", "shrinking", "tile_margin"
 ]  # fmt: skip
 
-# Where memory does not suffice, tiles are halved down to this side, in px: with the margin around
-# it, a smaller one would need hardly less.
+# If memory does not suffice, tiles are halved down to this side, in px. A smaller tile would need
+# hardly less memory, because of its margin.
 _LEAST_SIDE = 128
 
 Result = TypeVar("Result")
@@ -32,7 +33,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Box:
-    """Rows from top to below bottom, columns from left to before right, in px."""
+    """The pixels in the rows top ≤ row < bottom and the columns left ≤ column < right."""
 
     top: int
     bottom: int
@@ -41,23 +42,23 @@ class Box:
 
     @property
     def height(self) -> int:
-        """How many rows are in the box."""
+        """The number of rows."""
         return self.bottom - self.top
 
     @property
     def width(self) -> int:
-        """How many columns are in the box."""
+        """The number of columns."""
         return self.right - self.left
 
     @property
     def area(self) -> int:
-        """How many pixels are in the box."""
+        """The number of pixels."""
         return self.height * self.width
 
     def of(self, picture: Tensor, stride: int = 1) -> Tensor:
-        """Return what is in the box, as a view, of a picture or of a layer's map of it.
+        """Return the part of a picture, or of a layer's map of it, that is in the box, as a view.
 
-        Args: stride: how many px in each direction were pooled into a position of the map.
+        Args: stride: the px per position of the map, in each direction; 1 for a picture.
         """
         rows = slice(self.top // stride, self.bottom // stride)
         return picture[..., rows, self.left // stride : self.right // stride]
@@ -68,19 +69,20 @@ class Tile:
     """A part of a picture.
 
     Attributes:
-        outer: what the network sees.
-        inner: what counts; the inner boxes of a picture's tiles have each pixel once.
+        outer: the box that the network sees.
+        inner: the box whose features are used. Every pixel of the picture is in exactly one inner
+            box.
     """
 
     outer: Box
     inner: Box
 
     def own(self, features: Tensor, stride: int) -> Tensor:
-        """Return what counts of a map of the outer box, as a view."""
+        """Return the part of a map of the outer box that is in the inner box, as a view."""
         return self.within(self.outer).of(features, stride)
 
     def within(self, box: Box) -> Box:
-        """Return the inner box, counted from a corner of another."""
+        """Return the inner box with coordinates relative to another box."""
         inner = self.inner
         return Box(
             inner.top - box.top, inner.bottom - box.top,
@@ -89,20 +91,20 @@ class Tile:
 
 
 def tile_margin(layers: Sequence[str], network: str, *, beyond: int = 0) -> int:
-    """Return how much an outer box exceeds an inner one for features to be the whole picture's.
+    """Return the margin that gives the inner box the same features as in the whole picture.
 
     Args:
-        layers: that are looked at.
-        beyond: up to how many px around the inner box they must be.
+        layers: the layers whose features are used.
+        beyond: the distance around the inner box, in px, up to which features are used as well.
 
-    Returns: px, whole units of `alignment`.
+    Returns: px, a multiple of `alignment`.
     """
     last, unit = deepest(tuple(layers), network), alignment(layers, network)
     return _rounded_up(reach(last, network), unit) + _rounded_up(beyond, unit)
 
 
 def alignment(layers: Sequence[str], network: str) -> int:
-    """Return the px that tiles begin at multiples of: those pooled into the deepest feature."""
+    """Return the grid spacing of the deepest layer, in px; boxes begin at its multiples."""
     return minimum_side(deepest(tuple(layers), network))
 
 
@@ -111,15 +113,15 @@ def _rounded_up(length: int, unit: int) -> int:
 
 
 def cut(size: tuple[int, int], inner: int, margin: int, alignment: int) -> tuple[Tile, ...]:
-    """Cut a picture into tiles as even as possible, row by row.
+    """Cut a picture into tiles of about equal size, row by row.
 
     Args:
         size: (H, W) of the picture.
-        inner: the longest side of an inner box, px. Boxes that do not reach the far border have
-            sides of whole units, one at least.
-            With a side of one unit, the last box has what is left over too.
-        margin: by how much the outer box exceeds it, px, whole units.
-        alignment: the unit, px.
+        inner: the longest side of an inner box, in px. Sides are multiples of `alignment`, except
+            that the last box in each direction ends at the border. If `inner` is only one unit of
+            `alignment`, this last box may be longer than `inner`.
+        margin: the margin of the outer box, in px, a multiple of `alignment`.
+        alignment: the unit of positions, in px; see the function `alignment`.
     """
     height, width = size
     return tuple(
@@ -138,15 +140,20 @@ def cut(size: tuple[int, int], inner: int, margin: int, alignment: int) -> tuple
 def cut_for(
     encoder: Encoder, size: tuple[int, int], side: int, beyond: int = 0
 ) -> tuple[Tile, ...]:
-    """Cut a picture (H, W) for all layers that an encoder returns; see `cut`."""
+    """Cut a picture (H, W) for all layers that an encoder returns.
+
+    Args:
+        side: the longest side of an inner box, in px.
+        beyond: see `tile_margin`.
+    """
     margin = tile_margin(encoder.layers, encoder.network, beyond=beyond)
     return cut(size, side, margin, alignment(encoder.layers, encoder.network))
 
 
 def look_around(statistic: Statistic, inputs: Mapping[str, Sequence[str]]) -> int:
-    """Return how far around a tile a statistic looks, in px.
+    """Return the distance around an inner box, in px, up to which a statistic uses features.
 
-    Args: inputs: layer with a term → the layers that it looks at.
+    Args: inputs: layer with a term → the layers that the term measures.
     """
     positions = statistic.reach if isinstance(statistic, Summed) else 0
     finest = [min(minimum_side(name) for name in layers) for layers in inputs.values()]
@@ -154,7 +161,7 @@ def look_around(statistic: Statistic, inputs: Mapping[str, Sequence[str]]) -> in
 
 
 def _intervals(length: int, inner: int, unit: int) -> list[tuple[int, int]]:
-    """Cut a side. Each part has a whole unit, so that it has features in every layer."""
+    """Cut a side into parts of at least one unit, so that each part has features in every layer."""
     if length <= inner:
         return [(0, length)]
     units = max(length // unit, 1)
@@ -166,14 +173,14 @@ def _intervals(length: int, inner: int, unit: int) -> list[tuple[int, int]]:
 def shrinking(
     attempt: Callable[[int], Result], side: int, *, least: int | None = None
 ) -> tuple[Result, int]:
-    """Try with tiles of a side, and with tiles half as long where memory did not suffice.
+    """Call a function with a side of tiles, and with half the side while memory does not suffice.
 
     Args:
-        attempt: side → result.
+        attempt: the function, side → result.
         least: the smallest side that is tried; None: 128 px.
 
-    Returns: the result, and the side of its tiles.
-    Raises:  the error of the attempt, if the side is `least` already or memory was not the cause.
+    Returns: the result, and the side that it was computed with.
+    Raises:  the error of `attempt`, if it has another cause or the side is `least` already.
     """
     least = _LEAST_SIDE if least is None else least
     while True:
@@ -182,6 +189,6 @@ def shrinking(
         except (MemoryError, RuntimeError) as error:
             if side <= least or not out_of_memory(error):
                 raise
-        # Not in the handler, where the error would keep alive what the failed attempt held.
+        # This is outside the handler, where the error would keep the attempt's tensors alive.
         give_freed_memory_back()
         side = max(side // 2, least)

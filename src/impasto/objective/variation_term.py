@@ -1,4 +1,4 @@
-"""Total variation: how much neighboring pixels differ, in brightness and in color."""
+"""The smoothness terms: the total variation of a picture, and of its color differences."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def total_variation(
     power: float = 1.0,
     wrapped: bool = False,
 ) -> Tensor:
-    """Measure how much neighboring pixels differ, from their differences ∂x and ∂y.
+    """Return the total variation of an image, from the differences ∂x and ∂y of neighboring pixels.
 
     Args:
         image: (B, C, H, W).
-        reduction: "sum", or "mean": the sum divided by the number of values, C·H·W.
-        isotropic: add up (∂x² + ∂y²)^power, where a pixel has both neighbors, instead of
+        reduction: "sum", or "mean": the sum divided by the number of values, B·C·H·W.
+        isotropic: sum (∂x² + ∂y²)^power over the pixels with both neighbors, instead of
             |∂x|^power + |∂y|^power.
         power: ≥ 1.
-        wrapped: opposite borders are neighbors too, as in a seamless texture.
+        wrapped: pixels at opposite borders are neighbors too, as in a seamless texture.
 
     Returns: a scalar; 0 for a constant picture.
-    Paper:   Mahendran & Vedaldi 2015 brought it to inverted features, isotropic; anisotropic and
-             of power 1 as in neural-style.
+    Paper:   Mahendran & Vedaldi 2015 use the isotropic form, to invert features. neural-style uses
+             the other form, with power 1.
     """
     if wrapped:
         across, down = image - image.roll(1, 3), image - image.roll(1, 2)
@@ -62,12 +62,12 @@ def total_variation(
 
 
 def chroma_variation(image: Tensor) -> Tensor:
-    """Measure how much the colors of neighboring pixels differ: total variation of two planes.
+    """Return the total variation of an image's color differences.
 
-    The planes are (R − G) / √2 and (R + G − 2B) / √6, which with (R + G + B) / √3 make an
-    orthonormal basis: gray grain has none of it. VGG's statistics hardly see color at the scale of
-    single pixels, so nothing else prevents colored speckles. In a painting, or in its JPEG, color
-    is smooth.
+    The color differences are (R − G) / √2 and (R + G − 2B) / √6. They form an orthonormal basis
+    with (R + G + B) / √3, so gray grain has no color differences. VGG's statistics hardly depend
+    on color at the scale of single pixels, so nothing else prevents colored speckles. In a
+    painting, or in its JPEG file, color is smooth.
 
     Args:    image: (B, 3, H, W).
     Returns: a scalar: the mean over pixels and planes of |∂x| + |∂y|.
@@ -86,11 +86,12 @@ class VariationTerm(PictureTerm):
     """The weighted total variation of a picture, or of planes made from it.
 
     Args:
-        name: of the term.
-        weight: of the loss.
-        measure: adds up over pixels, and compares each pixel with its neighbors only.
-        planes: the sum is divided by so many values per pixel; 0: it is not divided.
-        wrapped: whether opposite borders are neighbors.
+        name: the name of the loss.
+        weight: the factor of the loss.
+        measure: image → a sum over pixels, in which each pixel is compared only with its neighbors.
+        planes: the number of values per pixel; the sum is divided by the number of all values. 0:
+            it is not divided.
+        wrapped: whether pixels at opposite borders are neighbors.
     """
 
     def __init__(
@@ -108,13 +109,13 @@ class VariationTerm(PictureTerm):
         return self._factor(image) * self.measure(image)
 
     def evaluate(self, image: Tensor, gradient: Tensor | None) -> float:
-        """Evaluate in bands of rows, which bounds the memory it takes; see `PictureTerm`."""
-        if self.wrapped:  # where the first row's neighbor is the last
+        """Evaluate in bands of rows, to save memory; see `PictureTerm`."""
+        if self.wrapped:  # the first row is a neighbor of the last
             return super().evaluate(image, gradient)
         height, total = image.shape[-2], 0.0
         for top in range(0, max(height - 1, 1), _BAND):
-            # With one more row, which the band's last row is compared with. The differences
-            # within that row belong to the next band.
+            # The band has one more row, to compare its last row with. The differences within this
+            # additional row belong to the next band.
             bottom = min(top + _BAND, height - 1)
             band = image[..., top : bottom + 1, :].detach()
             band.requires_grad_(gradient is not None)
@@ -135,9 +136,9 @@ class VariationTerm(PictureTerm):
 
 
 def variation_terms(settings: Settings, *, wrapped: bool = False) -> list[VariationTerm]:
-    """Return the terms of total variation, of the picture and of its colors, of weight above 0.
+    """Return the smoothness terms whose weight is above 0.
 
-    Args: wrapped: whether opposite borders are neighbors, as in a seamless texture.
+    Args: wrapped: whether pixels at opposite borders are neighbors, as in a seamless texture.
     """
 
     def chroma(image: Tensor) -> Tensor:

@@ -9,9 +9,6 @@ from impasto.optimize.method import SHRINK
 
 __all__ = ["Adam"]
 
-# The standard deviations of ImageNet's colors, in sRGB order (torchvision.transforms).
-_IMAGENET_DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-
 
 class Adam:
     """Adam with optional bounds: pixels are clamped to [0, 1] after each step.
@@ -20,8 +17,8 @@ class Adam:
         learning_rate: step size, in pixel values of [0, 1].
         clamp: whether pixels are clamped.
         second_decay: β₂, the decay of the mean of squared gradients.
-        normalized: measure steps in standard deviations of ImageNet's colors, as a program does
-            that normalizes the picture first.
+        unit: for each channel, the change of a pixel that counts as 1, (1, 3, 1, 1); 1 if None.
+            A program that divides the picture by deviations first measures its steps in them.
 
     Paper: Kingma & Ba, ICLR 2015.
     """
@@ -30,12 +27,12 @@ class Adam:
     epsilon = 1e-8
 
     def __init__(
-        self, learning_rate: float, clamp: bool, second_decay: float, normalized: bool
+        self, learning_rate: float, clamp: bool, second_decay: float, unit: Tensor | None = None
     ) -> None:
         self.learning_rate = learning_rate
         self.clamp = clamp
         self.second_decay = second_decay
-        self.unit = _IMAGENET_DEVIATION if normalized else torch.ones(1, 1, 1, 1)
+        self.unit = torch.ones(1, 1, 1, 1) if unit is None else unit
         self._forget()
 
     def _forget(self) -> None:

@@ -120,7 +120,7 @@ def optimize(
     averaging: float = 0.0,
     clamp: bool = True,
     second_decay: float = 0.99,
-    normalized_pixels: bool = False,
+    unit: Tensor | None = None,
     patience: int = 0,
     half: bool = False,
 ) -> Iterator[Step]:
@@ -141,7 +141,7 @@ def optimize(
         averaging: decay of the running average that is yielded instead of the iterate; 0: none.
         clamp: keep pixels in [0, 1], as a constraint that the optimizer knows of.
         second_decay: Adam's decay of squared gradients, β₂.
-        normalized_pixels: measure Adam's steps in standard deviations of ImageNet's colors.
+        unit: for each channel, the change that Adam counts as 1, (1, 3, 1, 1); 1 if None.
         half: keep what L-BFGS remembers in bfloat16.
         patience: end when the least loss has fallen by less than 0.1 % a step, on average over so
             many steps; the last step is then numbered as the last that there would have been. 0:
@@ -152,7 +152,7 @@ def optimize(
     method: Method = (
         LBFGS(history, clamp, half)
         if optimizer == "lbfgs"
-        else Adam(learning_rate, clamp, second_decay, normalized_pixels)
+        else Adam(learning_rate, clamp, second_decay, unit)
     )
     average = _Average(averaging)
     start = time.perf_counter()

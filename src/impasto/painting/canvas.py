@@ -1,4 +1,4 @@
-"""One level's descent: the variable that is optimized, and the pictures that it stands for."""
+"""How one level is painted: the optimized variable, and the pictures that belong to it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import DivergenceError
+from impasto.network.encoder import TORCHVISION_STD
 from impasto.optimize.loop import Step, Terms, optimize
 from impasto.painting.inputs import Inputs
 from impasto.painting.memory_plan import Workload
@@ -18,36 +19,38 @@ from impasto.settings.pictures import Settings
 
 __all__ = ["Canvas", "Surface", "complete", "minimize", "paint_level"]
 
+_DEVIATIONS = torch.tensor(TORCHVISION_STD).view(1, 3, 1, 1)
+
 
 class Canvas:
-    """The gray plane that is optimized when every pixel keeps the photo's color.
+    """The luminance that is optimized when every pixel keeps the photo's color.
 
-    In YIQ, I and Q are differences of red, green and blue, so the pixels with a photo's I and Q
-    are x = photo + t for any gray t; those in the gamut have t from −min(photo) to 1 − max(photo).
-    A canvas maps that interval to [0, 1]:
+    In YIQ, I and Q are differences of red, green and blue, so they do not change when the same
+    number t is added to all three channels. The pixel x = photo + t is in the gamut if t lies
+    between −min(photo) and 1 − max(photo). A canvas maps this interval to [0, 1]:
 
     x(u) = photo − min + u · (1 − max + min),  min and max over the pixel's three channels
 
-    For every u, I and Q are the photo's and x is in the gamut: at the gamut's border the luminance
-    is limited and the color is kept. A fully saturated pixel has one luminance only.
+    For every u, x has the photo's I and Q and is in the gamut. At the gamut's border, the
+    luminance is limited and the color is kept. A fully saturated pixel has only one luminance.
 
     Args:
         photo: (1, 3, H, W), sRGB in [0, 1].
 
-    Paper: Gatys et al. 2016, arXiv 1606.05897, paint luminance, and join it with the
-        photo's I and Q afterwards. Differs: by what the gamut can hold, within the loop.
+    Paper: Gatys et al. 2016, arXiv 1606.05897, paint the luminance and combine it with the photo's
+        I and Q afterwards. Differs: they are combined within the loop, and stay in the gamut.
     """
 
     def __init__(self, photo: Tensor) -> None:
         check_image(photo)
         low, high = photo.amin(dim=1, keepdim=True), photo.amax(dim=1, keepdim=True)
-        self.chroma = photo - low  # each color without its gray
-        self.room = 1 - (high - low)
+        self.chroma = photo - low  # the pixel x for u = 0
+        self.room = 1 - (high - low)  # the length of the interval of t
 
     def blank(self, image: Tensor) -> Tensor:
         """Return the canvas whose luminance is nearest to an image's, (1, 1, H, W) in [0, 1]."""
-        wanted = luminance(image.to(self.chroma)) - luminance(self.chroma)
-        return torch.where(self.room > 0, wanted / self.room, 0).clamp(0, 1)
+        difference = luminance(image.to(self.chroma)) - luminance(self.chroma)
+        return torch.where(self.room > 0, difference / self.room, 0).clamp(0, 1)
 
     def paint(self, canvas: Tensor) -> Tensor:
         """Return the picture of a canvas, in the photo's colors, (1, 3, H, W)."""
@@ -61,12 +64,12 @@ class Canvas:
 class Surface:
     """The optimized variable when only a mask or the luminance is painted.
 
-    Outside the masks the picture stays the photo in every step, so that the painted parts fit to
-    it. If the photo keeps its colors, only its luminance is optimized.
+    Outside the masks, the picture is the photo at every step, so the painted parts fit it. If the
+    setting `color` is "luminance", only the luminance is optimized.
 
     Args:
-        photo: at the level's size, (1, 3, H, W).
-        painted: how much each pixel is painted, (1, 1, H, W); None: all of them.
+        photo: the photo at the level's size, (1, 3, H, W).
+        painted: the painted share of each pixel, (1, 1, H, W) in [0, 1]; None: 1 everywhere.
     """
 
     def __init__(
@@ -78,16 +81,16 @@ class Surface:
         self.blank = self.start(photo)
 
     def start(self, image: Tensor) -> Tensor:
-        """Return the variable whose picture is nearest to an image."""
+        """Return the value of the variable whose picture is nearest to an image."""
         return image if self.canvas is None else self.canvas.blank(image)
 
     def seen(self, plane: Tensor) -> Tensor:
-        """Return the image that the network sees."""
+        """Return the image that the network sees for a value of the variable."""
         shown = self._shown(plane)
         return shown if self.canvas is None else self.canvas.gray(shown)
 
     def picture(self, plane: Tensor) -> Tensor:
-        """Return the picture of a variable."""
+        """Return the picture for a value of the variable."""
         shown = self._shown(plane)
         return shown if self.canvas is None else self.canvas.paint(shown)
 
@@ -103,10 +106,10 @@ def paint_level(
     settings: Settings,
     device: torch.device,
 ) -> Iterator[Step]:
-    """Minimize the losses from an image, where masks and the photo's colors leave it free.
+    """Paint one level: minimize the losses where the masks and the color setting allow it.
 
     Args:
-        image: to start from, (1, 3, H, W), at the level's size.
+        image: the picture to start from, (1, 3, H, W), at the level's size.
         losses: image → losses by name.
     """
     level = work.level
@@ -131,10 +134,13 @@ def paint_level(
 def minimize(
     image: Tensor, losses: Terms, work: Workload, settings: Settings, device: torch.device
 ) -> Iterator[Step]:
-    """Minimize the losses with the optimizer of the settings, in the memory of a level.
+    """Minimize the losses with the settings' optimizer and the level's history.
 
-    Args: as for `paint_level`; the image may be any variable.
+    Args: as for `paint_level`; the image may also be a canvas.
     """
+    unit = None
+    if settings.normalized_pixels:  # the luminance alone has one channel
+        unit = _DEVIATIONS if image.shape[1] == 3 else _DEVIATIONS.mean(1, keepdim=True)
     return optimize(
         image.to(device),
         losses,
@@ -146,20 +152,20 @@ def minimize(
         averaging=settings.averaging,
         clamp=settings.clamp,
         second_decay=settings.second_decay,
-        normalized_pixels=settings.normalized_pixels,
+        unit=unit,
         patience=settings.patience,
     )
 
 
 def complete(image: Tensor, inputs: Inputs, settings: Settings) -> Tensor:
-    """Bring the last image of a run to full size, with the photo's pixels where nothing is painted.
+    """Resize the last image of a run to full size, and restore the photo where nothing is painted.
 
     Returns: (1, 3, H, W), sRGB in [0, 1], on the CPU.
     """
     size = fit(inputs.photo.size, settings.long_side)
     whole = resize(image.detach().cpu().clamp(0, 1), size)
     photo = resize(inputs.photo.image, size)
-    if settings.color == "luminance":  # also where a coarser picture was just enlarged
+    if settings.color == "luminance":  # enlarging a picture changes its colors a little
         canvas = Canvas(photo)
         whole = canvas.paint(canvas.blank(whole))
     painted = inputs.layout.painted(size, settings.feather)

@@ -1,8 +1,9 @@
-"""Which style goes where: masks and maps of regions → how much each position of a layer counts.
+"""Guidance: masks, or maps of regions, that say which style goes where.
 
-A person gives a `Guidance` of pictures. `lay_out` reads it into parts (which painting, where on
-the photo, from where of the painting), and `layer_guides` brings a part's mask to the grid of
-every layer: the guides of Gatys et al. 2017 (arXiv 1611.07865), by which features are multiplied.
+A `Guidance` holds pictures. `lay_out` reads them into the parts of a `Layout`. A part has the
+number of a painting, a mask of the photo and a mask of the painting. `impasto.objective.guides`
+resizes these masks to the grids of the layers. The features are then multiplied by them, as in
+Gatys et al. 2017 (arXiv 1611.07865).
 """
 
 from __future__ import annotations
@@ -27,20 +28,24 @@ __all__ = ["Guidance", "Layout", "Part", "as_list", "lay_out", "shares"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Guidance:
-    """Which painting goes where, in pictures. White is yes, black is no, gray in between.
+    """Pictures that say which style goes where.
 
-    Every list has one entry per painting, in their order, or none at all; None in it means
-    everywhere. With one painting it can be the picture itself. A path that begins with "not:" means
-    its picture with black and white exchanged.
+    A mask selects pixels: white ones fully, gray ones partly, and black ones not at all.
+
+    A list is empty, or has one entry per painting, in the order of the paintings. If there is only
+    one painting, a single picture can replace the list. In a list of masks, None selects
+    everything. A mask's path that begins with "not:" inverts the mask.
 
     Attributes:
-        masks: where on the photo each painting's style goes. Pixels that no mask names are not
-            painted: they stay the photo's.
-        style_masks: what of each painting the style is taken from.
-        regions: a map of the photo in flat colors, instead of masks; a region gets the style of
-            the region of the same color. Black, and what is transparent, is not painted.
-        style_regions: such a map of each painting.
-        content_mask: where the photo is to be kept more closely, see `content_mask_weight`.
+        masks: for each painting, a mask of the photo. It selects the pixels that get the painting's
+            style. Pixels that no mask selects are not painted: they stay as in the photo.
+        style_masks: for each painting, a mask of it. It selects the pixels that give the style.
+        regions: a map of the photo in flat colors, instead of masks. A region gets the style of
+            the regions of the same color in `style_regions`. Black and transparent pixels are not
+            painted.
+        style_regions: a map of each painting in flat colors.
+        content_mask: a mask of the photo. It selects the pixels that stay closer to the photo; see
+            the setting `content_mask_weight`.
     """
 
     masks: Source | Sequence[Source | None] = ()
@@ -52,12 +57,12 @@ class Guidance:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One painting's part of the picture.
+    """A part of the picture that gets the style of one painting.
 
     Attributes:
-        style: which painting, from 0.
-        mask: where it goes, (1, 1, H, W) in [0, 1]; None: everywhere.
-        style_mask: what of the painting it is taken from; None: all.
+        style: the number of the painting, from 0.
+        mask: the part's mask of the photo, (1, 1, H, W) in [0, 1]; None: everywhere.
+        style_mask: the part's mask of the painting, (1, 1, h, w) in [0, 1]; None: everywhere.
     """
 
     style: int
@@ -70,9 +75,9 @@ class Layout:
     """A guidance that was read and checked.
 
     Attributes:
-        parts: at least one per painting.
+        parts: at least one part per painting.
         content_mask: (1, 1, H, W) in [0, 1], or None.
-        inputs: name and SHA-256 of every mask, for the picture's metadata.
+        inputs: the name and SHA-256 of every mask and map, for the picture's metadata.
     """
 
     parts: tuple[Part, ...]
@@ -80,14 +85,14 @@ class Layout:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def masks(self, size: tuple[int, int], feather: float) -> list[Tensor | None]:
-        """Return each part's mask on a grid (H, W), its edge softened over ± feather px."""
+        """Return each part's mask at a size (H, W), with its edge softened over ± feather px."""
         return [
             None if part.mask is None else feathered(fitted(part.mask, size), feather)
             for part in self.parts
         ]
 
     def painted(self, size: tuple[int, int], feather: float) -> Tensor | None:
-        """Return how much each pixel is painted at all, (1, 1, H, W); None: all are."""
+        """Return the painted share of each pixel, (1, 1, H, W) in [0, 1]; None: 1 everywhere."""
         known = [mask for mask in self.masks(size, feather) if mask is not None]
         if len(known) < len(self.parts):
             return None
@@ -96,24 +101,26 @@ class Layout:
 
 
 def shares(masks: Sequence[Tensor | None], present: Sequence[float] | None = None) -> list[float]:
-    """Tell how much of the picture each part paints: 1 in all, if every pixel is painted.
+    """Return the share of the picture that each part paints. If all is painted, their sum is 1.
 
-    A term is a mean over its part, so it weighs by the part's share, or else the style would be
-    the stronger the smaller the part is. Parts that overlap share what they have in common.
+    A style loss is a mean over its part, so its weight is multiplied by the part's share. Without
+    this factor, a smaller part would get a stronger style. Parts that overlap divide the common
+    pixels among them.
 
-    Args: present: how much of each part there is, ≥ 0, as if its mask were so much darker; None:
-        all.
+    Args:
+        masks: the mask of each part, (1, 1, H, W); None: everywhere.
+        present: for each part, a factor ≥ 0 of its mask; None: all factors are 1.
     """
     known = next((mask for mask in masks if mask is not None), None)
-    there = [1.0] * len(masks) if present is None else list(present)
+    factors = [1.0] * len(masks) if present is None else list(present)
     if known is None:
-        return [each / max(sum(there), 1.0) for each in there]
-    full = [
-        (torch.ones_like(known) if mask is None else mask) * each
-        for mask, each in zip(masks, there, strict=True)
+        return [factor / max(sum(factors), 1.0) for factor in factors]
+    scaled = [
+        (torch.ones_like(known) if mask is None else mask) * factor
+        for mask, factor in zip(masks, factors, strict=True)
     ]
-    total = torch.stack(full).sum(0).clamp(min=1)
-    return [float((mask / total).mean()) for mask in full]
+    total = torch.stack(scaled).sum(0).clamp(min=1)
+    return [float((mask / total).mean()) for mask in scaled]
 
 
 # ---- from pictures to masks ---------------------------------------------------------------------
@@ -126,13 +133,17 @@ def lay_out(
     *,
     may_be_empty: bool = False,
 ) -> Layout:
-    """Read and check masks and maps.
+    """Read and check the masks and maps of a guidance.
 
-    Args: may_be_empty: whether a mask of the photo may be black all over, as that of a frame may.
+    Args:
+        guidance: the masks or maps; None: every style goes everywhere.
+        may_be_empty: whether a mask of the photo may be black everywhere, as in a frame of a clip.
 
     Raises:
-        SettingsError: not as many as there are paintings, or maps and masks together.
-        ImageError: one cannot be read, has not the shape of its picture, or is no mask.
+        SettingsError: the numbers of masks or maps and of paintings differ, or both masks and maps
+            are given.
+        ImageError: a mask or map cannot be read, has other proportions than its picture, or cannot
+            be used.
     """
     everywhere = tuple(Part(number) for number in range(len(paintings)))
     if guidance is None:
@@ -140,10 +151,10 @@ def lay_out(
     inputs: dict[str, Any] = {}
     content_mask = None
     if guidance.content_mask is not None:
-        content_mask, noted = load_mask(
+        content_mask, identified = load_mask(
             guidance.content_mask, photo, "content mask", may_be_empty=may_be_empty
         )
-        inputs["content_mask"] = noted
+        inputs["content_mask"] = identified
     if guidance.regions is not None or as_list(guidance.style_regions):
         parts = _parts_by_color(guidance, photo, paintings, inputs)
         return Layout(parts, content_mask, inputs)
@@ -152,7 +163,7 @@ def lay_out(
     )
     style_masks = _per_style("style mask", guidance.style_masks, paintings, paintings, inputs)
     parts = tuple(
-        Part(number, *both) for number, both in enumerate(zip(masks, style_masks, strict=True))
+        Part(number, *pair) for number, pair in enumerate(zip(masks, style_masks, strict=True))
     )
     return Layout(parts, content_mask, inputs)
 
@@ -160,29 +171,36 @@ def lay_out(
 def _per_style(
     kind: str,
     given: Source | Sequence[Source | None],
-    of: Sequence[Picture],
+    pictures: Sequence[Picture],
     paintings: Sequence[Picture],
     inputs: dict[str, Any],
     may_be_empty: bool = False,
 ) -> list[Tensor | None]:
-    """Read one mask per painting; none given: everywhere."""
+    """Read one mask per painting; if none are given, return None (everywhere) for each.
+
+    Args:
+        given: the masks.
+        pictures: the picture that each mask belongs to: the photo or a painting.
+        inputs: gets the identities of the masks.
+    """
     sources = as_list(given)
     if not sources:
         return [None] * len(paintings)
-    check_pairs(kind, [_label(each) for each in sources], [_name(each) for each in paintings])
+    labels = [_label(source) for source in sources]
+    check_pairs(kind, labels, [_name(painting) for painting in paintings])
     masks, identities = [], []
-    for source, picture in zip(sources, of, strict=True):
-        mask, noted = (None, None)
+    for source, picture in zip(sources, pictures, strict=True):
+        mask, identified = (None, None)
         if source is not None:
-            mask, noted = load_mask(source, picture, kind, may_be_empty=may_be_empty)
+            mask, identified = load_mask(source, picture, kind, may_be_empty=may_be_empty)
         masks.append(mask)
-        identities.append(noted)
+        identities.append(identified)
     inputs[kind.replace(" ", "_") + "s"] = identities
     return masks
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a list of pictures, also where one stands for itself."""
+    """Return a list or tuple as a list, and a single picture as a list of one."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -203,40 +221,40 @@ def _parts_by_color(
 ) -> tuple[Part, ...]:
     """Pair the regions of the photo's map with those of the same color in the paintings' maps."""
     if as_list(guidance.masks) or as_list(guidance.style_masks):
-        raise SettingsError("masks and regions are two ways to say the same; give one of them")
+        raise SettingsError("masks and regions cannot be combined; give only one of them")
     if guidance.regions is None:
         raise SettingsError("style_regions need regions: a map of the photo in the same colors")
     style_regions = as_list(guidance.style_regions)
-    labels = [_label(each) for each in style_regions]
-    check_pairs("map of regions", labels, [_name(each) for each in paintings])
-    maps = [load_picture(each) for each in (guidance.regions, *style_regions)]
-    for each, of in zip(maps, (photo, *paintings), strict=True):
-        check_shape(each, of, each.name or "the map of regions")
-    own, *others = (masks_by_color(each) for each in maps)
+    labels = [_label(source) for source in style_regions]
+    check_pairs("map of regions", labels, [_name(painting) for painting in paintings])
+    maps = [load_picture(source) for source in (guidance.regions, *style_regions)]
+    for region_map, picture in zip(maps, (photo, *paintings), strict=True):
+        check_shape(region_map, picture, region_map.name or "the map of regions")
+    photo_masks, *painting_masks = (masks_by_color(region_map) for region_map in maps)
     inputs["regions"], *inputs["style_regions"] = map(identity, maps)
     parts = [
-        Part(number, mask, there[match])
-        for color, mask in own.items()
+        Part(number, mask, style_masks[match])
+        for color, mask in photo_masks.items()
         if not color.is_black
-        for number, there in enumerate(others)
-        if (match := color.nearest(there)) is not None
+        for number, style_masks in enumerate(painting_masks)
+        if (match := color.nearest(style_masks)) is not None
     ]
-    lost = [
+    unmatched = [
         str(color)
-        for color in own
-        if not color.is_black and all(color.nearest(there) is None for there in others)
+        for color in photo_masks
+        if not color.is_black and all(color.nearest(masks) is None for masks in painting_masks)
     ]
-    if lost or not parts:
-        known = ", ".join(dict.fromkeys(str(color) for there in others for color in there))
+    if unmatched or not parts:
+        known = ", ".join(dict.fromkeys(str(color) for masks in painting_masks for color in masks))
         raise ImageError(
             f"{maps[0].name or 'the map of regions'}: no painting's map has the color "
-            f"{', '.join(lost) or 'of any region'} (they have {known}); paint it there too, or "
-            "make it black to leave the photo as it is"
+            f"{', '.join(unmatched) or 'of any region'} (they have {known}); add the "
+            "color to one of these maps, or make the region black to keep the photo there"
         )
     unused = [i for i in range(len(paintings)) if all(part.style != i for part in parts)]
     if unused:
         raise ImageError(
             f"{maps[unused[0] + 1].name or 'a map of regions'} has no color of the photo's map, so "
-            f"{_name(paintings[unused[0]])} would be painted nowhere"
+            f"the style of {_name(paintings[unused[0]])} would not be used"
         )
     return tuple(parts)

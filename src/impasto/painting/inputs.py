@@ -1,4 +1,4 @@
-"""What a run begins with: the photo, the paintings and their masks, and the first picture."""
+"""The inputs of a run: the photo, the paintings, their masks, and the picture to start from."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError, SettingsError, nearest_match
+from impasto.network.encoder import CAFFE_MEAN
 from impasto.objective.layer_weights import seen_layers
 from impasto.painting.guidance import Guidance, Layout, lay_out
 from impasto.painting.pyramid import Level
@@ -42,7 +43,7 @@ class Inputs:
         photo: the content.
         paintings: the styles, at least one.
         layout: which painting goes where.
-        init: a picture to start from, if not what the settings name.
+        init: the picture to start from; None: the settings choose content, style or noise.
     """
 
     photo: Picture
@@ -51,18 +52,18 @@ class Inputs:
     init: Picture | None = None
 
     def scales(self, settings: Settings) -> tuple[float, ...]:
-        """Return the size of each painting against the picture's."""
+        """Return the setting `style_scale` of each painting."""
         return settings.per_style("style_scale", len(self.paintings))
 
     @property
     def identities(self) -> dict[str, Any]:
         """Name and SHA-256 of every picture, for the metadata of the result."""
-        known: dict[str, Any] = {
+        files: dict[str, Any] = {
             "content": identity(self.photo),
-            "styles": [identity(each) for each in self.paintings],
+            "styles": [identity(painting) for painting in self.paintings],
             **self.layout.inputs,
         }
-        return known if self.init is None else {**known, "init": identity(self.init)}
+        return files if self.init is None else {**files, "init": identity(self.init)}
 
 
 def load_inputs(
@@ -73,11 +74,14 @@ def load_inputs(
     guidance: Guidance | None = None,
     init: Source | None = None,
 ) -> Inputs:
-    """Read the pictures of a run and check that the layers can see them.
+    """Read the pictures of a run, and check that they are large enough for the layers.
+
+    Args: init: the picture to start from; None: the one that the setting `init` names.
 
     Raises:
-        ImageError: one cannot be read, or is too small.
-        SettingsError: no painting, or not as many masks, weights or scales as paintings.
+        ImageError: a picture cannot be read, or is too small.
+        SettingsError: there is no painting, or the numbers of masks, weights or scales and of
+            paintings differ.
     """
     many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
     if not many:
@@ -98,36 +102,47 @@ def load_inputs(
 def check_size(
     picture: Picture, scaled: tuple[int, int], layer: str, role: str, scale: float = 1.0
 ) -> None:
-    """Raise an ImageError for a picture in which the deepest layer has no feature left."""
+    """Raise an ImageError if a picture is too small for the deepest layer to have a feature.
+
+    Args:
+        scaled: (H, W) of the resized picture.
+        role: the picture's name in the message, if it has no file name.
+        scale: the picture's `style_scale`.
+    """
     least = minimum_side(layer)
     (height, width), (rows, columns) = picture.size, scaled
     if min(height, width, rows, columns) < least:
         shrunk = f" at style_scale {scale:g}" if scale < 1 else ""
         becomes = f", which becomes {columns} x {rows}{shrunk}" if scaled != picture.size else ""
-        what = "style_scale" if becomes and shrunk else "picture"
+        remedy = "style_scale" if becomes and shrunk else "picture"
         raise ImageError(
             f"{picture.name or role}: {width} x {height} px{becomes}, is too small: the layer "
-            f"{layer} needs at least {least} px on each side; use a larger {what}, a larger "
+            f"{layer} needs at least {least} px on each side; use a larger {remedy}, a larger "
             "size or shallower layers"
         )
 
 
 def style_side(style: Picture, long_side: int, scale: float) -> int:
-    """Return the long side at which a painting is looked at: never above its own."""
+    """Return the long side, in px, that a painting is resized to; it is never enlarged.
+
+    Args:
+        long_side: the long side of the pastiche, in px.
+        scale: the painting's `style_scale`.
+    """
     return min(max(style.size), max(1, round(long_side * scale)))
 
 
 def scaled_style(style: Picture, level: Level, settings: Settings, scale: float) -> Tensor:
-    """Return a painting at the size it is looked at on this level, (1, 3, h, w)."""
-    seen = tuple(seen_layers(settings, "style"))
-    least = minimum_side(deepest(seen, settings.network)) if seen else 1
+    """Return a painting at its size for this level, (1, 3, h, w)."""
+    layers = tuple(seen_layers(settings, "style"))
+    least = minimum_side(deepest(layers, settings.network)) if layers else 1
     side = style_side(style, level.long_side, scale)
     height, width = fit(style.size, side)
     return resize(style.image, (max(height, least), max(width, least)))
 
 
 def initial_image(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> Tensor:
-    """Return the picture to start from, (1, 3, H, W), for a level of this size (H, W)."""
+    """Return the picture, (1, 3, H, W), that a first level of the size (H, W) starts from."""
     if inputs.init is not None:
         start = inputs.init.image
         smaller = max(start.shape[-2:]) < max(size)
@@ -142,18 +157,21 @@ def initial_image(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> 
     return _MEAN_COLOR + settings.noise * noise
 
 
-# ImageNet's mean color: what VGG takes for "nothing" (Simonyan & Zisserman), in sRGB.
-_MEAN_COLOR = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1) / 255
+# ImageNet's mean color, in sRGB. VGG subtracts it from every picture (Simonyan & Zisserman).
+_MEAN_COLOR = torch.tensor(CAFFE_MEAN).view(1, 3, 1, 1) / 255
 
 
 def chosen_init(settings: Settings) -> Picture | None:
-    """Read the file that `settings.init` names; None where it names no file.
+    """Read the file that `settings.init` names; None: it is content, style or noise.
 
-    Raises: SettingsError: neither a name nor a file; ImageError: the file cannot be read.
+    Raises:
+        SettingsError: `settings.init` is none of these words, and no file of this name exists.
+        ImageError: the file cannot be read.
     """
     if settings.init in INITS:
         return None
-    if not os.path.exists(settings.init):  # noqa: PTH110  (false, not an error, if too long)
+    # Path.exists raises for a name that is too long; this returns False.
+    if not os.path.exists(settings.init):  # noqa: PTH110
         raise SettingsError(
             f"init: {settings.init} is neither {', '.join(INITS)} nor a file that exists"
             f"{nearest_match(settings.init, INITS)}"
@@ -162,11 +180,11 @@ def chosen_init(settings: Settings) -> Picture | None:
 
 
 def enlarge(pastiche: Tensor, photo: Picture, size: tuple[int, int]) -> Tensor:
-    """Bring the result of a coarser level to the next one's size, (H, W).
+    """Enlarge the result of a level to the next level's size, (H, W).
 
-    An enlarged picture has nothing in its finest band, where the styles have much, so the photo's
-    own detail is put there: the next level starts from less loss than half of what a blurred
-    picture has (docs/performance.md).
+    An enlarged picture has no detail in its finest band, but the styles have much detail there. So
+    the photo's detail in this band is added. The next level then starts at about half the loss, or
+    less (docs/performance.md).
     """
     if tuple(pastiche.shape[-2:]) == size:
         return pastiche
@@ -177,7 +195,7 @@ def enlarge(pastiche: Tensor, photo: Picture, size: tuple[int, int]) -> Tensor:
 
 
 def _covering(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize and crop an image, centerd, so that it covers the size without distortion."""
+    """Resize an image without distortion until it covers the size, and crop it to its center."""
     (height, width), (rows, columns) = image.shape[-2:], size
     factor = max(rows / height, columns / width)
     tall, wide = max(rows, round(height * factor)), max(columns, round(width * factor))

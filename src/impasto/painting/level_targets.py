@@ -1,4 +1,4 @@
-"""What one level of a pastiche is compared with: the photo's content and the paintings' style."""
+"""The targets of one level of a pastiche: the photo's content and the paintings' style."""
 
 from __future__ import annotations
 
@@ -32,18 +32,19 @@ __all__ = ["StyleTargets", "check_masks", "measure_targets"]
 
 
 class StyleTargets:
-    """The paintings of a run at one size, each measured once, when it is first needed.
+    """The style targets of a run's paintings at one size.
 
-    A picture needs them once. A clip needs them for every frame, with masks that move and styles
-    that give way to each other, and nothing is measured again.
+    A painting is measured once, when its target is first needed. A picture needs the targets once.
+    A clip needs them for every frame: its masks move and its styles change into each other, but no
+    painting is measured again.
 
-    Of the photo only its colors are used, and only where `settings.color` gives them to the
-    paintings: otherwise the same targets serve for many photos.
+    The photo has an effect only if `settings.color` transfers its colors to the paintings.
+    Otherwise the same targets are valid for many photos.
 
     Args:
-        encoder: describes the paintings.
-        inputs: photo, paintings, and the parts of the paintings that are measured.
-        work: the size, and whether the paintings are measured in tiles.
+        encoder: computes the paintings' features.
+        inputs: the photo, the paintings, and a layout with the masks of the paintings.
+        work: the level, and the size of the tiles in which the paintings are measured.
     """
 
     def __init__(
@@ -59,27 +60,28 @@ class StyleTargets:
     def for_layout(
         self, layout: Layout, level: Level, blend: Sequence[float] | None = None
     ) -> tuple[StyleTarget, ...]:
-        """Return one target for all styles that go everywhere, and one for each that does not.
+        """Return one target for all parts without a mask, and one for each part with a mask.
 
         Args:
-            layout: where the styles go; of the same parts as those of the inputs.
-            blend: how much of each painting there is, ≥ 0 and of sum 1; None: all are there.
+            layout: says where the styles go. It has the parts of the inputs' layout, but their
+                masks of the photo may differ.
+            blend: a factor ≥ 0 for each painting's share, of sum 1; None: all factors are 1.
         """
         settings = self.settings
         masks = layout.masks(level.size, level.scaled(settings.feather, settings.long_side))
         count = 1 + max(part.style for part in layout.parts)
         weights = settings.per_style("style_weight", count)
         present = None if blend is None else [blend[part.style] for part in layout.parts]
-        weighed = [
+        weighted = [
             (number, mask, share * weights[part.style])
             for number, (part, mask, share) in enumerate(
                 zip(layout.parts, masks, shares(masks, present), strict=True)
             )
             if share * weights[part.style] > 0
         ]
-        everywhere = [part for part in weighed if part[1] is None]
+        everywhere = [part for part in weighted if part[1] is None]
         groups = [everywhere] if everywhere else []
-        groups += [[part] for part in weighed if part[1] is not None]
+        groups += [[part] for part in weighted if part[1] is not None]
         return tuple(self._target(group, level.size) for group in groups)
 
     def _target(
@@ -93,7 +95,7 @@ class StyleTargets:
         return StyleTarget(blended, sum(weights), guides)
 
     def _measure(self, number: int) -> Mapping[str, Tensor]:
-        """Measure the painting of one part of the layout, or what its mask picks of it."""
+        """Measure the painting of one part of the layout, inside the part's style mask."""
         if number in self._measured:
             return self._measured[number]
         settings, part, device = (
@@ -126,10 +128,10 @@ def measure_targets(
     styles: StyleTargets | None = None,
     blend: Sequence[float] | None = None,
 ) -> Targets:
-    """Measure what a level is compared with.
+    """Measure the targets of a level.
 
     Args:
-        styles: the paintings, measured already; None: not yet.
+        styles: style targets that are used again; None: the paintings are measured now.
         blend: see `StyleTargets.for_layout`.
     """
     level = work.level
@@ -149,7 +151,7 @@ def measure_targets(
 
 
 def check_masks(inputs: Inputs, settings: Settings, level: Level) -> None:
-    """Raise a SettingsError for a mask in which no style layer has a position left."""
+    """Raise a SettingsError if a mask selects no position of any style layer."""
     if not seen_layers(settings, "style"):
         return
     for part in inputs.layout.parts:
@@ -161,15 +163,15 @@ def check_masks(inputs: Inputs, settings: Settings, level: Level) -> None:
             if not _style_guides(mask, size, settings, torch.device("cpu")):
                 raise SettingsError(
                     f"guidance {settings.guidance}: the area that a mask of style "
-                    f"{part.style + 1} picks is too small for the style layers to see; try "
-                    "guidance simple, or all, or a larger picture"
+                    f"{part.style + 1} selects is too small for the style layers; try guidance "
+                    "simple or all, or a larger picture"
                 )
 
 
 def _style_guides(
     mask: Tensor | None, size: tuple[int, int], settings: Settings, device: torch.device
 ) -> dict[str, Tensor] | None:
-    """Bring a mask to the size (H, W) of its image, and to the grids of the style layers."""
+    """Resize a mask to the size (H, W) of its image, and then to the grids of the style layers."""
     if mask is None:
         return None
     guides = layer_guides(
@@ -184,11 +186,11 @@ def _style_guides(
 def _content_counts(
     inputs: Inputs, settings: Settings, level: Level, device: torch.device
 ) -> dict[str, Tensor]:
-    """Return how much each position of the content layers counts: 1, and more in the mask."""
+    """Return the content layers' weights per position: 1, or `content_mask_weight` in the mask."""
     mask = inputs.layout.content_mask
     if mask is None:
         return {}
     layers = seen_layers(settings, "content")
     masks = layer_masks(fitted(mask, level.size), layers, network=settings.network)
-    more = settings.content_mask_weight - 1
-    return {name: (1 + more * inside).to(device) for name, inside in masks.items()}
+    extra = settings.content_mask_weight - 1
+    return {name: (1 + extra * inside).to(device) for name, inside in masks.items()}

@@ -1,7 +1,7 @@
-"""How each level is computed, so that memory suffices.
+"""The memory plan: how each level is computed so that it fits into memory.
 
-A level is painted whole where it fits, else in tiles, as large as fit. The rest of a large
-picture's memory is the optimizer's history: first its precision is reduced, and then its length.
+A level is computed whole if it fits, and otherwise in the largest tiles that fit. Much of the other
+memory is the optimizer's history. If necessary, first its precision is reduced, then its length.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from impasto.style import chosen_statistic
 
 __all__ = ["Workload", "show_bytes", "unusual", "workloads"]
 
-# Sides of tiles, in px, from the best; below 768 the margin around them begins to cost.
+# Sides of tiles, in px, best first. Below 768 px, the margin around a tile takes noticeable time.
 _LARGE_TILES = (2048, 1536, 1280, 1024, 768)
 _SMALL_TILES = (640, 512, 384, 256, 128)
-# The least that a history is shortened to: what that costs stands in docs/performance.md.
+# The shortest history that is tried. docs/performance.md says how it changes the result.
 _SHORTEST = 5
 
-# Measured on Linux with torch 2.13 (docs/performance.md); benchmarks/sizes.py holds the whole
-# against reality.
-_PROCESS = 550e6  # bytes of the interpreter, torch, its libraries and their scratch
-_SCRATCH = 15e6  # bytes for each thread of the kernel
-_KERNEL_FILTERS = 8  # transformed filters, forward and backward, against the plain ones
-_COPIES = 9  # of the picture, 3 channels in float32, and what is lost between them
-_FEATURES = 2.1  # of those that a step keeps: with gradients, temporaries and what lies between
-_PAIRED = 4.0  # of two layers on one grid, where a statistic compares them
-_BUILT_IN = 1.35  # more, where torch's own convolutions and poolings are used
+# Measured on Linux with torch 2.13 (docs/performance.md). benchmarks/sizes.py measures the memory
+# of whole runs.
+_PROCESS = 550e6  # bytes of the interpreter, torch, its libraries and their working memory
+_SCRATCH = 15e6  # bytes of working memory for each thread of the kernel
+_KERNEL_FILTERS = 8  # memory of the filters with the kernel's transformed copies / without them
+_COPIES = 9  # copies of the picture, 3 channels in float32, and unused memory between them
+_FEATURES = 2.1  # peak memory of features, gradients and temporaries / features that a step keeps
+_PAIRED = 4.0  # copies of two layers on one grid, for a statistic that compares them
+_BUILT_IN = 1.35  # memory of features with torch's convolutions and poolings / with the kernel
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Workload:
 
     Attributes:
         level: its size and steps.
-        tile: the longest side, in px, of what counts of a tile; None: the picture whole.
-        history: how many past steps L-BFGS remembers.
-        half: whether that, and the photo's features, are kept in 16 bits.
-        memory: the most bytes that the process is expected to have at this level.
-        tiles: where the picture is cut; none: it is not.
+        tile: the longest side, in px, of a tile's inner box; None: the picture is one tile.
+        history: the number of past steps that L-BFGS keeps.
+        half: whether the history and the photo's features are kept in 16 bits.
+        memory: the estimated peak memory of the process (or of the GPU), in bytes.
+        tiles: the tiles of the picture; (): it is computed whole.
     """
 
     level: Level
@@ -67,25 +67,25 @@ class Workload:
 
     @property
     def pixels(self) -> int:
-        """How many pixels the picture has."""
+        """The number of pixels of the picture."""
         return self.level.size[0] * self.level.size[1]
 
     @property
     def pairs(self) -> float:
-        """How many pairs L-BFGS remembers on average, from none at the first step."""
+        """The number of pairs that L-BFGS keeps, on average over all steps; the first has none."""
         steps, full = self.level.steps, min(self.history, self.level.steps)
         return full - full * (full + 1) / (2 * steps) if steps else 0.0
 
     @property
     def is_thrifty(self) -> bool:
-        """Whether not everything is whole and in full precision."""
+        """Whether the level is computed in tiles or with 16 bits."""
         return bool(self.tiles) or self.half
 
     @property
     def side(self) -> int:
-        """The longest side, in px, of what counts of a tile, or of the picture."""
+        """The longest side, in px, of a tile's inner box, or of a picture without tiles."""
         boxes = [tile.inner for tile in self.tiles]
-        return max((max(each.height, each.width) for each in boxes), default=max(self.level.size))
+        return max((max(box.height, box.width) for box in boxes), default=max(self.level.size))
 
 
 def workloads(
@@ -98,23 +98,25 @@ def workloads(
     files: int = 0,
     whole: str = "",
 ) -> tuple[Workload, ...]:
-    """Choose how each level is computed within a budget.
+    """Choose how each level is computed within a memory budget.
 
     Args:
         budget: bytes that the process, or a GPU's memory, may hold; None: no limit.
-        tile: the longest side, in px, of what counts of a tile; None: as large as fits.
-        files: pixels of the files of photo and paintings, which are held as well.
-        whole: why no level is computed in tiles; empty: it may be.
+        tile: the longest side, in px, of a tile's inner box; None: the longest that fits.
+        files: the number of pixels in the files of the photo and the paintings, which stay in
+            memory as well.
+        whole: the reason why no level may be computed in tiles; "": levels may be.
 
-    Raises: MemoryLimitError: a level does not fit; names the largest size that does.
+    Raises: MemoryLimitError: a level does not fit; the message names the largest size that does.
     """
     planner = _Planner(encoder, settings, math.inf if budget is None else budget, files, whole)
-    # The largest level is the size that a person has asked for, so an error names it.
+    # The largest level is planned first, because it has the size that the user has asked for. An
+    # error must name this size.
     return tuple(planner.best(level, tile) for level in reversed(levels))[::-1]
 
 
 def unusual(plan: Sequence[Workload]) -> list[dict[str, Any]]:
-    """List, for a picture's metadata, the levels of which not everything was whole and full."""
+    """List the levels that are computed in tiles or with 16 bits, for a picture's metadata."""
     return [
         {
             "long_side": work.level.long_side,
@@ -146,7 +148,7 @@ class _Planner:
         raise MemoryLimitError(self._too_large(level, least))
 
     def ways(self, level: Level, tile: int | None) -> Iterator[Workload]:
-        """List the ways to compute a level, from the best to the one of the least memory."""
+        """Yield the ways to compute a level, from the best one to the one with the least memory."""
         settings, whole = self.settings, self.whole
         fits_tile = bool(whole) or tile is None or tile >= level.long_side
         tiles: list[int | None] = [None if fits_tile else tile]
@@ -160,9 +162,10 @@ class _Planner:
         if settings.optimizer == "lbfgs":
             histories.append((full, True))
             shorter = [(length, True) for length in range(full - 1, _SHORTEST - 1, -1)]
-        # A history in 16 bits costs nothing that could be measured, and tiles cost only time. So
-        # they come before a shorter history, which comes with the smallest tile only: less memory
-        # then never makes tiles larger.
+        # A history in 16 bits makes no measurable difference, and tiles only take more time. So 16
+        # bits and large tiles are tried before a shorter history. A shorter history is tried with
+        # the smallest large tile, and then with small tiles, so that less memory never gives
+        # larger tiles.
         combinations = [
             *itertools.product(tiles, histories),
             *itertools.product(tiles[-1:], shorter),
@@ -174,7 +177,7 @@ class _Planner:
             yield replace(work, memory=self._needed(work))
 
     def _cuts(self, level: Level, side: int | None) -> tuple[Tile, ...]:
-        """Return the tiles of a level; none: it is one tile."""
+        """Return the tiles of a level; (): it is one tile."""
         if side is None:
             return ()
         around = look_around(chosen_statistic(self.settings), self._inputs)
@@ -182,31 +185,31 @@ class _Planner:
         return tiles if len(tiles) > 1 else ()
 
     def _needed(self, work: Workload) -> float:
-        """Return the bytes that a level needs at most, by figures that were measured."""
+        """Estimate the peak memory of a level, in bytes, from the measured figures."""
         encoder, settings = self.encoder, self.settings
         pixels, width = work.pixels, 2 if work.half else 4
-        filters = sum(each.numel() * each.element_size() for each in encoder.buffers())
+        filters = sum(buffer.numel() * buffer.element_size() for buffer in encoder.buffers())
         kernel = encoder.uses_kernel
         fixed = float(filters * (_KERNEL_FILTERS if kernel else 1))
         if encoder.device.type == "cpu":
             fixed += _PROCESS + (torch.get_num_threads() * _SCRATCH if kernel else 0.0)
         pictures = 12.0 * (_COPIES * pixels + self.files)
         pairs = min(work.history, work.level.steps) if settings.optimizer == "lbfgs" else 1
-        remembered = 6.0 * pairs * pixels * width
+        history = 6.0 * pairs * pixels * width
         content = pixels * _values(seen_layers(settings, "content"), encoder) * width
-        seen = max((each.outer.area for each in work.tiles), default=pixels)
+        largest = max((tile.outer.area for tile in work.tiles), default=pixels)
         factor = _FEATURES * (1.0 if kernel else _BUILT_IN)
-        network = seen * (_kept(encoder) * factor + self._paired * _PAIRED)
-        return fixed + pictures + remembered + content + network
+        network = largest * (_kept(encoder) * factor + self._paired * _PAIRED)
+        return fixed + pictures + history + content + network
 
     @property
     def _inputs(self) -> dict[str, tuple[str, ...]]:
-        """The layers that each style term looks at."""
+        """For each layer with a style term, the layers that the term measures."""
         return chosen_statistic(self.settings).inputs(seen_layers(self.settings, "style"))
 
     @property
     def _paired(self) -> float:
-        """The most bytes, for a pixel, that a statistic of two layers brings to one grid."""
+        """Bytes per pixel of two layers on one grid, for a statistic of two layers; else 0."""
         grids = [
             (min(map(minimum_side, layers)), sum(map(self.encoder.channels, layers)))
             for layers in self._inputs.values()
@@ -215,7 +218,7 @@ class _Planner:
         return max((4.0 * channels / stride**2 for stride, channels in grids), default=0.0)
 
     def _too_large(self, level: Level, least: float) -> str:
-        """Say that a level does not fit, why, and which size would."""
+        """Return the message that a level does not fit, with the reason and a size that does."""
 
         def fits(side: int) -> bool:
             size = fit(level.size, side)
@@ -227,24 +230,31 @@ class _Planner:
         return (
             f"{level.long_side} px need at least {show_bytes(least)} of memory, and "
             f"{show_bytes(self.budget)} are free or allowed"
-            + (f"; the largest that fits is {side} px" if side else "; allow more, or free some")
+            + (
+                f"; the largest size that fits is {side} px"
+                if side
+                else "; allow more, or free some"
+            )
             + (f" ({reason})" if reason else "")
         )
 
 
 def _kept(encoder: Encoder) -> float:
-    """Return the bytes of features that a step keeps for a pixel."""
+    """Return the bytes of features that a step keeps, per pixel of the picture."""
     names = [name for name in encoder.path if name.startswith("relu")]
     return _values(names, encoder) * (2 if encoder.precision == "bfloat16" else 4)
 
 
 def _values(layers: Sequence[str], encoder: Encoder) -> float:
-    """Count the features of some layers for a pixel."""
+    """Return the number of features of some layers, per pixel of the picture."""
     return sum(encoder.channels(name) / minimum_side(name) ** 2 for name in layers)
 
 
 def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:
-    """Return the largest side that fits, below a high one that does not; 0: none does."""
+    """Return the largest side from low to high that fits, to within 2 %; 0: low does not fit.
+
+    Args: high: a side that does not fit.
+    """
     if not fits(low):
         return 0
     while high - low > max(1, low // 50):
@@ -254,7 +264,7 @@ def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:
 
 
 def show_bytes(count: float) -> str:
-    """Write a number of bytes in GB, or MB where it is less than one."""
+    """Write a number of bytes in GB, or in MB if it is less than 1 GB."""
     if count < 1e9:
         return f"{count / 1e6:.0f} MB"
     return f"{count / 1e9:.2f} GB" if count < 1e10 else f"{count / 1e9:.1f} GB"

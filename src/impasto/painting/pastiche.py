@@ -1,4 +1,4 @@
-"""The result of a run: the picture, and everything that says how it was made."""
+"""The result of a run: the picture, and the facts about how it was made."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ class Pastiche:
 
     Attributes:
         image: (1, 3, H, W) float32, sRGB in [0, 1].
-        alpha: the photo's, (1, 1, H, W), or None where it is opaque.
-        settings: what it was made with.
-        history: per step its level, seconds and losses, under "layers" also apart by layer.
-        inputs: bare names and SHA-256 sums of the files it was made from.
-        finished: whether it was painted to its last step.
+        alpha: the photo's transparency, (1, 1, H, W); None: it is opaque.
+        settings: the settings of the run.
+        history: for each step, its level, seconds and losses; "layers" holds the losses by layer.
+        inputs: names (without folders) and SHA-256 sums of the input files, and other facts that
+            the metadata needs.
+        finished: whether the run reached its last step.
     """
 
     image: Tensor
@@ -45,18 +46,18 @@ class Pastiche:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What is written into the file: enough to make the picture again."""
+        """The facts that are written into the file; they suffice to make the picture again."""
         from impasto._version import __version__
 
-        ended = {} if self.finished else {"finished": False, "steps": len(self.history)}
-        bare = {name: Path(getattr(self.settings, name)).name for name in ("init", "weights")}
+        unfinished = {} if self.finished else {"finished": False, "steps": len(self.history)}
+        files = {name: Path(getattr(self.settings, name)).name for name in ("init", "weights")}
         return {
             "impasto": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
-            "settings": self.settings.to_dict() | bare,
+            "settings": self.settings.to_dict() | files,
             **self.inputs,
-            **ended,
+            **unfinished,
         }
 
     def to_pillow(self) -> PIL.Image.Image:
@@ -69,10 +70,10 @@ class Pastiche:
         """Write a PNG, JPEG, WebP or TIFF file, with the settings in its metadata.
 
         Args:
-            bits: a channel: 8, or 16 in PNG and TIFF.
-            dpi: dots per inch to note in the file, for printing.
+            bits: bits per channel: 8, or 16 in PNG and TIFF.
+            dpi: dots per inch that the file states, for printing; None: none.
 
-        Raises: ImageError: it cannot be written; an old file stays whole.
+        Raises: ImageError: the file cannot be written; a file that existed is then unchanged.
         """
         save_image(self.image, path, alpha=self.alpha, metadata=self.metadata, bits=bits, dpi=dpi)
 

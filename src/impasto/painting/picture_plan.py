@@ -1,4 +1,4 @@
-"""A picture that is planned, and the one loop that paints it from coarse to fine."""
+"""The plan of a picture, and the loop that paints it from coarse to fine."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ __all__ = ["PicturePlan"]
 class PicturePlan:
     """A picture whose inputs are read and checked, ready to be painted from coarse to fine.
 
-    A pastiche, a texture, a reconstruction and a dream are all such plans. They differ in what
-    they start from and what they aim at.
+    A pastiche, a texture, a reconstruction and a dream are all such plans. They differ in their
+    start and in their losses.
 
     Attributes:
-        settings: layers, sizes, steps and the rest.
-        works: the levels, coarse to fine, and how each is computed with the memory there is.
-        inputs: what determines the picture besides the settings, for its metadata.
+        settings: the settings of the picture.
+        works: how each level is computed with the available memory, coarse to fine.
+        inputs: names and SHA-256 sums of the input files, and other facts for the metadata.
         begin: (H, W) → the picture that the first level starts from.
-        enlarge: (result of a level, (H, W) of the next one) → the picture that one starts from.
-        aim: level and memory → the losses of an image, whose sum the level minimizes.
-        descend: (image, losses, level and memory) → the steps of a level.
+        enlarge: (result of a level, (H, W) of the next) → the picture that the next starts from.
+        aim: level → a function from an image to its losses; the level minimizes their sum.
+        descend: (image, losses, level) → the steps of the level.
         complete: last image → the picture at full size, in [0, 1].
-        alpha: transparency of the picture it is made from, (1, 1, H, W), or None.
-        kinds: losses that every step lists, also where they have no weight.
+        alpha: the transparency of the photo, (1, 1, H, W); None: it is opaque.
+        kinds: the kinds of losses that every step lists, even those with the weight 0.
     """
 
     settings: Settings
@@ -49,26 +49,27 @@ class PicturePlan:
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """The sizes, coarse to fine, and their steps."""
+        """The levels, coarse to fine."""
         return tuple(work.level for work in self.works)
 
     def steps(self, start: Step | None = None) -> Iterator[Step]:
-        """Paint, and yield after every evaluation of the objective.
+        """Paint the picture, and yield a step after every evaluation of the objective.
 
         Args:
-            start: a step of this plan, or of one with other weights; goes on after it. None:
-                begins at the first level. After the last step there is one more, to look at it.
+            start: the step to continue after. It may come from a plan with other weights. If it is
+                the last step, one step is repeated, so that there is a result. None: begin at the
+                first level.
 
-        Raises: DivergenceError: the optimization failed; carries the last good image.
+        Raises: DivergenceError: the optimization failed; the error holds the last good image.
         """
         count = sum(level.steps for level in self.levels)
-        first, done, seconds = self._left_of(start)
+        first, done, seconds = self._position(start)
         image = self.begin(self.levels[0].size) if start is None else start.image
         for number, work in enumerate(self.works[first:], first + 1):
             before = sum(level.steps for level in self.levels[: number - 1])
-            left = replace(work, level=replace(work.level, steps=before + work.level.steps - done))
-            image = self.enlarge(image.cpu(), left.level.size)
-            for step in self.descend(image, self.aim(left), left):
+            rest = replace(work, level=replace(work.level, steps=before + work.level.steps - done))
+            image = self.enlarge(image.cpu(), rest.level.size)
+            for step in self.descend(image, self.aim(rest), rest):
                 yield replace(
                     step,
                     losses={**dict.fromkeys(self.kinds, 0.0), **step.losses},
@@ -81,8 +82,8 @@ class PicturePlan:
             image, seconds = step.image, seconds + step.seconds
             done = before + work.level.steps
 
-    def _left_of(self, start: Step | None) -> tuple[int, int, float]:
-        """Return the first level that is left, how many steps are done, and their seconds."""
+    def _position(self, start: Step | None) -> tuple[int, int, float]:
+        """Return the index of the level to continue at, the number of past steps, their seconds."""
         if start is None:
             return 0, 0, 0.0
         ends = [sum(level.steps for level in self.levels[: n + 1]) for n in range(len(self.works))]
@@ -93,21 +94,19 @@ class PicturePlan:
         return first, min(done, ends[-1] - 1), start.seconds
 
     def finish(self, image: Image, history: Sequence[Mapping[str, Any]]) -> Pastiche:
-        """Make the result of the last image: at full size, with alpha, settings and history."""
-        whole = self.complete(image.detach().cpu())
-        alpha = (
-            None if self.alpha is None else resize(self.alpha, (whole.shape[-2], whole.shape[-1]))
-        )
+        """Make the result from the last image: at full size, with alpha, settings and history."""
+        full = self.complete(image.detach().cpu())
+        alpha = None if self.alpha is None else resize(self.alpha, (full.shape[-2], full.shape[-1]))
         computed = unusual(self.works)
-        noted = {"computed": computed} if computed else {}
-        return Pastiche(whole, alpha, self.settings, tuple(history), {**self.inputs, **noted})
+        facts = {**self.inputs, "computed": computed} if computed else {**self.inputs}
+        return Pastiche(full, alpha, self.settings, tuple(history), facts)
 
     def paint(self, on_step: Callable[[Step], None] | None = None) -> Pastiche:
-        """Paint to the end and return the result.
+        """Paint the picture to the end, and return the result.
 
-        Args: on_step: is called after every evaluation.
+        Args: on_step: a function that is called after every evaluation.
 
-        Raises: as `steps`.
+        Raises: as for `steps`.
         """
         history = []
         for step in self.steps():

@@ -1,4 +1,4 @@
-"""How much of a run is done, and how long the rest takes."""
+"""The progress of a run: its finished part, and the seconds that are left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["RunProgress"]
 
 
 class RunProgress:
-    """The part of a run that is done. A step counts by its level's pixels."""
+    """The progress of a run, if the time of a step is proportional to its level's pixels."""
 
     def __init__(self, levels: Sequence[Level]) -> None:
         self.levels = levels
@@ -26,12 +26,12 @@ class RunProgress:
         return sum(level.steps * cost for level, cost in pairs)
 
     def done(self, step: Step) -> float:
-        """Return the finished part, in [0, 1]."""
+        """Return the finished part after this step, in [0, 1]."""
         earlier = sum(level.steps for level in self.levels[: step.level - 1])
         here = (step.index - earlier) * self.costs[step.level - 1]
         return (self._before(step.level - 1) + here) / self.total
 
     def remaining(self, step: Step) -> float:
-        """Return the seconds that are left if a pixel takes as long as before."""
+        """Return the seconds that are left after this step, at the speed so far."""
         done = self.done(step)
         return step.seconds * (1 - done) / done

@@ -1,6 +1,6 @@
-"""Coarse to fine: at which sizes, and with how many steps each, a picture is painted.
+"""The pyramid: the levels of a picture, coarse to fine, each with its size and number of steps.
 
-Large shapes settle at a coarse level, where a step is cheap; finer levels start from there and
+Large shapes form at a coarse level, where a step is cheap. Finer levels start from its result and
 only add detail.
 """
 
@@ -22,8 +22,8 @@ class Level:
 
     Attributes:
         size: (H, W) in px.
-        long_side: in px.
-        steps: evaluations of the objective at this size.
+        long_side: the long side, in px.
+        steps: the number of evaluations of the objective at this size.
     """
 
     size: tuple[int, int]
@@ -31,22 +31,22 @@ class Level:
     steps: int
 
     def scaled(self, length: float, long_side: int) -> float:
-        """Return, in px of this level, a length given in px of the finest."""
+        """Convert a length, in px of a picture with this long side, to px of this level."""
         return length * self.long_side / long_side
 
 
 def pyramid(size: tuple[int, int], settings: Settings, *, smallest: int = 1) -> tuple[Level, ...]:
-    """Plan the levels for a photo, coarse to fine; the last one has `settings.long_side`.
+    """Plan the levels for a photo, coarse to fine; the last level has `settings.long_side`.
 
     Args:
         size: (H, W) of the photo.
-        smallest: short side, in px, below which a level is left out.
+        smallest: levels with a short side below this, in px, are left out, except the last one.
 
     Returns: levels whose steps add up to `settings.steps`.
     """
     sides = [settings.long_side]
     while settings.coarsest and sides[-1] / settings.level_ratio >= settings.coarsest * 0.99:
-        # Rounding 512 / √2 / √2 must not lose the level of 256.
+        # The factor 0.99 is for rounding: 512 / √2 / √2 must count as 256.
         sides.append(round(settings.long_side / settings.level_ratio ** len(sides)))
     sides = [
         side for side in sides if side == settings.long_side or min(fit(size, side)) >= smallest
@@ -59,10 +59,10 @@ def pyramid(size: tuple[int, int], settings: Settings, *, smallest: int = 1) -> 
 
 
 def _share(total: int, weights: list[float]) -> list[int]:
-    """Split a whole number in proportion to the weights, each part at least 1."""
+    """Split a whole number in proportion to the weights, into parts of at least 1."""
     spare = total - len(weights)
     shares = [1 + int(spare * weight / sum(weights)) for weight in weights]
-    shares[0] += total - sum(shares)  # what rounding left goes to the cheapest level
+    shares[0] += total - sum(shares)  # the remainder goes to the cheapest level
     return shares
 
 
@@ -78,12 +78,13 @@ def steps_within(
 
     Args:
         size: (H, W) of the photo.
-        seconds: the whole budget.
-        spent: how much of it is gone already.
+        seconds: the whole time.
         seconds_per_megapixel: the cost of one step, measured on this machine.
+        spent: the seconds that have passed already.
 
     Returns: the settings with `steps` changed.
-    Raises:  SettingsError: not even a handful of steps at full size fit; says what does.
+    Raises:  SettingsError: the time is too short for 12 steps; the message names a time that is
+             long enough.
     """
     cost = _mean_cost(pyramid(size, settings), seconds_per_megapixel)
     steps = int((seconds - spent) / cost)
@@ -102,6 +103,6 @@ def _mean_cost(levels: tuple[Level, ...], seconds_per_megapixel: float) -> float
     return megapixels * seconds_per_megapixel / sum(level.steps for level in levels)
 
 
-# Fewer than this leave the photo nearly as it was; more than this change nothing visible.
+# Fewer steps leave the photo nearly unchanged. More steps change nothing visible.
 _FEWEST_STEPS = 12
 _MOST_STEPS = 2000

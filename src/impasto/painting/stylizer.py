@@ -1,4 +1,4 @@
-"""The method, read top to bottom: a photo and paintings in, a pastiche out."""
+"""The method from top to bottom: a photo and paintings go in, and a pastiche comes out."""
 
 from __future__ import annotations
 
@@ -37,21 +37,22 @@ class Stylizer:
     """An encoder on a device with settings, ready to paint many pictures.
 
     Args:
-        settings: what determines the pictures.
+        settings: all that determines a picture besides its inputs; None: the defaults.
         device: "cpu", "cuda", "cuda:1" or "mps"; None takes the first of cuda, mps and cpu that
-            exists. (Only the CPU was tried by us.)
-        memory: bytes that the process (or a GPU's memory) may hold. It decides which sizes are
-            computed whole and which in tiles: the same picture, in less memory and more time. It
-            also decides how much of its past the optimizer remembers. None: what is free.
-        tile: compute larger pictures in tiles, of which so many px count in each direction,
-            also where memory would allow more.
-        terms: more terms of the objective. Each is a function that is called once per level with
-            the photo at the level's size, (1, 3, H, W), and returns the term; see
+            exists. (We have tried only the CPU.)
+        memory: bytes that the process (or a GPU's memory) may hold; None: the free memory. If a
+            size needs more, the optimizer keeps its history in 16 bits, and the picture is computed
+            in tiles, which take more time and give the same picture. The last measure is a
+            shorter history.
+        tile: the longest side, in px, of a tile's inner box. Larger pictures are computed in
+            tiles, even if they fit into memory. None: the longest that fits.
+        terms: further terms of the objective. Each item is a function that is called once per
+            level with the photo at the level's size, (1, 3, H, W), and returns the term; see
             `impasto.objective.terms`.
 
     Raises:
         WeightsError: the network's weights are missing or damaged.
-        SettingsError: no such device.
+        SettingsError: there is no such device, or the tile is smaller than 1 px.
     """
 
     def __init__(
@@ -73,9 +74,9 @@ class Stylizer:
         self.encoder = Encoder(**_network(self.settings)).to(self.device)
 
     def with_settings(self, settings: Settings) -> Stylizer:
-        """Return a stylizer for other settings; it shares the network where they ask for the same.
+        """Return a stylizer for other settings, with the same encoder if they allow it.
 
-        Raises: WeightsError: as when one is made.
+        Raises: WeightsError: the network's weights are missing or damaged.
         """
         other = copy.copy(self)
         other.settings = settings
@@ -92,11 +93,11 @@ class Stylizer:
         init: Source | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> Pastiche:
-        """Paint to the end and return the result.
+        """Paint a picture to the end, and return the result.
 
-        Args: as for `steps`; on_step is called after every evaluation.
+        Args: as for `steps`. on_step is called after every evaluation.
 
-        Raises: as `steps`.
+        Raises: as for `steps`.
         """
         inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
         return self.plan(inputs).paint(on_step)
@@ -110,39 +111,41 @@ class Stylizer:
         init: Source | None = None,
         start: Step | None = None,
     ) -> Iterator[Step]:
-        """Paint, and yield after every evaluation of the objective.
+        """Paint a picture, and yield a step after every evaluation of the objective.
 
         Args:
             content: the photo.
-            styles: a painting, or several: blended, or each where its mask says.
+            styles: a painting, or several. Several are blended, except where masks separate them.
             guidance: masks; None: every style everywhere.
-            init: a picture to start from, instead of `settings.init`.
-            start: a step of an earlier run with these inputs and sizes: goes on after it.
+            init: the picture to start from, instead of `settings.init`.
+            start: a step of an earlier run with these inputs and sizes, to continue after.
 
         Raises:
             ImageError: a picture cannot be read, or is too small for the layers.
-            SettingsError: the numbers of masks, weights or scales and of styles differ.
-            MemoryLimitError: a size does not fit; names the largest that does.
-            DivergenceError: the optimization failed; carries the last good image.
+            SettingsError: the numbers of masks, weights or scales and of styles differ, or a mask
+                is too small for the layers.
+            MemoryLimitError: a size does not fit; the message names the largest one that does.
+            DivergenceError: the optimization failed; the error holds the last good image.
         """
         inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
         return self.plan(inputs).steps(start)
 
     def plan(self, inputs: Inputs, *, blend: Sequence[float] | None = None) -> PicturePlan:
-        """Plan a pastiche of pictures that were read already.
+        """Plan a pastiche of pictures that are read already.
 
-        Args: blend: how much of each painting there is, of sum 1; None: all are there.
+        Args: blend: a factor ≥ 0 for each painting's share, of sum 1; None: all factors are 1.
 
         Raises:
-            MemoryLimitError: a size does not fit; names the largest that does.
-            SettingsError: tiles were asked for, but the objective cannot be cut.
+            MemoryLimitError: a size does not fit; the message names the largest one that does.
+            SettingsError: the stylizer has a tile size, but the objective cannot be computed in
+                tiles; or a mask is too small for the layers.
         """
         settings, photo = self.settings, inputs.photo
         levels = pyramid(photo.size, settings, smallest=self.encoder.minimum_side)
         works = self.allot(levels, files=(photo, *inputs.paintings))
         check_masks(inputs, settings, levels[-1])
         weights = own_weights(settings.weights)
-        # The tile that memory sufficed for, where it was smaller than planned.
+        # The side of the tiles that fitted into memory, if it was smaller than planned.
         least: int | None = None
         latest: tuple[int | None, Objective] | None = None
 
@@ -150,7 +153,7 @@ class Stylizer:
             nonlocal least, latest
             if latest is not None and latest[1].tile != latest[0]:
                 least = latest[1].tile
-            latest = None  # frees what the level before aimed at
+            latest = None  # frees the targets of the previous level
             tile = min((side for side in (work.tile, least) if side is not None), default=None)
             objective = self.objective(inputs, replace(work, tile=tile), blend=blend)
             latest = tile, objective
@@ -174,13 +177,13 @@ class Stylizer:
     def allot(
         self, levels: Sequence[Level], *, files: Sequence[Any] = (), whole: str = ""
     ) -> tuple[Workload, ...]:
-        """Choose how each level is computed with the memory there is.
+        """Choose how each level is computed with the available memory.
 
         Args:
-            files: pictures that are held in memory as well, at the sizes of their files.
-            whole: why no level is computed in tiles; empty: it may be.
+            files: pictures that stay in memory as well, at their full size.
+            whole: the reason why no level may be computed in tiles; "": levels may be.
 
-        Raises: as `plan`.
+        Raises: MemoryLimitError, SettingsError: as for `plan`.
         """
         reason = obstacle(self.settings, self.encoder)
         too_large = [level.long_side for level in levels if level.long_side > (self.tile or 0)]
@@ -191,7 +194,7 @@ class Stylizer:
         return workloads(
             levels, self.encoder, self.settings,
             budget=free_memory(self.device) if self.memory is None else self.memory,
-            tile=self.tile, files=sum(each.size[0] * each.size[1] for each in files), whole=whole,
+            tile=self.tile, files=sum(file.size[0] * file.size[1] for file in files), whole=whole,
         )  # fmt: skip
 
     def objective(
@@ -203,12 +206,12 @@ class Stylizer:
         blend: Sequence[float] | None = None,
         terms: Sequence[Term] = (),
     ) -> Objective:
-        """Measure the photo and the paintings at one level, and return what it minimizes.
+        """Measure the photo and the paintings at one level, and return the level's objective.
 
         Args:
-            styles: the paintings, measured already; None: not yet.
+            styles: style targets that are used again; None: the paintings are measured now.
             blend: see `plan`.
-            terms: more terms, beside those that the stylizer makes.
+            terms: further terms, besides those of the stylizer.
         """
         targets = measure_targets(
             self.encoder, inputs, self.settings, work, styles=styles, blend=blend
@@ -219,7 +222,7 @@ class Stylizer:
 
 
 def _network(settings: Settings) -> dict[str, Any]:
-    """Return what these settings ask of the encoder."""
+    """Return the arguments of the encoder for these settings."""
     return {
         "layers": seen_layers(settings),
         "network": settings.network,
@@ -232,8 +235,8 @@ def _network(settings: Settings) -> dict[str, Any]:
         "pixel_range": settings.pixel_range,
         "precision": settings.precision,
         "compiled": settings.compiled,
-        # Guidance inside promises that no pixel outside a mask is pulled. Winograd's rounding
-        # errors reach three pixels further than the filters do.
+        # With guidance "inside", a style loss has no gradient outside its mask. The rounding errors
+        # of Winograd's algorithm would reach three pixels further than the filters.
         "exact": settings.guidance == "inside",
     }
 
@@ -256,14 +259,15 @@ def stylize(
         settings: None takes the default recipe; see `recipe_settings` for others.
         guidance: masks that say which style goes where; None: every style everywhere.
         device, memory: as for `Stylizer`.
-        init: a picture to start from, instead of `settings.init`.
+        init: the picture to start from, instead of `settings.init`.
 
     Raises:
         ImageError: a picture cannot be read, or is too small for the layers.
-        SettingsError: the numbers of masks, weights or scales and of styles differ.
+        SettingsError: the device does not exist, the numbers of masks, weights or scales and of
+            styles differ, or a mask is too small for the layers.
         WeightsError: the network's weights are missing or damaged.
-        MemoryLimitError: a size does not fit; names the largest that does.
-        DivergenceError: the optimization failed; carries the last good image.
+        MemoryLimitError: a size does not fit; the message names the largest one that does.
+        DivergenceError: the optimization failed; the error holds the last good image.
     """
     stylizer = Stylizer(settings, device=device, memory=memory)
     return stylizer.stylize(content, styles, guidance=guidance, init=init)

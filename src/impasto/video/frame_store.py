@@ -15,7 +15,7 @@ from typing import Any
 from impasto.errors import VideoError
 from impasto.pictures.files import load_image, read_metadata, save_image
 from impasto.pictures.picture import Image
-from impasto.storage import one_line, write_file
+from impasto.storage import one_line, read_file, sha256_of, write_file
 from impasto.video.io.frames import Clip
 
 __all__ = ["FINAL", "PHOTOS", "FrameInfo", "FrameStore", "clip_identity", "stage_folder"]
@@ -24,7 +24,6 @@ FINAL = ""  # The folder of the final frames: the frame store itself.
 PHOTOS = "stage-photos"  # The folder of the photos that a later pass needs.
 
 _RECORD = "run.json"
-_PIECE = 1 << 20
 
 
 def stage_folder(stage: int, stages: int) -> str:
@@ -196,11 +195,10 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
 
 def clip_identity(clip: Clip) -> dict[str, str]:
     """Return a clip's file name, and the SHA-256 of its bytes; for a folder, of all its files."""
+    if not clip.is_folder:
+        return {"name": clip.path.name, "sha256": sha256_of(clip.path, error=VideoError)}
     digest = hashlib.sha256()
-    for path in clip.files or (clip.path,):
-        if clip.is_folder:
-            digest.update(path.name.encode())
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
+    for path in clip.files:
+        digest.update(path.name.encode())
+        digest.update(read_file(path, "a frame", error=VideoError))
     return {"name": clip.path.name, "sha256": digest.hexdigest()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 from impasto.cli.run import paint
 from impasto.cli.task import Task
 from impasto.cli.typer_flags import with_flags
-from impasto.errors import ImageError, SettingsError
+from impasto.errors import ImageError, ImpastoError, SettingsError
 from impasto.settings.command_flags import (
     FileOptions,
     PrintOptions,
@@ -23,6 +22,7 @@ from impasto.settings.command_flags import (
 )
 from impasto.settings.pictures import Settings
 from impasto.settings.units import long_side_for_print
+from impasto.storage import sha256_of
 
 if TYPE_CHECKING:
     from impasto.pictures.picture import Picture
@@ -265,9 +265,8 @@ def _candidates(folders: Sequence[Path], names: set[str]) -> Iterator[Path]:
 
 def _digest(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+        return sha256_of(path)
+    except ImpastoError:
         return None  # a file that we may not read is none of the inputs
 
 

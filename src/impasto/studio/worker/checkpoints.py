@@ -29,9 +29,9 @@ from impasto.painting.stylizer import Stylizer
 from impasto.pictures.colors import recolor
 from impasto.pictures.picture import Picture, identity
 from impasto.settings.pictures import Settings
+from impasto.storage import replace_file
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.uploads import read_picture
-from impasto.studio.worker.job_log import replace_file
 from impasto.variations.reconstruction import plan_reconstruction
 from impasto.variations.texture import plan_texture
 
@@ -215,7 +215,7 @@ def write_checkpoint(path: Path, step: Step) -> None:
     image = (step.image.detach().cpu().clamp(0, 1) * 65535 + 0.5).numpy().astype(np.uint16)
     place = np.array([step.index, step.level, step.seconds])
     np.savez(buffer, image=image, place=place)
-    replace_file(path, buffer.getvalue())
+    replace_file(path, buffer.getvalue(), durable=False)
 
 
 def read_checkpoint(path: Path) -> Step | None:

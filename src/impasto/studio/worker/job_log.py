@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from impasto.pictures.files import save_image
 from impasto.pictures.picture import fit, resize
+from impasto.storage import replace_file
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.rows import StoredJob
 
-__all__ = ["JobLog", "as_jpeg", "replace_file"]
+__all__ = ["JobLog", "as_jpeg"]
 
 _PREVIEW_EVERY = 0.5  # seconds: as often as a page shows it
 _PREVIEW_SIDE = 1024  # px; as much as a page shows
@@ -79,7 +79,7 @@ class JobLog:
         height, width = image.shape[-2:]
         size = fit((height, width), min(max(height, width), _PREVIEW_SIDE))
         plain = image.detach().cpu().clamp(0, 1)
-        replace_file(self.folder / "preview.jpg", as_jpeg(resize(plain, size)))
+        replace_file(self.folder / "preview.jpg", as_jpeg(resize(plain, size)), durable=False)
         self.progress |= {
             "height": size[0], "width": size[1], "previews": self.progress.get("previews", 0) + 1
         }  # fmt: skip
@@ -102,13 +102,6 @@ class JobLog:
                 image, self.folder / f"result{suffix}", alpha=alpha, metadata=metadata, bits=bits
             )
         self.save_preview(image)
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Replace a file atomically. Unlike a result, it may be lost in a power cut."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def as_jpeg(image: Tensor) -> bytes:

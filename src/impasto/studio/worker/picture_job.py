@@ -11,6 +11,7 @@ from impasto.errors import DivergenceError
 from impasto.optimize.loop import Step
 from impasto.painting.progress import RunProgress
 from impasto.pictures.picture import fit, resize
+from impasto.storage import replace_file
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.rows import State, StoredJob
 from impasto.studio.worker.checkpoints import (
@@ -20,7 +21,7 @@ from impasto.studio.worker.checkpoints import (
     write_checkpoint,
 )
 from impasto.studio.worker.interrupts import Cause, Interrupted, Interrupts, Outcome
-from impasto.studio.worker.job_log import JobLog, as_jpeg, replace_file
+from impasto.studio.worker.job_log import JobLog, as_jpeg
 
 __all__ = ["PictureLog", "paint_picture"]
 
@@ -95,7 +96,7 @@ class PictureLog(JobLog):
     def _save_frame(self, step: Step) -> None:
         size = fit(self.run.size, min(max(self.run.size), _FRAME_SIDE))
         frame = as_jpeg(resize(step.image.detach().cpu().clamp(0, 1), size))
-        replace_file(self.folder / "frames" / f"{step.index:07d}.jpg", frame)
+        replace_file(self.folder / "frames" / f"{step.index:07d}.jpg", frame, durable=False)
 
     def finish(self, result: Result) -> None:
         """Write the result in all formats and the last preview; delete the checkpoint."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch.nn import functional
 
 from impasto.errors import ShapeError, VideoError
 from impasto.pictures.picture import Image
-from impasto.storage import check_target
+from impasto.storage import check_target, temporary_beside
 from impasto.video.io.clips import Clip, av_library, ffmpeg_reason, to_fraction
 from impasto.video.io.codecs import Container, codec_for, container_for, encoder_options
 from impasto.video.io.folders import FolderWriter
@@ -126,7 +125,7 @@ class ClipWriter:
         self._av = av_library()
         check_target(self.path, overwrite=self.overwrite, error=VideoError)
         self._target = Path(os.path.realpath(self.path))
-        self._temporary = self._target.with_name(f".impasto-{secrets.token_hex(8)}.tmp")
+        self._temporary = temporary_beside(self._target)
         self._sound: SoundTracks | None = None
         try:
             self._begin()
