@@ -89,8 +89,7 @@ def plan_dream(
         return {"dream": -seen.mean()}  # minimized, so that the activation grows
 
     def descend(start: Tensor, losses: Terms, work: Workload) -> Iterator[Step]:
-        # Every octave has its own seed, because the same shifts at every size would leave a
-        # pattern.
+        # Every octave has its own seed, because equal shifts at every size leave a pattern.
         return ascend(
             start.to(stylizer.device), losses, steps=work.level.steps, rate=settings.learning_rate,
             jitter=jitter, seed=settings.seed + work.level.long_side,
@@ -98,9 +97,7 @@ def plan_dream(
 
     return PicturePlan(
         settings=settings,
-        works=without_history.allot(
-            levels, files=(photo,), whole="a dream is not computed in tiles"
-        ),
+        works=without_history.allot(levels, files=(photo,), whole="a dream has no tiles"),
         inputs={
             "made": {"command": "dream", "layer": layer, "channel": channel, "jitter": jitter},
             "content": identity(photo),
