@@ -216,17 +216,17 @@ def test_dots_per_inch_are_written(suffix, command, photo_file, painting_file, t
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda noted: noted.clear(), "nothing in it says how it was made"),
-        (lambda noted: noted.pop("settings"), "hold no settings"),
-        (lambda noted: noted.pop("content"), "do not name the pictures"),
-        (lambda noted: noted.update(styles=[]), "do not name the pictures"),
-        (lambda noted: noted.update(styles="x"), "do not name the pictures"),
-        (lambda noted: noted.update(init=[3]), "do not name the pictures"),
-        (lambda noted: noted.update(weights="x"), "do not name the pictures"),
-        (lambda noted: noted.update(masks=["x"]), "do not name the pictures"),
-        (lambda noted: noted.update(content_mask=5), "do not name the pictures"),
+        (lambda noted: noted.clear(), "does not say how it was made"),
+        (lambda noted: noted.pop("settings"), "holds no settings"),
+        (lambda noted: noted.pop("content"), "does not name the pictures"),
+        (lambda noted: noted.update(styles=[]), "does not name the pictures"),
+        (lambda noted: noted.update(styles="x"), "does not name the pictures"),
+        (lambda noted: noted.update(init=[3]), "does not name the pictures"),
+        (lambda noted: noted.update(weights="x"), "does not name the pictures"),
+        (lambda noted: noted.update(masks=["x"]), "does not name the pictures"),
+        (lambda noted: noted.update(content_mask=5), "does not name the pictures"),
         (lambda noted: noted["content"].update(sha256=None), "SHA-256 unknown"),
-        (lambda noted: noted["content"].update(sha256=["x"]), "do not name the pictures"),
+        (lambda noted: noted["content"].update(sha256=["x"]), "does not name the pictures"),
         (
             lambda noted: (noted["settings"].update(glitter=3), noted.update(impasto="9.9")),
             "made by impasto 9.9, whose settings this version does not know: glitter",
@@ -254,7 +254,7 @@ def test_bad_input(command, painted, photo_file, tmp_path):
     before = tree(tmp_path)
     for words, said in (
         ((tmp_path / "missing.png",), "no such file"),
-        ((photo_file,), "nothing in it says how it was made"),
+        ((photo_file,), "does not say how it was made"),
         ((out, "--look-in", tmp_path / "nowhere"), "there is no such folder"),
         ((out, "-o", out), "exists already"),
         ((out, "-o", tmp_path / "new.xyz"), "the suffix .xyz"),

@@ -361,7 +361,7 @@ def test_keras_files(
     for name in ("conv1_1", "conv1_2", "conv2_1"):
         assert torch.equal(found.layers[name][0], bundled["vgg16"].layers[name][0])
         assert torch.equal(found.layers[name][1], bundled["vgg16"].layers[name][1])
-    with pytest.raises(WeightsError, match="this is a VGG-16 file; asked for vgg19"):
+    with pytest.raises(WeightsError, match="holds the weights of VGG-16, not of VGG-19"):
         load_weights("vgg19", path)
 
 
@@ -378,9 +378,9 @@ def test_keras_files_need_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_file_for_the_other_network_is_recognized(tmp_path: Path) -> None:
     path = save(state_dict("vgg16"), tmp_path / "vgg.pth")
-    with pytest.raises(WeightsError, match="this is a VGG-16 file; asked for vgg19"):
+    with pytest.raises(WeightsError, match="holds the weights of VGG-16, not of VGG-19"):
         load_weights("vgg19", path)
-    with pytest.raises(WeightsError, match="this is a VGG-19 file; asked for vgg16"):
+    with pytest.raises(WeightsError, match="holds the weights of VGG-19, not of VGG-16"):
         load_weights("vgg16", ASSETS / "vgg19.safetensors")
 
 
@@ -402,14 +402,14 @@ def test_numbers_that_are_not_finite(value: float, tmp_path: Path) -> None:
     state = state_dict("vgg16", torchvision_first("vgg16"))
     state["features.2.bias"] = torch.full((64,), value)
     path = save(state, tmp_path / "vgg.pth")
-    with pytest.raises(WeightsError, match=r"conv1_2.bias holds numbers that are not finite"):
+    with pytest.raises(WeightsError, match=r"has numbers in conv1_2.bias that are not finite"):
         load_weights("vgg16", path)
     assert list(load_weights("vgg16", path, last="conv1_1").layers) == ["conv1_1"]
 
 
 def test_numbers_that_are_integers(tmp_path: Path) -> None:
     path = save(state_dict("vgg16", torch.ones(64, 3, 3, 3, dtype=torch.int32)), tmp_path / "v.pth")
-    with pytest.raises(WeightsError, match="not floating point"):
+    with pytest.raises(WeightsError, match="not in floating point"):
         load_weights("vgg16", path)
 
 
@@ -448,8 +448,9 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
     for name, content in contents.items():
         path = tmp_path / name
         path.write_bytes(content)
-        with pytest.raises(WeightsError, match=r"damaged, or not a|needs h5py"):
+        with pytest.raises(WeightsError, match=r"is damaged, or not a|only h5py") as caught:
             load_weights("vgg16", path)
+        assert caught.value.path == str(path)
     with pytest.raises(WeightsError, match="cannot be read"):
         load_weights("vgg16", tmp_path)
     with pytest.raises(WeightsError, match="not a state dict"):

@@ -486,8 +486,9 @@ def test_maps_with_smoothed_edges_and_of_jpeg_have_the_same_regions(photo, paint
     ("own", "others", "message"),
     [
         (color_map(RED, BLUE), color_map(RED, size=(36, 32)),
-         r"no painting's map has the color #0000ff \(they have #ff0000\)"),
-        (color_map(BLACK), color_map(RED, size=(36, 32)), r"has the color of any region"),
+         r"has the color #0000ff, which no painting's map has \(they have #ff0000\)"),
+        (color_map(BLACK), color_map(RED, size=(36, 32)),
+         r"is black, so that nothing of the photo would be painted"),
         (np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8),
          color_map(RED, size=(36, 32)), r"is not drawn in 1 to 16 flat colors, as a map"),
         (color_map(RED, size=(32, 20)), color_map(RED, size=(36, 32)), r"is not the shape of"),
@@ -495,8 +496,9 @@ def test_maps_with_smoothed_edges_and_of_jpeg_have_the_same_regions(photo, paint
 )  # fmt: skip
 def test_maps_that_are_refused(photo, painting, own, others, message):
     guidance = Guidance(regions=own, style_regions=[others])
-    with pytest.raises(ImageError, match=message):
+    with pytest.raises(ImageError, match=message) as caught:
         lay_out(guidance, Picture(photo), [Picture(painting)])
+    assert caught.value.path == "the map of regions"
 
 
 def test_a_painting_without_a_region_is_an_error(photo, painting):

@@ -51,13 +51,15 @@ def check_record(record: RecordOptions, *, overwrite: bool) -> None:
         check_film(record.timelapse.suffix, str(record.timelapse))
     if record.plot is not None:
         if record.plot.suffix.lower() not in _PLOTS:
-            raise ImageError(f"{record.plot}: plots are written as {', '.join(_PLOTS)}")
+            raise ImageError(
+                f"cannot be written: plots are written as {', '.join(_PLOTS)}", path=record.plot
+            )
         plot_library()
     for path in record.files:
         check_target(path, overwrite=overwrite)
     if record.frames is not None:
         if not overwrite and frames_in(record.frames):
-            raise ImageError(f"{record.frames} has frames already; --force replaces them")
+            raise ImageError("has frames already; --force replaces them", path=record.frames)
         check_writable(record.frames / "step-0.png")
 
 
@@ -121,7 +123,7 @@ def remove_frames(folder: Path) -> None:
         try:
             path.unlink()
         except OSError as error:
-            raise ImageError(f"{path} cannot be replaced: {error.strerror}") from error
+            raise ImageError(f"cannot be replaced: {error.strerror}", path=path) from error
 
 
 def plot_library() -> Any:

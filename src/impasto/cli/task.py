@@ -87,11 +87,11 @@ def check_streams(task: Task) -> None:
     targets = [os.path.abspath(path) for path in written]  # noqa: PTH100
     for target in targets:
         if targets.count(target) > 1:
-            raise SettingsError(f"{target}: named for two results; give each a file of its own")
+            raise SettingsError("is named for two results; give each its own file", path=target)
     for path in written:
         # Path.is_file raises for a name that is too long or a closed folder; this returns false.
         if not task.run.force and os.path.isfile(path):  # noqa: PTH113
-            raise ImageError(f"{path} exists already; --force replaces it")
+            raise ImageError("exists already; --force replaces it", path=path)
 
 
 def source(name: str) -> BinaryIO | Path:

@@ -87,11 +87,12 @@ def open_file(path: Path) -> File:
             start = stream.read(9)
     except FileNotFoundError:
         raise WeightsError(
-            f"{path}: no such file (weights are bundled, torchvision or a path)"
-            f"{nearest_match(str(path), ('bundled', 'torchvision'))}"
+            "cannot be read: there is no such file (weights are bundled, torchvision or a path)"
+            f"{nearest_match(str(path), ('bundled', 'torchvision'))}",
+            path=path,
         ) from None
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+        raise WeightsError(f"cannot be read: {error.strerror}", path=path) from error
     if start.startswith(b"\x89HDF"):
         return _open_keras(path)
     if start[8:] == b"{":  # safetensors: eight bytes of length, then JSON
@@ -109,12 +110,14 @@ def _open_safetensors(path: Path) -> File:
         convention = (stored.metadata() or {}).get("convention")
         shapes = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: damaged, or not a safetensors file ({error})") from error
+        raise WeightsError(f"is damaged, or not a safetensors file ({error})", path=path) from error
 
     def codebook(name: str) -> Tensor:
         table, indices = stored.get_tensor(f"{name}.table"), stored.get_tensor(f"{name}.indices")
         if indices.dtype != torch.uint8 or table.shape != (256,):
-            raise WeightsError(f"{path}: {name} is not one byte per weight and a table of 256")
+            raise WeightsError(
+                f"is damaged: {name} is not one byte per weight and a table of 256", path=path
+            )
         # NumPy takes bytes as indices; torch would first convert each to eight bytes.
         return torch.from_numpy(table.numpy().take(indices.numpy()))
 
@@ -137,12 +140,12 @@ def _open_torch(path: Path) -> File:
     except Exception as error:  # a damaged pickle can raise any exception
         reason = str(error).partition("\n")[0]
         raise WeightsError(
-            f"{path}: damaged, or not a file of weights (.pth, .h5 or .safetensors): {reason}"
+            f"is damaged, or not a file of weights (.pth, .h5 or .safetensors): {reason}", path=path
         ) from error
     if not isinstance(stored, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in stored.items()
     ):
-        raise WeightsError(f"{path}: not a state dict, which is a tensor for every name")
+        raise WeightsError("is not a state dict, which is a tensor for every name", path=path)
     return File(
         {key: Entry(tuple(x.shape), partial(Tensor.detach, x)) for key, x in stored.items()}
     )
@@ -153,7 +156,9 @@ def _open_keras(path: Path) -> File:
     try:
         import h5py
     except ImportError:
-        raise WeightsError(f"{path}: reading Keras files needs h5py (pip install h5py)") from None
+        raise WeightsError(
+            "is a Keras file, which only h5py can read: pip install h5py", path=path
+        ) from None
     entries: dict[str, Entry] = {}
 
     def visit(key: str, node: object) -> None:
@@ -171,7 +176,7 @@ def _open_keras(path: Path) -> File:
         with h5py.File(path, "r") as stored:
             stored.visititems(visit)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path}: damaged, or not a Keras file ({error})") from error
+        raise WeightsError(f"is damaged, or not a Keras file ({error})", path=path) from error
     return File(entries)
 
 
@@ -188,8 +193,13 @@ def match_layers(entries: Mapping[str, Entry], network: str, path: Path) -> dict
         return renamed
     for other in CONV_LAYERS:
         if not _compare(entries, other)[1]:
-            raise WeightsError(f"{path}: this is a {_TITLES[other]} file; asked for {network}")
-    raise WeightsError(f"{path}: not the convolutions of {network}: {'; '.join(problems)}")
+            raise WeightsError(
+                f"holds the weights of {_TITLES[other]}, not of {_TITLES[network]}",
+                path=path,
+            )
+    raise WeightsError(
+        f"does not hold the convolutions of {_TITLES[network]}: {'; '.join(problems)}", path=path
+    )
 
 
 def _compare(
@@ -243,10 +253,10 @@ def decode_layer(entries: Mapping[str, Entry], name: str, path: Path) -> tuple[T
     def decode(key: str) -> Tensor:
         values = entries[key].read()
         if not values.is_floating_point():
-            raise WeightsError(f"{path}: {key} is {values.dtype}, not floating point")
+            raise WeightsError(f"has {key} in {values.dtype}, not in floating point", path=path)
         values = values.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
         if not all(bound.isfinite() for bound in values.aminmax()):  # both are NaN if any value is
-            raise WeightsError(f"{path}: {key} holds numbers that are not finite")
+            raise WeightsError(f"has numbers in {key} that are not finite", path=path)
         return values
 
     return decode(f"{name}.weight"), decode(f"{name}.bias")

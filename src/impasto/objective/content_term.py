@@ -12,24 +12,11 @@ from impasto.objective.tiles import Tile
 from impasto.optimize.loop import LossName
 from impasto.settings.layers import minimum_side
 
-__all__ = ["ContentTerm", "content_factor", "content_loss"]
-
-
-def content_loss(features: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
-    """Compare two pictures' content: mean squared difference of the features of one layer.
-
-    Args:    features, target: (B, C, h, w).
-             counts: the weight of each position, (1, 1, h, w); None: 1 everywhere.
-    Returns: a scalar.
-    Paper:   Gatys, Ecker & Bethge, CVPR 2016, equation 1. Differs: a mean, not half the sum, so
-             that the balance of content and style is the same at every size.
-    """
-    squares = (features - target).square()
-    return squares.mean() if counts is None else (squares * counts).mean()
+__all__ = ["ContentTerm", "content_factor"]
 
 
 def content_factor(form: str, features: Tensor) -> float:
-    """Return the factor that turns `content_loss`, Σ(F − P)² / n, into the form of a recipe.
+    """Return the factor that turns the mean square Σ (F − P)² / n into the form of a recipe.
 
     gatys: ½ Σ (F − P)²; vgg16: ½ Σ ((F − P) / n)², with n = B·C·h·w. For other forms it is 1.
     """
@@ -39,14 +26,17 @@ def content_factor(form: str, features: Tensor) -> float:
 
 
 class ContentTerm(FeatureTerm):
-    """The content loss of one layer, see `content_loss`.
+    """The content loss of one layer: the mean squared difference of the features, mean((F − P)²).
 
     Args:
         layer: the layer that is compared.
         weight: the factor of the loss.
         form: see `content_factor`; "relative" divides the loss by the target's mean square.
         target: the photo's features, (1, C, h, w).
-        counts: see `content_loss`.
+        counts: the weight of each position, (1, 1, h, w); None: 1 everywhere.
+
+    Paper: Gatys, Ecker & Bethge, CVPR 2016, equation 1. Differs: a mean, not half the sum, so that
+        the balance of content and style is the same at every size.
     """
 
     def __init__(

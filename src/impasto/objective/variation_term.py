@@ -16,7 +16,6 @@ from impasto.settings.pictures import Settings
 __all__ = [
     "VariationTerm",
     "chroma_planes",
-    "chroma_variation",
     "total_variation",
     "variation_terms",
 ]
@@ -61,22 +60,14 @@ def total_variation(
     return total if reduction == "sum" else total / image.numel()
 
 
-def chroma_variation(image: Tensor) -> Tensor:
-    """Return the total variation of an image's color differences.
-
-    The color differences are (R − G) / √2 and (R + G − 2B) / √6. They form an orthonormal basis
-    with (R + G + B) / √3, so gray grain has no color differences. VGG's statistics hardly depend
-    on color at the scale of single pixels, so nothing else prevents colored speckles. In a
-    painting, or in its JPEG file, color is smooth.
-
-    Args:    image: (B, 3, H, W).
-    Returns: a scalar: the mean over pixels and planes of |∂x| + |∂y|.
-    """
-    return total_variation(chroma_planes(image))
-
-
 def chroma_planes(image: Tensor) -> Tensor:
-    """Return the color differences (R − G) / √2 and (R + G − 2B) / √6 of an image, (B, 2, H, W)."""
+    """Return the color differences (R − G) / √2 and (R + G − 2B) / √6 of an image, (B, 2, H, W).
+
+    They form an orthonormal basis with (R + G + B) / √3, so gray grain has no color differences.
+    VGG's statistics hardly depend on color at the scale of single pixels, so nothing but the total
+    variation of these planes prevents colored speckles. In a painting, or in its JPEG file, color
+    is smooth.
+    """
     red, green, blue = image.unbind(dim=1)
     planes = [(red - green) / math.sqrt(2), (red + green - 2 * blue) / math.sqrt(6)]
     return torch.stack(planes, dim=1)

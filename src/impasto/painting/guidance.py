@@ -244,17 +244,22 @@ def _parts_by_color(
         for color in photo_masks
         if not color.is_black and all(color.nearest(masks) is None for masks in painting_masks)
     ]
-    if unmatched or not parts:
+    name = maps[0].name or "the map of regions"
+    if unmatched:
         known = ", ".join(dict.fromkeys(str(color) for masks in painting_masks for color in masks))
         raise ImageError(
-            f"{maps[0].name or 'the map of regions'}: no painting's map has the color "
-            f"{', '.join(unmatched) or 'of any region'} (they have {known}); add the "
-            "color to one of these maps, or make the region black to keep the photo there"
+            f"has the color {', '.join(unmatched)}, which no painting's map has (they have "
+            f"{known}); add the color to one of these maps, or make the region black to keep the "
+            "photo there",
+            path=name,
         )
+    if not parts:
+        raise ImageError("is black, so that nothing of the photo would be painted", path=name)
     unused = [i for i in range(len(paintings)) if all(part.style != i for part in parts)]
     if unused:
         raise ImageError(
-            f"{maps[unused[0] + 1].name or 'a map of regions'} has no color of the photo's map, so "
-            f"the style of {_name(paintings[unused[0]])} would not be used"
+            "has no color of the photo's map, so the style of "
+            f"{_name(paintings[unused[0]])} would not be used",
+            path=maps[unused[0] + 1].name or "a map of regions",
         )
     return tuple(parts)

@@ -45,7 +45,7 @@ def test_ids_cannot_be_guessed():
 
 def test_a_folder_that_cannot_be_used(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StudioError, match="cannot keep its data there"):
+    with pytest.raises(StudioError, match="cannot hold the studio's data"):
         Store(tmp_path / "file")
 
 

@@ -546,7 +546,7 @@ def test_a_folder_of_frames_is_replaced_only_when_told(tmp_path):
     ("spoil", "message"),
     [
         (lambda folder: save_image(drawing(0, (20, 30)), folder / "3.png"), "one size"),
-        (lambda folder: (folder / "3.png").write_bytes(b"torn"), "a frame cannot be read"),
+        (lambda folder: (folder / "3.png").write_bytes(b"torn"), r"3\.png is "),
     ],
 )
 def test_folders_that_are_no_clip(tmp_path, spoil, message):
@@ -555,7 +555,7 @@ def test_folders_that_are_no_clip(tmp_path, spoil, message):
     clip = open_clip(folder)
     with pytest.raises(VideoError, match=message) as caught:
         list(read_frames(clip))
-    assert "3.png" in str(caught.value)
+    assert caught.value.path == str(folder / "3.png")
 
 
 def test_rates_and_empty_folders(tmp_path):
@@ -708,8 +708,10 @@ def test_targets_that_cannot_be(tmp_path, name, options, message):
 
 def test_other_names_of_codecs(tmp_path):
     path = make_clip(tmp_path / "a.mp4", ticks=[0])
-    assert copy_clip(path, tmp_path / "b.mp4", codec="HEVC").codec == "hevc"
-    assert copy_clip(path, tmp_path / "c.MP4", codec="avc").codec == "h264"
+    for asked, name, stored in (("HEVC", "b.mp4", "hevc"), ("avc", "c.MP4", "h264")):
+        copy_clip(path, tmp_path / name, codec=asked)
+        with av.open(str(tmp_path / name)) as container:
+            assert container.streams.video[0].codec_context.name == stored
 
 
 def test_sound_that_a_file_cannot_hold(tmp_path):

@@ -145,14 +145,16 @@ def read_origin(picture: Path) -> Origin:
     noted = read_metadata(picture)
     if not noted:
         raise ImageError(
-            f"{picture}: nothing in it says how it was made; only a picture that impasto wrote, "
-            "and that no other program has changed, can be redone"
+            "does not say how it was made; only a picture that impasto wrote, and that no other "
+            "program has changed, can be redone",
+            path=picture,
         )
     made = noted.get("made")
     if isinstance(made, dict):
         raise ImageError(
-            f"{picture} was made by `impasto {made.get('command')}`; only pictures of "
-            "`impasto stylize` can be redone"
+            f"was made by `impasto {made.get('command')}`; only pictures of `impasto stylize` can "
+            "be redone",
+            path=picture,
         )
     content, styles, init = noted.get("content"), noted.get("styles"), noted.get("init")
     weights = noted.get("weights")
@@ -164,18 +166,18 @@ def read_origin(picture: Path) -> Origin:
         *(each for masks in guidance.values() for each in _as_list(masks) if each is not None),
     ]
     if not styles or not all(map(_is_input, inputs)):
-        raise ImageError(f"{picture}: its metadata do not name the pictures it was made from")
+        raise ImageError("does not name the pictures that it was made from", path=picture)
     values = noted.get("settings")
     if not isinstance(values, dict):
-        raise ImageError(f"{picture}: its metadata hold no settings")
+        raise ImageError("holds no settings in its metadata", path=picture)
     try:
         # Compiling depends on the machine; this one may have no compiler.
         settings = Settings.from_dict({**values, "compiled": False})
     except SettingsError as error:
         version = noted.get("impasto", "unknown")
         raise SettingsError(
-            f"{picture} was made by impasto {version}, whose settings this version does not "
-            f"know: {error}"
+            f"was made by impasto {version}, whose settings this version does not know: {error}",
+            path=picture,
         ) from error
     paintings = inputs[1 : 1 + len(styles)]
     ended = _ended(noted, settings)
@@ -231,7 +233,7 @@ def find_files(origin: Origin, folders: Sequence[Path]) -> dict[str, Path]:
     """
     for folder in folders:
         if not folder.is_dir():
-            raise ImageError(f"{folder}: there is no such folder")
+            raise ImageError("cannot be read: there is no such folder", path=folder)
     wanted = origin.files
     names = {str(each["name"]) for each in wanted}
     missing = {str(each["sha256"]) for each in wanted if each["sha256"]}

@@ -127,7 +127,7 @@ def _copy(file: BinaryIO, path: Path, name: str, limits: Limits) -> None:
                 )
             kept.write(piece)
     if not size:
-        raise VideoError(f"{name} is empty")
+        raise VideoError("is empty", path=name)
 
 
 def _check_frames(path: Path, name: str, limits: Limits) -> None:

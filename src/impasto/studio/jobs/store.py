@@ -38,9 +38,7 @@ class Store:
                 each.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._database = Database(folder / "studio.db")
         except (OSError, sqlite3.Error) as error:
-            raise StudioError(
-                f"{folder}: the studio cannot keep its data there: {error}"
-            ) from error
+            raise StudioError(f"cannot hold the studio's data: {error}", path=folder) from error
         self.jobs = JobTable(self._database, folder / "jobs")
         self.commands = CommandTable(self._database)
         self.pictures = PictureTable(self._database, folder / "pictures")

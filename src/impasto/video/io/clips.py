@@ -50,7 +50,6 @@ class Clip:
         time_base: seconds per tick; every frame begins at a whole number of ticks.
         origin: the time in the file at which the clip begins, seconds.
         sounds: the codecs of the sound tracks.
-        codec: the codec of the frames; "" for a folder.
         files: the frames of a folder, in order.
     """
 
@@ -66,7 +65,6 @@ class Clip:
     time_base: Fraction = Fraction(1, 24)
     origin: Fraction = Fraction(0)
     sounds: tuple[str, ...] = ()
-    codec: str = ""
     files: tuple[Path, ...] = field(default=(), repr=False)
 
     @property
@@ -252,7 +250,6 @@ def probe(path: Path, containers: Sequence[str] = ()) -> Clip:
                 each.codec_context.name if each.codec_context else "an unknown codec"
                 for each in container.streams.audio
             ),
-            codec=stream.codec_context.name,
         )
 
 

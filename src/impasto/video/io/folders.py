@@ -59,7 +59,7 @@ def _load(path: Path) -> Image:
     try:
         return load_image(path)
     except ImageError as error:
-        raise VideoError(f"a frame cannot be read: {error}") from error
+        raise VideoError(*error.args, path=error.path) from error
 
 
 def read_folder(clip: Clip) -> Iterator[tuple[Callable[[], Image], Fraction, Fraction]]:

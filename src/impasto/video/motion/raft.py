@@ -89,9 +89,9 @@ def load_raft(path: str | os.PathLike[str]) -> torch.nn.Module:
     ]
     if wrong:
         raise WeightsError(
-            f"{os.fspath(path)}: not the weights of RAFT (torchvision's raft_large, or "
-            f"raft-things.pth and its like): {wrong[0]}"
-            + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+            "does not hold the weights of RAFT (torchvision's raft_large, or raft-things.pth and "
+            f"its like): {wrong[0]}" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""),
+            path=path,
         )
     network.load_state_dict({key: found[key].float() for key in wanted}, strict=False)
     return network.eval().requires_grad_(False)
