@@ -538,6 +538,20 @@ def test_clips_of_other_kinds_and_odd_sizes(jobs, way):
     assert frames_in(result_file(jobs.store, job)) == 4
 
 
+def test_a_result_that_differs_from_the_frames_has_a_note(jobs):
+    request = clip_request(jobs)
+    odd = Request(**{**vars(request), "settings": {**request.settings, "long_side": 47}})
+    with working(jobs):
+        even = wait_for_state(jobs, jobs.create(request, "me").id, "done", "failed")
+        padded = wait_for_state(jobs, jobs.create(odd, "me").id, "done", "failed")
+    assert (even.notes, even.error) == ([], "")
+    assert padded.notes == [
+        "H.264 needs even sides: the last row and column of every frame are repeated once, "
+        "47 x 35 px become 48 x 36"
+    ]
+    assert (padded.state, padded.error) == ("done", "")
+
+
 def test_masks_keep_the_clip(jobs):
     half = np.zeros((36, 48), np.uint8)
     half[:, :24] = 255

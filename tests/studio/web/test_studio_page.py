@@ -609,6 +609,19 @@ def test_a_clip_is_paused_stopped_and_kept(visit, server):
     page.wait_for_selector(".picker[data-role=clip] .name >> text=clip.mp4")
 
 
+def test_a_note_on_a_clip_is_no_error(visit):
+    page = visit()
+    open_video(page, 2)
+    fill(page, "long_side", 47, "video")
+    fill(page, "frame_steps", 2, "video")
+    assert page.inner_text("#easel .notes") == ""
+    page.click("#start-video")
+    wait_state(page, "done")
+    page.wait_for_selector("#easel .notes >> text=H.264 needs even sides: the last row and column")
+    assert page.inner_text("#easel .notes").endswith("47 x 35 px become 48 x 36")
+    assert page.inner_text("#easel .message") == ""
+
+
 def test_what_is_brushed_white_stays_the_clip_in_every_frame(visit, server):
     page = visit()
     open_video(page, 6)

@@ -236,6 +236,7 @@ def _view(row: StoredJob, store: Store) -> Job:
     return Job(
         id=row.id, kind=row.kind, state=row.state, position=store.jobs.position(row),
         created=row.created, started=row.started, ended=row.ended, error=row.error,
+        notes=facts.get("notes", []),
         step=facts.get("step", 0), count=facts.get("count", 0), level=facts.get("level", 0),
         levels=facts.get("levels", 0), width=facts.get("width", 0),
         height=facts.get("height", 0), losses=facts.get("losses", {}),

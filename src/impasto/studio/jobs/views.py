@@ -110,6 +110,8 @@ class Job:
         position: place in the queue, from 1; None: it is not queued.
         created, started, ended: seconds since 1970; None: not yet.
         error: why it failed or was stopped, in words; "" otherwise.
+        notes: one sentence for each way in which the result differs from the painted frames of a
+            clip.
         step, count: last step and total number of steps; for a clip, those of the frame.
         level, levels: current level (size) and number of levels.
         width, height: size of the last preview; 0: there is none yet.
@@ -133,6 +135,7 @@ class Job:
     started: float | None
     ended: float | None
     error: str
+    notes: list[str]
     step: int
     count: int
     level: int

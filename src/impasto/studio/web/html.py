@@ -65,6 +65,7 @@ EASEL = """
       aria-label="Curves of the losses, on a logarithmic scale"></svg>
       <figcaption><span class="k content">content</span> <span class="k style">style</span>
       <span class="note">losses (log scale)</span></figcaption></figure>
+    <p class="notes"></p>
     <p class="message" role="alert"></p>
     <div class="controls" role="group" aria-label="The job">
       <button type="button" data-do="pause">Pause</button>

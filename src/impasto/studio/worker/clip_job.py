@@ -24,7 +24,7 @@ from impasto.video.clip_run import VideoStep
 from impasto.video.io.frames import Frame, open_clip, read_frames
 from impasto.video.preview import contact_sheet, preview_frames, preview_step
 from impasto.video.remaining_time import RemainingTime
-from impasto.video.stylize_video import VideoPlan, plan_video
+from impasto.video.stylize_video import Film, VideoPlan, plan_video
 
 __all__ = ["paint_clip", "paint_sheet"]
 
@@ -121,7 +121,7 @@ def _write_clip(plan: VideoPlan, clip_log: _ClipLog, name: str, outcome: Outcome
     clip_log.start_writing()
     film = plan.finish(partly=partly)
     first = next(read_frames(open_clip(film.path))).image
-    clip_log.finish(film.frames, first)
+    clip_log.finish(film, first)
     if film.truncated is not None:
         film.truncated.path = name
         return f"{film.truncated}; all readable frames are painted"
@@ -190,11 +190,11 @@ class _ClipLog:
         self._set(encoding=True)
         self.log.report()
 
-    def finish(self, frames: int, first: Image) -> None:
+    def finish(self, film: Film, first: Image) -> None:
         """Report that the file is written. Args: first: its first frame, (1, 3, H, W)."""
         self.log.save_preview(first)
-        self._set(frame=frames, frames=frames, done=frames, encoding=False)
-        self.log.progress["remaining"] = 0.0
+        self._set(frame=film.frames, frames=film.frames, done=film.frames, encoding=False)
+        self.log.progress |= {"remaining": 0.0, "notes": list(film.notes)}
         self.log.report()
 
     def _note_frame(self, step: VideoStep) -> None:

@@ -80,6 +80,7 @@
     $(".state", easel).textContent = `${WORDS[job.state]}${place}${job.state === "running" ? stage() : ""}`;
     if (job.error) message(job.error);
     else if (!before || before.error) message("");
+    $(".notes", easel).textContent = job.notes.map(impasto.sentence).join("; ");
     const bar = $("progress", easel);
     bar.hidden = ended && !["failed"].includes(job.state);
     const part = share();
