@@ -1,4 +1,4 @@
-"""Every error that impasto raises on purpose, as one tree.
+"""The errors of impasto. The studio adds its own, below `ImpastoError`.
 
 ImpastoError
 ├── ImageError          a picture cannot be read, written, or used as it is
@@ -8,11 +8,11 @@ ImpastoError
 ├── WeightsError        a network's weights are missing, damaged, or of an unknown origin
 ├── VideoError          a clip, or a folder of frames, cannot be read, written, or used as it is
 │   └── TruncatedClip   a clip ends early; holds the number of frames that were read
-├── MemoryLimitError    a picture does not fit into memory; names the size that does
-└── DivergenceError     the optimization reached NaN or infinity; holds the last good image
+├── MemoryLimitError    a picture does not fit into memory; names the largest size that does
+└── DivergenceError     the loss is not finite, or explodes; holds the last good image
 
-Every message says what was asked, what was given and what is allowed, in one sentence that
-the command line can print as it is.
+A message names the option or file, the value that was given and the values that are allowed. It is
+one sentence, which the command line prints unchanged.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class ImpastoError(Exception):
     photo.jpg is empty
 
     Args:
-        message: a whole sentence; or, if a path is given, the sentence's predicate.
-        path: the file.
+        message: a whole sentence, or, if a path is given, a sentence without its subject.
+        path: the file, which is the subject of the sentence.
 
     Attributes:
         path: the file that the error is about, as it was given, or a name for it, such as
-            "the stream"; None if the error is about no file. The message begins with it, so a
+            "the stream"; None if the error is not about a file. The message begins with it. A
             program that knows the file by another name may change it.
     """
 
@@ -104,14 +104,14 @@ class TruncatedClip(VideoError):  # noqa: N818  (the frames that were read can b
 
 
 class MemoryLimitError(ImpastoError):
-    """A picture does not fit into memory; the message names the largest size that does."""
+    """A picture does not fit into memory. The message names the largest size that does, if any."""
 
 
 class DivergenceError(ImpastoError):
-    """The optimization reached NaN or infinity, and smaller steps did not help.
+    """The loss is not finite, or explodes, and smaller steps did not help.
 
     Attributes:
-        image: the last good image, (1, 3, H, W), sRGB in [0, 1].
+        image: the last good image, (1, 3, H, W), sRGB, in [0, 1] if the pixels are clamped.
     """
 
     def __init__(self, message: str, image: Tensor) -> None:
@@ -122,7 +122,7 @@ class DivergenceError(ImpastoError):
 def nearest_match(word: str, choices: Iterable[str]) -> str:
     """Return "; did you mean relu4_2?" for the choice closest to word, or "" if none is close.
 
-    It is the end of many messages, in packages that do not import each other.
+    Many messages end with it, in packages that do not import each other.
     """
     close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""

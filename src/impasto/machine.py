@@ -1,6 +1,6 @@
-"""This machine: devices, memory, and the folders for a program's cache and data.
+"""This machine: devices, memory, and the folders for this program's cache and data.
 
-It imports torch only where a function needs it.
+Only the functions that need torch import it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # the numbers in malloc.h
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads and compiled code: $IMPASTO_CACHE, or in the user's cache.
+    """Return the folder for downloads and compiled code.
 
-    Raises: RuntimeError: the user's home is unknown.
+    It is $IMPASTO_CACHE or, if this is not set, a folder in the user's cache.
+
+    Raises: RuntimeError: the user's home folder is unknown.
     """
     if chosen := os.environ.get("IMPASTO_CACHE"):
         return Path(chosen).expanduser()
@@ -46,7 +48,7 @@ def cache_folder() -> Path:
 def data_folder() -> Path:
     """Return the platform's folder for this program's data.
 
-    Raises: RuntimeError: the user's home is unknown.
+    Raises: RuntimeError: the user's home folder is unknown.
     """
     return platformdirs.user_data_path("impasto", appauthor=False)
 
@@ -55,25 +57,24 @@ def data_folder() -> Path:
 
 
 def choose_device(name: str | torch.device | None) -> torch.device:
-    """Return the device of that name; None and "auto" take the first available of cuda, mps, cpu.
+    """Return the device with this name; None and "auto" take the first available of cuda, mps, cpu.
 
-    Raises: SettingsError: no such device, or not on this machine.
+    Raises: SettingsError: the device does not exist, or not on this machine.
     """
     import torch
 
-    there = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if name is None or name == "auto":
-        return torch.device(next(device for device, present in there.items() if present))
+        return torch.device(next(device for device, present in available.items() if present))
     kind, _, index = str(name).partition(":")
-    if kind not in there:
-        raise SettingsError(
-            f"device {name}: no such device (auto, cpu, cuda or mps){nearest_match(kind, there)}"
-        )
-    if not there[kind]:
+    if kind not in available:
+        match = nearest_match(kind, available)
+        raise SettingsError(f"device {name}: no such device (auto, cpu, cuda or mps){match}")
+    if not available[kind]:
         raise SettingsError(f"device {name}: this machine, or this build of torch, has none")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if ":" in str(name) and not (index.isdecimal() and int(index) < count):
@@ -84,9 +85,9 @@ def choose_device(name: str | torch.device | None) -> torch.device:
 def free_memory(device: torch.device) -> float | None:
     """Return the bytes that this process may hold; None: unknown.
 
-    On a GPU: its free memory. On a CPU under Linux: the bytes that the process holds already, and
-    three quarters of those that the system and its control groups could still give it. On macOS:
-    half of the machine's memory.
+    On a GPU, this is its free memory. On a CPU under Linux, it is the memory that the process
+    holds already, plus three quarters of the memory that the system and the process's control
+    groups can still give it. On macOS, it is half of the machine's memory.
     """
     if device.type == "cuda":
         import torch
@@ -104,19 +105,20 @@ def free_memory(device: torch.device) -> float | None:
         return None
 
 
-# How torch, on any device, and the C++ library say that an allocation failed.
+# One of these is in every message of torch and the C++ library about a failed allocation.
 _MEMORY_WORDS = ("allocate memory", "out of memory", "not enough memory", "bad_alloc")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell whether memory did not suffice. Torch raises plain RuntimeErrors for that."""
+    """Return whether an error means a lack of memory. Torch raises plain RuntimeErrors then."""
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(w in str(error).lower() for w in _MEMORY_WORDS)
+        isinstance(error, RuntimeError)
+        and any(words in str(error).lower() for words in _MEMORY_WORDS)
     )
 
 
 def _lines(path: str) -> dict[str, float]:
-    """Read lines such as "VmRSS:  1234 kB", in bytes."""
+    """Read lines such as "VmRSS:  1234 kB". Returns: name → bytes."""
     found = re.findall(r"^(\w+):\s+(\d+) kB$", Path(path).read_text(), flags=re.MULTILINE)
     return {name: float(number) * 1024 for name, number in found}
 
@@ -126,7 +128,7 @@ def _group_limits(
 ) -> list[float]:
     """Return the bytes that the process's control groups, and their parents, may still take.
 
-    Containers and clusters set such limits. The groups' cached files count as free.
+    Containers and clusters set such limits. The cached files of a group count as free memory.
     """
     limits = []
     try:
@@ -166,8 +168,8 @@ def keep_freed_memory() -> None:
 
     A step allocates and frees its features many times, and the system fills each page with zeros
     before it hands it out again. Keeping the pages saves a fifth of a step's time and costs a
-    fifth more memory (docs/performance.md). It changes the whole process, so only programs call
-    it; glibc only.
+    fifth more memory (docs/performance.md). This changes the whole process, so only programs call
+    this function, not the library. It has no effect without glibc.
     """
     library = _glibc()
     if library is not None and not os.environ.get("MALLOC_MMAP_MAX_"):

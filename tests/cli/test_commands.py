@@ -165,7 +165,7 @@ def test_a_blend_goes_where_its_mask_is_white(command, words, photo_file, tmp_pa
 def test_a_blend_has_one_mask(command, words, photo_file):
     given = words("blend")
     outcome = command(*given, "--mask", photo_file, "--mask", photo_file)
-    assert_clear_error(outcome, "--mask is given once")
+    assert_clear_error(outcome, "give --mask only once")
 
 
 # ---- the list of commands -----------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_the_seam_of_a_seamless_texture_is_no_larger_than_the_inside(examples):
 def test_a_seamless_texture_from_a_shifted_start_is_shifted(examples):
     painting = load_image(examples / "church_at_auvers_van_gogh.jpg", long_side=96)
     plan = plan_texture(painting, (64, 56), QUICK.replace(steps=2), seamless=True)
-    shifted = replace(plan, begin=lambda *words: plan.begin(*words).roll((24, 16), (2, 3)))
+    shifted = replace(plan, begin=lambda size: plan.begin(size).roll((24, 16), (2, 3)))
     there = plan.paint().image.roll((24, 16), (2, 3))
     assert (shifted.paint().image - there).abs().max() < 1e-5
 

@@ -24,8 +24,8 @@ def layer_guides(
              beyond the border, the mask keeps the values that it has at the border.
     """
     masks = layer_masks(mask, layers, network=network, form=form)
-    norms = {layer: own.square().sum().sqrt() for layer, own in masks.items()}
-    return {layer: own / norms[layer] for layer, own in masks.items() if float(norms[layer]) > 0}
+    norms = {layer: grid.square().sum().sqrt() for layer, grid in masks.items()}
+    return {layer: grid / norms[layer] for layer, grid in masks.items() if float(norms[layer]) > 0}
 
 
 def layer_masks(

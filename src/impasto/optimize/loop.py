@@ -1,4 +1,4 @@
-"""The pixel loop: move the picture so that its objective falls, one evaluation at a time."""
+"""The pixel loop: change the picture step by step, so that its objective decreases."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ __all__ = ["LossName", "Step", "Terms", "optimize", "sum_by_kind"]
 # Image → losses by name. Their sum is minimized.
 Terms = Callable[[Tensor], Mapping[str, Tensor]]
 
-# A loss this many times the last good one is not a detour any more but an explosion, unless
-# both are next to nothing against the loss at the start.
+# A loss explodes if it is more than _EXPLOSION times the larger of two numbers: the last good loss,
+# and _NEGLIGIBLE times the first loss.
 _EXPLOSION = 5.0
-_NEXT_TO_NOTHING = 1e-3
-# A loss that falls by less than this share a step has settled: from the photo, at 256 px, L-BFGS is
-# there after 120 steps on neural-style's objective, with strokes that change no more to the eye.
+_NEGLIGIBLE = 1e-3
+# A loss has settled if it falls by less than this share per step. On neural-style's objective, from
+# the photo at 256 px, L-BFGS reaches this point after 120 steps. Then the strokes no longer change
+# visibly.
 _SETTLED = 1e-3
-# After an explosion smaller steps are tried so many times.
+# The number of smaller steps that are tried after an explosion.
 _RETRIES = 6
 
 
@@ -37,10 +38,10 @@ class LossName(str):
     """The name of one loss among several, such as "style 2 relu1_1".
 
     Attributes:
-        kind: "style". `Step.losses` adds up the losses of a kind; an ordinary string as a name is
-            a kind of its own.
-        detail: "relu1_1": the layer, or another word; "": there is none.
-        part: 2: which part of the picture, from 1; None: all of it.
+        kind: the kind of the loss, here "style". `Step.losses` has the sum of each kind. If a name
+            is an ordinary string, it is also the kind.
+        detail: the layer, here "relu1_1", or another word; "": there is none.
+        part: the number of the picture's part, from 1, here 2; None: the whole picture.
     """
 
     __slots__ = ("detail", "kind", "part")
@@ -49,7 +50,7 @@ class LossName(str):
     part: int | None
 
     def __new__(cls, kind: str, detail: str = "", part: int | None = None) -> LossName:
-        """Join the words to a name."""
+        """Join the words into a name."""
         words = (kind, "" if part is None else str(part), detail)
         name = super().__new__(cls, " ".join(word for word in words if word))
         name.kind, name.detail, name.part = kind, detail, part
@@ -67,16 +68,16 @@ def sum_by_kind(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Step:
-    """One evaluation of the objective: the picture and what it scores.
+    """One evaluation of the objective: the picture and its losses.
 
     Attributes:
-        image: (1, 3, H, W), sRGB in [0, 1] where the picture is clamped. Where iterates are
-            averaged, their average; the losses are the last iterate's.
-        losses: {"content": …, "style": …, "tv": …}, weighted.
-        layers: the same, apart by layer: {"content relu4_2": …, "style relu1_1": …, "tv": …}.
-        index, count: number of this step, from 1, and how many there will be.
-        level, levels: number of this level, from 1, and how many there are.
-        seconds: since the start.
+        image: (1, 3, H, W), sRGB, in [0, 1] if the picture is clamped. If iterates are averaged,
+            this is their average, but the losses belong to the last iterate.
+        losses: the weighted losses: {"content": …, "style": …, "tv": …}.
+        layers: the same for each layer: {"content relu4_2": …, "style relu1_1": …, "tv": …}.
+        index, count: the number of this step, from 1, and of all steps.
+        level, levels: the number of this level, from 1, and of all levels.
+        seconds: the time since the start of the run.
     """
 
     image: Tensor
@@ -126,28 +127,27 @@ def optimize(
 ) -> Iterator[Step]:
     """Minimize the objective over the pixels, and yield after every evaluation.
 
-    An evaluation that is not finite, or whose loss explodes, is undone: the picture goes back to
-    the last good one and leaves it by a smaller step.
-
-    The last step is the best of all, unless iterates are averaged.
+    If an evaluation is not finite, or its loss explodes, the picture returns to the last good one
+    and takes a smaller step from there. Unless iterates are averaged, the last step yields the best
+    evaluation.
 
     Args:
         image: the picture to start from, (1, 3, H, W); it is not changed.
-        objective: image → losses by term or layer; their sum is minimized.
-        steps: how many evaluations.
+        objective: image → losses by name; their sum is minimized.
+        steps: the number of evaluations.
         optimizer: "lbfgs" or "adam".
-        learning_rate: Adam's step size, in pixel values.
-        history: how many past steps L-BFGS remembers.
-        averaging: decay of the running average that is yielded instead of the iterate; 0: none.
-        clamp: keep pixels in [0, 1], as a constraint that the optimizer knows of.
+        learning_rate: Adam's step size, in pixel values of [0, 1].
+        history: the number of past steps that L-BFGS keeps.
+        averaging: the decay of a running average, which is yielded instead of the iterate; 0: none.
+        clamp: keep pixels in [0, 1], as a constraint of the optimizer.
         second_decay: Adam's decay of squared gradients, β₂.
         unit: for each channel, the change that Adam counts as 1, (1, 3, 1, 1); 1 if None.
-        half: keep what L-BFGS remembers in bfloat16.
-        patience: end when the least loss has fallen by less than 0.1 % a step, on average over so
-            many steps; the last step is then numbered as the last that there would have been. 0:
-            never.
+        half: keep L-BFGS's history in bfloat16.
+        patience: end when the least loss has fallen by less than 0.1 % per step, on average over
+            this many steps. The last step then has the number `steps`, as if all steps had been
+            made. 0: never.
 
-    Raises: DivergenceError: smaller steps did not help; carries the last good image.
+    Raises: DivergenceError: smaller steps did not help; the error holds the last good image.
     """
     method: Method = (
         LBFGS(history, clamp, half)
@@ -157,13 +157,13 @@ def optimize(
     average = _Average(averaging)
     start = time.perf_counter()
     point = image.detach().clamp(0, 1) if clamp else image.detach().clone()
-    course, failures = _Course(), 0
-    totals: deque[float] = deque(maxlen=patience + 1)  # the least so far, after each step
+    record, failures = _Record(), 0
+    totals: deque[float] = deque(maxlen=patience + 1)  # the least loss so far, after each step
     for index in range(1, steps + 1):
         evaluation = _evaluate(point, objective)
-        taken = course.take(evaluation)
-        failures = 0 if taken else failures + 1
-        good, best = course.good, course.best
+        accepted = record.accept(evaluation)
+        failures = 0 if accepted else failures + 1
+        good, best = record.good, record.best
         if good is None or best is None or failures > _RETRIES:
             raise DivergenceError(
                 f"the loss became {evaluation.total:.3g} at step {index} of this size, and "
@@ -171,7 +171,7 @@ def optimize(
                 "with Adam",
                 average.value if good else image.detach(),
             )
-        if taken:
+        if accepted:
             average.add(good.point)
         else:
             method.shrink()
@@ -179,7 +179,7 @@ def optimize(
         totals.append(best.total)
         settled = patience > 0 and len(totals) > patience and _has_settled(totals)
         if (index == steps or settled) and averaging == 0:
-            # Without a line search the last step can be a detour upwards.
+            # Without a line search, the last step can have a larger loss than an earlier one.
             yield best.step(best.point, steps, steps, seconds)
             return
         yield good.step(average.value, steps if settled else index, steps, seconds)
@@ -189,7 +189,7 @@ def optimize(
 
 
 def _has_settled(totals: Sequence[float]) -> bool:
-    """Tell whether losses fell by less than 0.1 % a step, from the first to the last of them."""
+    """Return whether losses fell by less than 0.1 % per step, from the first to the last."""
     return totals[0] - totals[-1] <= _SETTLED * (len(totals) - 1) * totals[0]
 
 
@@ -226,39 +226,40 @@ def _numbers(losses: Mapping[str, Tensor]) -> dict[str, float]:
     return dict(zip(losses, values, strict=True))
 
 
-class _Course:
-    """What came of a run so far.
+class _Record:
+    """The last and the best evaluation of a run so far.
 
     Attributes:
-        good: the last evaluation that was neither an explosion nor not finite.
-        best: the one of the least loss, of those since the terms are what they are.
+        good: the last evaluation that was finite and did not explode.
+        best: the evaluation with the least loss since the set of terms changed.
     """
 
     good: _Evaluation | None = None
     best: _Evaluation | None = None
     _floor = 0.0
 
-    def take(self, evaluation: _Evaluation) -> bool:
-        """Note an evaluation, unless it is not finite or its loss explodes."""
+    def accept(self, evaluation: _Evaluation) -> bool:
+        """Record an evaluation, and return True, unless it is not finite or its loss explodes."""
         if not evaluation.is_finite or self._explodes(evaluation):
             return False
         if self.good is None:
-            self._floor = _NEXT_TO_NOTHING * evaluation.total
+            self._floor = _NEGLIGIBLE * evaluation.total
         best = self.best
         if best is None or best.layers.keys() != evaluation.layers.keys():
-            best = evaluation  # losses of other terms say nothing of these
+            best = evaluation  # the sums of different terms cannot be compared
         if evaluation.total <= best.total:
-            best = replace(evaluation, gradient=evaluation.gradient.new_empty(0))  # large
+            # Without its gradient, which is as large as the picture.
+            best = replace(evaluation, gradient=evaluation.gradient.new_empty(0))
         self.good, self.best = evaluation, best
         return True
 
     def _explodes(self, evaluation: _Evaluation) -> bool:
-        """Compare the terms that were looked at this time and the last."""
+        """Return whether the loss explodes, over the terms that both evaluations have."""
         if self.good is None:
             return False
         known = self.good.layers.keys() & evaluation.layers.keys()
         before, after = (
-            sum(each.layers[name] for name in known) for each in (self.good, evaluation)
+            sum(other.layers[name] for name in known) for other in (self.good, evaluation)
         )
         return after > _EXPLOSION * max(before, self._floor)
 

@@ -28,7 +28,8 @@ class VideoSettings(Options):
     temporal_weight: float = option(
         100.0,
         "Weight of the temporal loss, which compares a frame with earlier frames moved along the "
-        "motion; larger values give less flicker. With 0, the previous frame is only the start.",
+        "motion; larger values give less flicker. With 0, a frame only starts from the earlier "
+        "ones.",
         half="video",
         low=0,
         source=_RUDER,
@@ -36,7 +37,7 @@ class VideoSettings(Options):
     )
     frame_steps: int = option(
         30,
-        "Number of steps for every frame after the first of a scene; the first has --steps. More "
+        "Number of steps for every frame except the first of a scene, which takes --steps. More "
         "steps take more time and give a more finished picture.",
         half="video",
         low=1,
@@ -44,7 +45,7 @@ class VideoSettings(Options):
     )
     distances: tuple[int, ...] = option(
         (1, 2, 4),
-        "Earlier frames that a frame is compared with, as numbers of frames back; a farther "
+        "Distances, in frames, to the earlier frames that a frame is compared with; a farther "
         "frame is used only where nearer ones do not show the pixel.",
         half="video",
         low=1,
@@ -53,7 +54,7 @@ class VideoSettings(Options):
     )
     passes: int = option(
         1,
-        "Number of passes through the clip, forwards and backwards in turn; two or more improve "
+        "Number of passes through the clip, forward and backward in turn; two or more improve "
         "clips with fast motion. Every pass takes --frame-steps for each frame.",
         half="video",
         low=1,
@@ -62,8 +63,8 @@ class VideoSettings(Options):
     )
     pass_blend: float = option(
         0.5,
-        "Share of the neighboring frame, moved along the motion, in the picture that a frame "
-        "starts from in a later pass; the rest is the frame's own result of the pass before.",
+        "Share of the neighboring frame in the start of a later pass. There, a frame starts from "
+        "a mix of its neighbor, moved along the motion, and its own result of the pass before.",
         half="video",
         low=0,
         high=1,
@@ -71,8 +72,8 @@ class VideoSettings(Options):
     )
     flow: FlowName = option(
         "dis",
-        "Method that estimates the motion between frames (optical flow); raft needs a file of "
-        "weights.",
+        "Method that estimates the motion between frames (optical flow); raft needs impasto[raft] "
+        "and a file of weights.",
         half="video",
         common=True,
     )
@@ -87,8 +88,8 @@ class VideoSettings(Options):
     draft: bool = option(
         False,
         "Paint key frames only, and move them along the motion to the frames between. This takes "
-        "a fraction of the time, but smears motion that is not detected, and changing light "
-        "appears in jumps.",
+        "a fraction of the time. But motion that is not detected looks smeared, and changes of "
+        "light appear suddenly.",
         half="video",
         common=True,
     )

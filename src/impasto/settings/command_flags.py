@@ -1,9 +1,9 @@
-"""The options of a run that are not settings: they change no pixel of a picture.
+"""The options of a run that are not `Settings`.
 
-Each class is a set of options that several commands share. A command names the sets it takes;
-its flags, their help and docs/options.md are made from the fields.
+Each class is a set of options that several commands share. A command names the sets that it takes.
+Its flags, their help and docs/options.md are made from the fields.
 
-Imports no torch, so that `--help` is instant.
+This module does not import torch, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class ForceOptions(Options):
-    """Whether files may be replaced."""
+    """Whether a command may replace files."""
 
     force: bool = option(
         False, "Replace files that exist.", short="-f", switch=True, common=True
@@ -56,9 +56,9 @@ class ForceOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class MachineOptions(Options):
-    """What a command computes on, and what it prints.
+    """The device, threads and memory of a command, and its output.
 
-    Attributes: memory: in bytes; None: what is free.
+    Attributes: memory: in bytes; None: the free memory.
     """
 
     # Thousands of threads crash the OpenMP library of some builds.
@@ -67,16 +67,16 @@ class MachineOptions(Options):
     )
     device: str = option(
         "auto",
-        "Device to compute on; auto takes a GPU if there is one.",
+        "Device to compute on; auto uses a GPU if there is one.",
         metavar="auto|cpu|cuda|mps",
         suggest=lambda: ("auto", "cpu", "cuda", "mps"),
     )
     memory: float | None = option(
         None,
-        "Memory limit, like 4GB; large pictures are then computed in tiles.",
+        "Memory limit, like 4GB. Pictures that need more are computed in tiles.",
         low=50e6,
         metavar="SIZE",
-        shown_default="the memory that is free",
+        shown_default="the free memory",
         parse=parse_memory,
     )
     quiet: bool = option(False, "Print only errors.", short="-q", switch=True, common=True)
@@ -93,7 +93,7 @@ class RunOptions(MachineOptions, ForceOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions(Options):
-    """How the file of a picture is written."""
+    """The format of a picture's file."""
 
     bits: int = option(8, "Bits per channel; 16 needs .png or .tiff.", metavar="8|16")
 
@@ -102,12 +102,12 @@ class FileOptions(Options):
 class PrintOptions(Options):
     """The size of a print.
 
-    Attributes: paper: its two sides in inches; (): no print.
+    Attributes: paper: the two sides of the paper, in inches; (): no print.
     """
 
     paper: tuple[float, ...] = option(
         (),
-        "Size of a print, like 40x30cm, instead of --long-side.",
+        "Paper size of a print, like 40x30cm, instead of --long-side.",
         flag="print",
         metavar="WxHcm",
         shown_default="none",
@@ -124,43 +124,43 @@ class PrintOptions(Options):
 
     @property
     def resolution(self) -> float | None:
-        """Dots per inch to write into the file; None: none."""
+        """The dots per inch that the file states; None: none."""
         return DPI if self.paper and self.dpi is None else self.dpi
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Raise a SettingsError if the given settings name a size, too."""
+        """Raise a SettingsError if `paper` and the given settings both name a size."""
         if self.paper and "long_side" in settings:
             raise SettingsError("--print and --long-side both give the size; choose one")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordOptions(Options):
-    """What to keep of a run beside its result.
+    """Files that a run writes besides its result.
 
-    Attributes: every: steps from one picture of the run to the next; None: 10.
+    Attributes: every: the number of steps between two pictures that are kept; None: 10.
     """
 
     save_settings: Path | None = option(None, "Write all settings to a .toml file.", metavar="FILE")
     every: int | None = option(
         None,
-        "Keep every N-th step for --frames and --timelapse.",
+        "Keep the picture of every N-th step for --frames and --timelapse.",
         low=1,
         metavar="N",
         shown_default="10",
     )
     frames: Path | None = option(
-        None, "Folder for pictures of the run.", metavar="FOLDER"
+        None, "Folder for the pictures of single steps.", metavar="FOLDER"
     )  # fmt: skip
     timelapse: Path | None = option(
-        None, "Film of the run: .gif, .webp, or .mp4 with impasto[video].", metavar="FILE"
+        None, "Film of the run: .gif, .webp or .mp4; .mp4 needs impasto[video].", metavar="FILE"
     )
     plot: Path | None = option(
-        None, "Plot of the losses: .png, .svg or .pdf, with impasto[plot].", metavar="FILE"
+        None, "Plot of the losses: .png, .svg or .pdf; it needs impasto[plot].", metavar="FILE"
     )
 
     @property
     def files(self) -> list[Path]:
-        """The files that are written once."""
+        """The files to write, without the folder of frames."""
         paths = (self.save_settings, self.timelapse, self.plot)
         return [path for path in paths if path is not None]
 
@@ -170,24 +170,24 @@ class RecordOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeOptions(Options):
-    """The settings to begin with; flags win over them."""
+    """The recipe of a run; flags override its settings."""
 
     recipe: str = option(
         "default",
-        f"Settings to begin with: {', '.join(RECIPES)}, or a .toml file.",
+        f"Recipe: {', '.join(RECIPES)}, or a .toml file. Other flags override its settings.",
         metavar="NAME|FILE",
         common=True,
         suggest=lambda: list(RECIPES),
     )
     schedule: str | None = option(
         None,
-        "Take start, sizes and steps from this other recipe.",
+        "Use the schedule (start, sizes, optimizer and steps) of this other recipe.",
         metavar="NAME|FILE",
         suggest=lambda: list(RECIPES),
     )
     settings_file: Path | None = option(
         None,
-        "Change the recipe by the settings in a .toml file.",
+        "A .toml file with settings that override those of the recipe.",
         flag="settings",
         metavar="FILE",
         common=True,
@@ -196,9 +196,9 @@ class RecipeOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class TimeOptions(Options):
-    """How long a run may take.
+    """The time of a run.
 
-    Attributes: time: in seconds; None: as long as its steps take.
+    Attributes: time: in seconds; None: the number of steps determines it.
     """
 
     time: float | None = option(
@@ -211,11 +211,11 @@ class TimeOptions(Options):
 
     @property
     def text(self) -> str:
-        """The time as a person types it."""
+        """The time as text that a user would type; "": there is none."""
         return "" if self.time is None else show_duration(self.time)
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Raise a SettingsError if the given settings name the steps, too."""
+        """Raise a SettingsError if the time and the given settings both determine the steps."""
         if self.time is not None and "steps" in settings:
             raise SettingsError("--time and --steps both give the number of steps; choose one")
 
@@ -225,17 +225,17 @@ class TimeOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class RecolorOptions(Options):
-    """How a picture gets the colors of another."""
+    """The method that gives a picture the colors of another one."""
 
     method: MatchingName = option(
         "symmetric",
-        "Statistics to match: mean and covariance of the colors, with the smallest change "
+        "Statistics of the colors to match: their mean and covariance, with the smallest change "
         "(symmetric), in the order red, green, blue (cholesky) or along the main axes (pca); or "
         "the distribution of each channel (histogram).",
         common=True,
     )
     strength: float = option(
-        1.0, "From 0, the photo's own colors, to 1.", low=0, high=1, common=True
+        1.0, "Strength of the change, from 0 (none) to 1 (full).", low=0, high=1, common=True
     )  # fmt: skip
 
 
@@ -246,7 +246,7 @@ class RecolorOptions(Options):
 class PartOptions(Options):
     """The part of a clip to paint.
 
-    Raises: SettingsError: as all options do; the end is not after the start.
+    Raises: SettingsError: as for `Options`, or the end is not after the start.
     """
 
     start: float = option(
@@ -261,7 +261,7 @@ class PartOptions(Options):
     )
     end: float = option(
         0.0,
-        "End at this time; 0: at the clip's end.",
+        "End at this time in the clip; 0 means the clip's end.",
         half="video",
         low=0,
         unit="s",
@@ -285,24 +285,25 @@ class SoundTrackOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ClipFileOptions(SoundTrackOptions):
-    """How a clip is read and written."""
+    """The files of a clip: the codec and quality of the result, and frames as pictures."""
 
     crf: int | None = option(
         None,
-        "Quality of the file; lower is better and larger.",
+        "Constant rate factor of the video codec; lower values give better quality and larger "
+        "files.",
         half="video",
         metavar="N",
         common=True,
     )
     codec: str | None = option(
-        None, "h264, h265, vp9, av1 or prores.", half="video", metavar="NAME"
+        None, "Video codec: h264, h265, vp9, av1 or prores.", half="video", metavar="NAME"
     )  # fmt: skip
     frames: Path | None = option(
-        None, "Folder to keep the painted frames in, as PNG.", half="video", metavar="FOLDER"
+        None, "Folder that keeps the painted frames, as PNG.", half="video", metavar="FOLDER"
     )
     rate: float | None = option(
         None,
-        "Frames per second, for a folder of frames.",
+        "Frames per second, if the clip is a folder of frames.",
         half="video",
         metavar="N",
         shown_default="24",

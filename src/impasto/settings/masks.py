@@ -1,6 +1,6 @@
-"""The masks of a run, as options: where a style goes, and which part of a painting is taken.
+"""The masks of a run, as options: masks of the photo and masks of the paintings.
 
-Imports no torch, so that `--help` is instant.
+This module does not import torch, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ __all__ = ["BlendMaskOptions", "ClipMaskOptions", "MaskOptions", "RegionOptions"
 
 @dataclass(frozen=True, kw_only=True)
 class MaskOptions(Options):
-    """Masks of the photo and of the paintings, for each style in turn."""
+    """Masks of the photo and of the paintings, one per style."""
 
     mask: tuple[str, ...] = option(
         (),
-        "Mask of the photo: the style goes where it is white; where it is black, the photo stays. "
-        "The n-th mask is for the n-th STYLE. none: everywhere; not:FILE: black and white swapped.",
+        "Mask of the photo: white pixels get the style, and black pixels stay as in the photo. The "
+        "n-th mask is for the n-th STYLE. none means everywhere; not:FILE inverts the mask.",
         metavar="FILE",
         common=True,
         repeated=True,
     )
     style_mask: tuple[str, ...] = option(
         (),
-        "Mask of a painting: only its white part is taken. The n-th mask is for the n-th STYLE. "
-        "none: all of it.",
+        "Mask of a painting: the style is taken from white pixels only. The n-th mask is for the "
+        "n-th STYLE. none means the whole painting; not:FILE inverts the mask.",
         metavar="FILE",
         common=True,
         repeated=True,
     )
     content_mask: str | None = option(
         None,
-        "Mask of the photo: where it is white, the photo counts more, as to protect a face; see "
-        "--content-mask-weight.",
+        "Mask of the photo: white pixels stay closer to the photo, for example those of a face; "
+        "see --content-mask-weight.",
         metavar="FILE",
     )
 
     @property
     def guides(self) -> dict[str, Any]:
-        """The masks as the arguments of `impasto.Guidance`."""
+        """The masks, as arguments of `impasto.Guidance`."""
         return {
             "masks": _files(self.mask),
             "style_masks": _files(self.style_mask),
@@ -58,8 +58,8 @@ class RegionOptions(MaskOptions):
 
     regions: str | None = option(
         None,
-        "Map of the photo in flat colors: a region gets the style of the regions of the same color "
-        "in --style-regions; where it is black, the photo stays.",
+        "Map of the photo in flat colors: a region gets the style of the regions with the same "
+        "color in --style-regions; black pixels stay as in the photo.",
         metavar="FILE",
     )
     style_regions: tuple[str, ...] = option(
@@ -68,7 +68,7 @@ class RegionOptions(MaskOptions):
 
     @property
     def guides(self) -> dict[str, Any]:
-        """The masks and maps as the arguments of `impasto.Guidance`."""
+        """The masks and maps, as arguments of `impasto.Guidance`."""
         maps = {"regions": self.regions, "style_regions": self.style_regions}
         return {**super().guides, **maps}
 
@@ -79,8 +79,8 @@ class ClipMaskOptions(MaskOptions):
 
     mask: tuple[str, ...] = option(
         (),
-        "Mask of the clip: the style goes where it is white, as for stylize. A folder has a mask "
-        "for each frame.",
+        "Mask of the clip: white pixels get the style, as for stylize. A folder holds one mask per "
+        "frame.",
         metavar="FILE|FOLDER",
         common=True,
         repeated=True,
@@ -89,15 +89,15 @@ class ClipMaskOptions(MaskOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class BlendMaskOptions(MaskOptions):
-    """Masks of a blend. All styles share the mask of the photo.
+    """Masks of a blend. All styles share one mask of the photo.
 
-    Raises: SettingsError: several masks of the photo.
+    Raises: SettingsError: several masks of the photo are given.
     """
 
     mask: tuple[str, ...] = option(
         (),
-        "Mask of the photo: the styles go where it is white; where it is black, the photo stays. "
-        "not:FILE: black and white swapped.",
+        "Mask of the photo: white pixels get the styles, and black pixels stay as in the photo. "
+        "not:FILE inverts the mask.",
         metavar="FILE",
         common=True,
         repeated=True,
@@ -106,13 +106,13 @@ class BlendMaskOptions(MaskOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.mask) > 1:
-            raise SettingsError("--mask is given once: all styles of a blend share it")
+            raise SettingsError("give --mask only once; all styles of a blend share it")
 
     def guides_for(self, styles: int) -> dict[str, Any]:
-        """Return the masks of so many styles as the arguments of `impasto.Guidance`."""
+        """Return the masks of this number of styles, as arguments of `impasto.Guidance`."""
         return {**self.guides, "masks": _files(self.mask) * styles}
 
 
 def _files(names: Sequence[str]) -> list[str | None]:
-    """Return the files of a flag that is given once per style; "none" is None."""
+    """Return the files of a flag that is given once per style, with None for "none"."""
     return [None if name == "none" else name for name in names]

@@ -104,7 +104,8 @@ class Settings(Options):
     precision: PrecisionName = option(
         "float32",
         "Number format in which the network computes. bfloat16 is for GPUs: it needs half the "
-        "memory and has three digits. Statistics of the features are always computed in float32.",
+        "memory, but is precise to about three digits only. Statistics of the features are always "
+        "computed in float32.",
         half="objective",
     )
     compiled: bool = option(
@@ -126,9 +127,9 @@ class Settings(Options):
     )
     content_weighting: WeightingName = option(
         "given",
-        "How the weights of content layers are used: as given (given), divided by their sum "
-        "(shares), or doubled from each layer to the next deeper one and then divided by their "
-        "sum (geometric).",
+        "Use of the weights of content layers: unchanged (given); divided by their sum (shares); "
+        "or doubled from each layer to the next deeper one and then divided by their sum "
+        "(geometric).",
         half="objective",
         source="Novak & Nikulin 2016, for geometric",
     )
@@ -146,9 +147,8 @@ class Settings(Options):
     )
     style_weighting: WeightingName = option(
         "given",
-        "How the weights of style layers are used: as given (given), divided by their sum "
-        "(shares), or halved from each layer to the next deeper one and then divided by their "
-        "sum (geometric).",
+        "Use of the weights of style layers: unchanged (given); divided by their sum (shares); or "
+        "halved from each layer to the next deeper one and then divided by their sum (geometric).",
         half="objective",
         source="Novak & Nikulin 2016, for geometric",
     )
@@ -187,8 +187,8 @@ class Settings(Options):
     )
     neighbors: int = option(
         4096,
-        "Number of positions of the paintings, per layer, among which the statistic nearest "
-        "looks for matches; larger values find better matches and take more time.",
+        "Number of positions of the paintings that the statistic nearest searches in each layer; "
+        "larger values find better matches and take more time.",
         half="objective",
         low=1,
         high=10**7,
@@ -196,15 +196,15 @@ class Settings(Options):
     )
     content_form: ContentFormName = option(
         "relative",
-        "Form of the content loss: a mean over features (mean), this mean divided by the photo's "
-        "own mean square (relative), or the form of the recipe with this name.",
+        "Form of the content loss: a mean over features (mean); this mean divided by the photo's "
+        "own mean square (relative); or the form of the recipe with this name.",
         half="objective",
     )
     style_form: StyleFormName = option(
         "relative",
-        "Form of the style loss: a mean (mean), this mean divided by the painting's own mean "
-        "square (relative), which gives equal influence to every layer, network and painting, or "
-        "the form of the recipe with this name.",
+        "Form of the style loss: a mean (mean); this mean divided by the painting's own mean "
+        "square, so that every layer, network and painting has equal influence (relative); or the "
+        "form of the recipe with this name.",
         half="objective",
     )
     normalize_gradients: bool = option(
@@ -276,16 +276,15 @@ class Settings(Options):
     color: ColorName = option(
         "style",
         "Colors of the result: the painting's (style), or the photo's. For the photo's colors, "
-        "luminance paints only lightness; the other choices first transfer the photo's colors to "
-        "the painting, by the method with this name.",
+        "luminance paints only lightness; the other choices are methods that first transfer the "
+        "photo's colors to the painting.",
         half="objective",
         source="Gatys et al. 2016, arXiv 1606.05897",
         common=True,
     )
     tv_isotropic: bool = option(
         False,
-        "Compute the total variation from the squared length of the gradient instead of |∂x| + "
-        "|∂y|.",
+        "Compute the total variation from ∂x² + ∂y² instead of |∂x| + |∂y|.",
         half="objective",
         source="Mahendran & Vedaldi 2015",
     )
@@ -354,16 +353,16 @@ class Settings(Options):
     )
     step_decay: float = option(
         0.0,
-        "Exponent that divides the steps among levels: a level's steps are proportional to 1 / "
-        "long side to this power. 0 gives every level the same number; larger values give larger "
-        "levels fewer steps, negative values more.",
+        "Exponent p that divides the steps among levels: a level's number of steps is "
+        "proportional to 1 / (long side)^p. With 0, every level has the same number; with larger "
+        "values, larger levels have fewer steps, with negative values more.",
         half="schedule",
         low=-4,
         high=4,
     )
     deferred_share: float = option(
         0.0,
-        "Evaluate the deepest style layers in the first and last tenth of a level's steps only, "
+        "Evaluate the deepest style layers only in the first and last tenth of a level's steps, "
         "if their share of the loss is below this value; 0 means in every step. It has no effect "
         "on levels with fewer than 20 steps, with patience, or with normalized gradients.",
         half="schedule",
@@ -398,7 +397,7 @@ class Settings(Options):
     )
     normalized_pixels: bool = option(
         False,
-        "Measure Adam's steps in standard deviations of ImageNet's colors, as programs do that "
+        "Measure Adam's steps in standard deviations of ImageNet's colors, like programs that "
         "normalize the picture before they optimize it.",
         half="schedule",
     )

@@ -1,11 +1,11 @@
-"""Recipes: named settings that reproduce a system or serve a purpose, and settings files.
+"""Recipes: named settings that reproduce a program or serve a purpose, and settings files.
 
-A recipe has two halves: the objective (what is minimized) and the schedule (start, sizes, steps).
-So a faster schedule can minimize a known system's objective. A TOML file with the fields of
-`Settings` as keys works as a recipe too.
+A recipe has two halves: the objective (network, layers, weights) and the schedule (start, sizes,
+steps). So a faster schedule can be combined with the objective of a known program. A TOML file with
+the fields of `Settings` as keys can be used as a recipe, too.
 
-The settings of the variations (texture, reconstruct, dream) are here as well: which fields they
-read, and their own defaults.
+The variations (texture, reconstruct, dream) read only some fields of `Settings` and have their own
+defaults. This module has both.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Recipe:
     schedule: Mapping[str, Any] = field(default_factory=dict)
 
 
-# A reproduction names all its settings: our defaults may change.
+# A recipe that reproduces a program names all its settings, because our defaults may change.
 _PLAIN_OBJECTIVE: dict[str, Any] = {
     "network": "vgg19",
     "weights": "bundled",
@@ -111,18 +111,21 @@ _PLAIN_SCHEDULE: dict[str, Any] = {
     "averaging": 0.0,
     "clamp": False,
 }
-# The paper names L-BFGS and white noise; 500 steps as in the authors' notebooks
-# (leongatys/NeuralImageSynthesis), 100 past steps as Lua's optim.lbfgs keeps.
+# The paper names L-BFGS and white noise. The authors' notebooks have 500 steps
+# (leongatys/NeuralImageSynthesis), and Lua's optim.lbfgs keeps 100 past steps.
 _GATYS_SCHEDULE = {**_PLAIN_SCHEDULE, "init": "noise"}
 
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(
-        purpose="A finished picture in minutes on a plain CPU.",
-        source="Gram matrices, means and deviations, coarse to fine, with a box-constrained L-BFGS",
+        purpose="A finished picture in minutes on an ordinary CPU.",
+        source="Gatys et al. 2016, with means and deviations of the features, levels from coarse "
+        "to fine, and L-BFGS with bounds",
     ),
     "fast": Recipe(
-        purpose="A good picture in about a minute; works for every objective as --schedule fast.",
-        source="the objective of default; levels a factor of 2 apart, more steps on finer ones",
+        purpose="A good picture in about a minute. Every other recipe can use its schedule: "
+        "--schedule fast.",
+        source="the objective of default; each level is twice as large as the one before and has "
+        "more steps",
         schedule={
             "coarsest": 128,
             "level_ratio": 2.0,
@@ -133,18 +136,19 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "print": Recipe(
-        purpose="Large prints: most steps at small sizes, fewer and fewer up to 2048 px.",
-        source="the objective of default; sizes as Gatys et al. 2017, section 6, and Crowson",
+        purpose="Large prints of 2048 px: many steps at small sizes, and fewer at larger sizes.",
+        source="the objective of default; from coarse to fine as in Gatys et al. 2017, section 6, "
+        "and in crowsonkb/style-transfer-pytorch",
         schedule={"long_side": 2048, "step_decay": 1.0},
     ),
     "strokes": Recipe(
-        purpose="The fine strokes and colors of STYLE on the painting CONTENT: the result is a "
-        "style of coarse structure from one and fine strokes from the other.",
+        purpose="The painting CONTENT with the fine strokes and colors of STYLE. Use the result as "
+        "a new style, which has the coarse structure of one painting and the strokes of the other.",
         source="Gatys et al. 2017, arXiv 1611.07865, section 6, with the objective of default",
         objective={"style_layers": ("relu1_1", "relu2_1")},
     ),
     "neural-style": Recipe(
-        purpose="The objective and the optimizer of neural-style 0.5.7, loss for loss.",
+        purpose="The objective and the optimizer of neural-style 0.5.7, with the same losses.",
         source="neural-style 0.5.7 (PyPI), after Johnson 2015",
         objective={
             **_PLAIN_OBJECTIVE,
@@ -163,13 +167,13 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "gatys": Recipe(
-        purpose="The first paper on neural style transfer, term for term.",
+        purpose="The objective of the first papers on neural style transfer, with the same terms.",
         source="Gatys, Ecker & Bethge, arXiv 1508.06576 and CVPR 2016",
         objective={
             **_PLAIN_OBJECTIVE,
             "normalized": True,  # section 2
             "pooling": "average",  # section 2
-            "content_form": "gatys",  # equation 1: half the sum, so α/β shifts with size
+            "content_form": "gatys",  # equation 1: half the sum, so the size changes the balance
             "style_form": "gatys",  # equations 3 and 4
             "style_weighting": "shares",  # w_l = 1 / number of active layers
             "content_weight": 1.0,  # α
@@ -178,11 +182,12 @@ RECIPES: dict[str, Recipe] = {
         schedule=_GATYS_SCHEDULE,
     ),
     "novak-nikulin": Recipe(
-        purpose="More of a style's structure: all layers, weighted; shifted, chained statistics.",
+        purpose="More of a style's structure: shifted correlations between successive layers, on "
+        "all layers, with weights by depth.",
         source="Novak & Nikulin, arXiv 1605.04603",
         objective={
             **_PLAIN_OBJECTIVE,
-            # The paper does not name pooling, α and β: they are as in Gatys et al.
+            # The paper does not name the pooling, α and β, so they are as in Gatys et al.
             "normalized": True,
             "pooling": "average",
             "content_layers": ("all",),
@@ -191,7 +196,7 @@ RECIPES: dict[str, Recipe] = {
             "style_weighting": "geometric",  # 2^(D − d(l)), of sum 1
             "statistic": "chained",  # G^(l, l−1) instead of G^l
             "activation_shift": -1.0,
-            "correlation_blur": 0.0,  # blurred correlations: better, but slow to converge
+            "correlation_blur": 0.0,  # a blur gives better results, but converges slowly
             "content_form": "gatys",
             "style_form": "gatys",  # 1 / (4 · N_l · N_(l−1) · M²)
             "content_weight": 1.0,
@@ -200,17 +205,17 @@ RECIPES: dict[str, Recipe] = {
         schedule=_GATYS_SCHEDULE,
     ),
     "notebook": Recipe(
-        purpose="The style transfer of many course notebooks. Exact with --weights torchvision "
-        "--style-weight 1e4; here tuned for the bundled weights.",
+        purpose="The style transfer of many course notebooks. --weights torchvision "
+        "--style-weight 1e4 makes it exact; the default is adjusted to the bundled weights.",
         source="Udacity's style transfer notebook (deep-learning-v2-pytorch)",
         objective={
             **_PLAIN_OBJECTIVE,
             "style_layer_weights": (1.0, 0.75, 0.2, 0.2, 0.2),
             "style_form": "notebook",
             "content_weight": 1.0,  # α
-            # β = 1e4 for torchvision's weights. The bundled ones see pixels 255 · 0.226 = 57.6
-            # times as large; content grows by the square of that and style by its fourth power,
-            # so β / 57.6² keeps their balance.
+            # β is 1e4 for torchvision's weights. The pixels of the bundled weights are
+            # 255 · 0.226 = 57.6 times as large. The content loss is proportional to the square of
+            # this factor, and the style loss to its fourth power, so β / 57.6² keeps the balance.
             "style_weight": 3.0,
         },
         schedule={
@@ -222,7 +227,7 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "vgg16": Recipe(
-        purpose="VGG-16 with a style term on every layer and a smooth total variation.",
+        purpose="VGG-16 with a style term on every layer and an isotropic total variation.",
         source="a VGG-16 program with weights 0.1, 5 and 0.01; start and steps are ours",
         objective={
             **_PLAIN_OBJECTIVE,
@@ -244,16 +249,16 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "average-pooling": Recipe(
-        purpose="Mean squared errors with average pooling; content from the deep relu5_2. "
-        "For VGG-19 and VGG-16.",
+        purpose="Mean squared errors with average pooling, and the content of the deep layer "
+        "relu5_2. For VGG-19 and VGG-16.",
         source="Gatys et al. 2016, section 2, on pooling; weights and schedule are ours",
         objective={
             **_PLAIN_OBJECTIVE,
             "pooling": "average",
             "content_layers": ("relu5_2",),
-            # Average pooling lowers the activations, most so in relu5_2. With these weights, at
-            # 128 px, a bundled photo's style loss is 7 times the content loss of a picture that
-            # ignores its content; VGG-16: 60 times.
+            # Average pooling lowers the activations, most of all in relu5_2. With these weights, at
+            # 128 px, the style loss of a bundled photo is 7 times the content loss of a picture
+            # that ignores its content. With VGG-16, it is 60 times as much.
             "content_weight": 1.0,
             "style_weight": 0.1,
         },
@@ -261,20 +266,23 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 
-# ---- what the variations read -------------------------------------------------------------------
+# ---- the settings of the variations -------------------------------------------------------------
 
 # The schedule of a draft's first frame, if none is named.
 DRAFT_SCHEDULE = "fast"
 
-# Changes to the default settings. Adam, from little noise: without a content that fixes places,
-# the traces of L-BFGS's long first steps stay in the picture. Both compare Gram matrices, as the
-# papers do.
-_CALM: Mapping[str, Any] = {
+# Changes to the default settings. Textures and reconstructions use Adam and weak noise: without a
+# content that keeps shapes in place, the traces of L-BFGS's long first steps stay in the picture.
+# Both compare Gram matrices, as the papers do.
+_FROM_NOISE: Mapping[str, Any] = {
     "optimizer": "adam", "learning_rate": 0.03, "noise": 0.03, "statistic": "gram",
 }  # fmt: skip
-TEXTURE: Mapping[str, Any] = {**_CALM, "style_weight": 15.0}
-RECONSTRUCTION: Mapping[str, Any] = {**_CALM, "coarsest": 0, "tv_weight": 0.0, "chroma_weight": 0.0}
-# Four octaves, each 1.4 times the last, and steps of 1.5 / 255, as in Mordvintsev's notebook.
+TEXTURE: Mapping[str, Any] = {**_FROM_NOISE, "style_weight": 15.0}
+RECONSTRUCTION: Mapping[str, Any] = {
+    **_FROM_NOISE, "coarsest": 0, "tv_weight": 0.0, "chroma_weight": 0.0,
+}  # fmt: skip
+# Four octaves, each 1.4 times as large as the one before, and steps of 1.5 / 255, as in
+# Mordvintsev's notebook.
 DREAM: Mapping[str, Any] = {
     "steps": 48,
     "coarsest": 180,
@@ -289,9 +297,9 @@ class UsedSettings:
     """The settings that a command reads.
 
     Attributes:
-        names: fields of `Settings`.
-        defaults: the command's own defaults, where they differ from a recipe's.
-        helps: the meaning of a field, where it differs from that in `Settings`.
+        names: the names of fields of `Settings`.
+        defaults: the command's own defaults, if they differ from a recipe's.
+        helps: the help of a field, if its meaning differs from that in `Settings`.
     """
 
     names: tuple[str, ...]
@@ -352,7 +360,7 @@ def recipe_settings(
         schedule: another recipe, of which only the schedule is taken.
         changes: settings that override both.
 
-    Raises: SettingsError: no such recipe or file, or a wrong value.
+    Raises: SettingsError: the recipe or file does not exist, or a value is wrong.
     """
     chosen = _recipe(recipe)
     values = {**chosen.objective, **chosen.schedule}
@@ -364,7 +372,7 @@ def recipe_settings(
 def _recipe(name: str) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]
-    # Path.is_file raises for a name that is too long; this returns false.
+    # Path.is_file raises for a name that is too long; this returns False.
     if name.endswith(".toml") or os.path.isfile(name):  # noqa: PTH113
         return _split(read_settings_file(Path(name)), name)
     raise SettingsError(
@@ -384,7 +392,7 @@ def _split(values: Mapping[str, Any], name: str) -> Recipe:
 def read_settings_file(path: Path) -> dict[str, Any]:
     """Read a TOML file whose keys are fields of `Settings`.
 
-    Raises: SettingsError: no such file, not TOML, or a key that is not a setting.
+    Raises: SettingsError: the file cannot be read, is not TOML, or has a key that is no setting.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -405,7 +413,7 @@ def settings_file(settings: Settings) -> str:
     for option in dataclasses.fields(Settings):
         value = settings.to_dict()[option.name]
         if option.name.endswith("_layers") and value == list(relu_names(settings.network)):
-            value = ["all"]  # so that it holds for another network, too
-        # JSON's numbers, strings, booleans and lists of them are TOML's as well.
+            value = ["all"]  # this is valid for other networks, too
+        # Numbers, strings, booleans and lists of them are written as in JSON.
         lines += [f"# {option.metadata['help']}", f"{option.name} = {json.dumps(value)}", ""]
     return "\n".join(lines)

@@ -33,7 +33,7 @@ class AudioSettings(Options):
     )
     filters: int = option(
         0,
-        "Number of random filters that describe a sound, 4096 in the paper; 0 means infinitely "
+        "Number of random filters that describe a sound; the paper has 4096. 0 means infinitely "
         "many, in closed form, which is better and much faster.",
         half="objective",
         low=0,
@@ -61,7 +61,7 @@ class AudioSettings(Options):
     )
     overlap: int = option(
         4,
-        "Number of frames that overlap at every moment; larger values take more time.",
+        "Number of overlapping frames that contain each moment; larger values take more time.",
         half="objective",
         low=2,
         high=16,
@@ -104,7 +104,7 @@ class AudioSettings(Options):
     phase_momentum: float = option(
         0.99,
         "Momentum of Griffin and Lim's algorithm; larger values go further beyond the result of "
-        "each iteration, 0 gives the original algorithm.",
+        "each iteration. 0 is the original algorithm.",
         half="schedule",
         low=0,
         high=2,

@@ -1,6 +1,6 @@
-"""Quantities as a person types them: 2m30s, 4GB, 40x30cm, 800x600.
+"""Quantities as users type them: 2m30s, 4GB, 40x30cm, 800x600.
 
-Imports no torch, so that `--help` is instant.
+This module does not import torch, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m(?:in)?)?(?:{_NUMBER}(?:s(
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of "90", "90s", "2m", "1m30s", "1.5h" and the like.
+    """Convert a duration such as "90", "90s", "2m", "1m30s" or "1.5h" to seconds.
 
-    Raises: SettingsError: anything else, or 0.
+    Raises: SettingsError: the text is not a duration, or is 0.
     """
     seconds = _seconds(text)
     if not seconds:
@@ -39,9 +39,9 @@ def parse_duration(text: str) -> float:
 
 
 def parse_time(text: str) -> float:
-    """Return the seconds of a time in a clip: like `parse_duration`, and 0 is allowed.
+    """Convert a time in a clip to seconds. It is like a duration, but may be 0.
 
-    Raises: SettingsError: anything else.
+    Raises: SettingsError: the text is not a time.
     """
     seconds = _seconds(text)
     if seconds is None:
@@ -62,7 +62,7 @@ def _no_time(text: str) -> SettingsError:
 
 
 def show_duration(seconds: float) -> str:
-    """Write seconds as `parse_duration` reads them.
+    """Write seconds as a text that `parse_duration` can read.
 
     >>> show_duration(90), show_duration(5400), show_duration(2.5)
     ('1m30s', '1h30m', '2.5s')
@@ -76,13 +76,13 @@ def show_duration(seconds: float) -> str:
 # ---- memory -------------------------------------------------------------------------------------
 
 _MEMORY = re.compile(rf"{_NUMBER}\s*([kmgt]?)(i?)b?", re.IGNORECASE)
-_LEAST_MEMORY = 50e6  # less is a mistake in the unit
+_LEAST_MEMORY = 50e6  # bytes; a smaller number is probably a mistake in the unit
 
 
 def parse_memory(text: str) -> float:
-    """Return the bytes of "4GB", "4 GiB", "1.5g", "800MB" and the like.
+    """Convert a size such as "4GB", "4 GiB", "1.5g" or "800MB" to bytes.
 
-    Raises: SettingsError: anything else, or less than 50 MB.
+    Raises: SettingsError: the text is not a size, or is less than 50 MB.
     """
     match = _MEMORY.fullmatch(text.strip())
     scale = " kmgt".index(match[2].lower() or " ") if match else 0
@@ -94,7 +94,7 @@ def parse_memory(text: str) -> float:
 
 # ---- sizes --------------------------------------------------------------------------------------
 
-DPI = 300.0  # dots per inch that print shops ask for
+DPI = 300.0  # dots per inch that print shops recommend
 _INCHES = {"cm": 1 / 2.54, "mm": 1 / 25.4, "in": 1.0}
 _PAPER = re.compile(rf"{_NUMBER}\s*[x×]\s*{_NUMBER}\s*(cm|mm|in)", re.IGNORECASE)
 _PIXELS = re.compile(r"(\d{1,5})(?:\s*[x×]\s*(\d{1,5}))?")
@@ -102,9 +102,9 @@ _LARGEST_SIDE = 32768
 
 
 def parse_print(text: str) -> tuple[float, float]:
-    """Return the two sides, in inches, of "40x30cm", "400x300mm" and "16x12in".
+    """Convert a paper size such as "40x30cm", "400x300mm" or "16x12in" to two sides in inches.
 
-    Raises: SettingsError: anything else, or a side of 0.
+    Raises: SettingsError: the text is not a size, or a side is 0.
     """
     match = _PAPER.fullmatch(text.strip())
     sides = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
@@ -115,11 +115,11 @@ def parse_print(text: str) -> tuple[float, float]:
 
 
 def long_side_for_print(size: tuple[int, int], paper: tuple[float, ...], dpi: float | None) -> int:
-    """Return the long side, in px, of the largest print of this shape that fits on the paper.
+    """Return the long side, in px, of the largest print of a picture that fits on the paper.
 
     Args:
-        size: (H, W) of the picture; only its shape matters, and the paper is turned to suit it.
-        paper: its two sides in inches.
+        size: (H, W) of the picture; only its proportions matter. The paper may be turned.
+        paper: the two sides of the paper, in inches.
         dpi: dots per inch; None: 300.
     """
     shape = max(size) / min(size)
@@ -128,9 +128,9 @@ def long_side_for_print(size: tuple[int, int], paper: tuple[float, ...], dpi: fl
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Return the (H, W) of "800x600", which is W x H, or "512", a square.
+    """Convert a size in px, "800x600" (W x H) or "512" (a square), to (H, W).
 
-    Raises: SettingsError: anything else, or a side of 0 or above 32768.
+    Raises: SettingsError: the text is not a size, or a side is 0 or above 32768.
     """
     match = _PIXELS.fullmatch(text.strip())
     width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)

@@ -1,4 +1,4 @@
-"""DeepDream: the same encoder and levels, but what a layer sees is exaggerated."""
+"""DeepDream: a picture in which the features of one layer are exaggerated."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from impasto.settings.recipes import DREAM
 
 __all__ = ["dream", "plan_dream"]
 
-# How far a dream is shifted at most, in px (Mordvintsev's notebook).
+# The longest random shift, in px (Mordvintsev's notebook).
 _JITTER = 32
-# How many bands of the gradient are favored: more of them push whole areas to pure colors.
+# The number of coarse bands of the gradient that are strengthened. More bands would turn whole
+# areas into pure colors.
 _BANDS = 2
 
 
@@ -40,19 +41,19 @@ def dream(
     device: str | torch.device | None = None,
     memory: float | None = None,
 ) -> Pastiche:
-    """Exaggerate what a layer sees in a picture: DeepDream.
+    """Exaggerate the features of one layer in a picture: DeepDream.
 
     Args:
-        image: the picture to begin with.
-        layer: whose mean activation is to grow.
-        settings: `learning_rate` is how far the average pixel moves per step; levels are octaves.
-            Layers, weights and optimizer are not looked at. None: four octaves of 12 steps.
-        channel: a channel of the layer, from 0; None: all.
-        jitter: the picture is seen shifted by up to so many px, newly chosen at each step.
-        device: as for `Stylizer`.
-        memory: bytes that the process (or a GPU's memory) may hold; None: what is free.
+        image: the picture to start from.
+        layer: the layer whose mean activation is maximized.
+        settings: `learning_rate` is the mean change of a pixel per step, and the levels are the
+            octaves. Layers, weights and the optimizer are ignored. None: four octaves of 12 steps.
+        channel: a channel of the layer, from 0; None: all channels.
+        jitter: the longest shift, in px. At each step, the network sees the picture shifted by a
+            random distance.
+        device, memory: as for `Stylizer`.
 
-    Raises: as `stylize`; SettingsError: no such channel.
+    Raises: as for `stylize`; SettingsError: the layer has no such channel.
     Source: Mordvintsev, Olah & Tyka, Inceptionism, 2015.
     """
     return plan_dream(
@@ -70,7 +71,7 @@ def plan_dream(
     device: str | torch.device | None = None,
     memory: float | None = None,
 ) -> PicturePlan:
-    """Plan what `dream` paints."""
+    """Plan a dream. Args, Raises: as for `dream`."""
     settings = (settings or Settings().replace(**DREAM)).replace(
         content_layers=(layer,), content_layer_weights=(), content_weight=1.0, style_weight=0.0,
         style_layers=(layer,), style_layer_weights=(), init="content",
@@ -79,7 +80,7 @@ def plan_dream(
     stylizer = Stylizer(settings, device=device, memory=memory)
     levels = pyramid(photo.size, settings, smallest=stylizer.encoder.minimum_side)
     _check_channel(stylizer, layer, channel)
-    # Like Adam, a dream remembers no past steps.
+    # Like Adam, a dream keeps no history.
     without_history = stylizer.with_settings(settings.replace(optimizer="adam"))
 
     def losses(image: Tensor) -> dict[str, Tensor]:
@@ -88,7 +89,7 @@ def plan_dream(
         return {"dream": -seen.mean()}  # minimized, so that the activation grows
 
     def descend(start: Tensor, losses: Terms, work: Workload) -> Iterator[Step]:
-        # A seed per octave: equal shifts at every size would leave a pattern.
+        # Every octave has its own seed, because equal shifts at every size leave a pattern.
         return ascend(
             start.to(stylizer.device), losses, steps=work.level.steps, rate=settings.learning_rate,
             jitter=jitter, seed=settings.seed + work.level.long_side,
@@ -113,12 +114,13 @@ def plan_dream(
 def ascend(
     image: Tensor, terms: Terms, *, steps: int, rate: float, jitter: int, seed: int
 ) -> Iterator[Step]:
-    """Follow the gradient, scaled to a mean size of `rate` px values, within [0, 1].
+    """Minimize the losses by gradient descent within [0, 1].
 
-    The coarse bands of the gradient are strengthened as for L-BFGS: VGG's own gradient is mostly
-    pixel noise, in which no shape can grow.
+    Every step changes the average pixel by `rate`. The coarse bands of the gradient are
+    strengthened as for L-BFGS, because VGG's gradient is mostly noise of single pixels, in which no
+    shapes can grow.
 
-    Yields: a step per evaluation, the last of them without an update that nobody would see.
+    Yields: a step per evaluation, with the picture that was evaluated.
     """
     generator = torch.Generator().manual_seed(seed % 2**63)
     start = time.perf_counter()
@@ -129,7 +131,9 @@ def ascend(
         (gradient,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaf)
         numbers = {name: float(loss.detach()) for name, loss in losses.items()}
         yield Step(image, numbers, index, steps, seconds=time.perf_counter() - start)
-        smooth = favor_coarse(gradient, bands=_BANDS).roll([-each for each in shift], (2, 3))
+        smooth = favor_coarse(gradient, bands=_BANDS).roll(
+            [-distance for distance in shift], (2, 3)
+        )
         image = (image - rate * smooth / smooth.abs().mean().clamp_min(1e-12)).clamp(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""Reconstruction: a picture from what one layer of the network knows of it."""
+"""Reconstruction: a picture is painted from its features at one layer, or from its style."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def reconstruct(
     device: str | torch.device | None = None,
     memory: float | None = None,
 ) -> Pastiche:
-    """Paint, from noise, what a layer knows of a picture: what is where, or how it is painted.
+    """Reconstruct a picture from noise, so that its content or its style matches at a layer.
 
     Args:
         image: the picture.
-        layer: for content, the layer whose features are matched; for style, the deepest of the
-            layers whose statistics are: see `style_layers_up_to`.
-        settings: as for `stylize`; its layers and content and style weights are not looked at.
+        layer: for content, the layer whose features are matched. For style, the deepest layer
+            whose statistic is matched; see `style_layers_up_to`.
+        settings: as for `stylize`. The layers, and the content and style weights, are ignored.
             None: one level, no total variation.
         of: "content" or "style".
         device, memory: as for `Stylizer`.
 
-    Raises: as `stylize`.
+    Raises: as for `stylize`.
     Paper:  Gatys, Ecker & Bethge, arXiv 1508.06576, figure 1; Mahendran & Vedaldi, CVPR 2015.
     """
     return plan_reconstruction(image, layer, settings, of=of, device=device, memory=memory).paint()
@@ -57,17 +57,17 @@ def plan_reconstruction(
     device: str | torch.device | None = None,
     memory: float | None = None,
 ) -> PicturePlan:
-    """Plan what `reconstruct` paints; arguments as there."""
+    """Plan a reconstruction. Args, Raises: as for `reconstruct`."""
     settings = settings or Settings().replace(**RECONSTRUCTION)
     check_layer(layer, settings.network)
-    aimed: dict[str, Any] = {"content_layer_weights": (), "style_layer_weights": ()}
+    changes: dict[str, Any] = {"content_layer_weights": (), "style_layer_weights": ()}
     if of == "content":
-        aimed |= {"content_layers": (layer,), "content_weight": 1.0,
-                  "style_layers": (layer,), "style_weight": 0.0}  # fmt: skip
+        changes |= {"content_layers": (layer,), "content_weight": 1.0,
+                    "style_layers": (layer,), "style_weight": 0.0}  # fmt: skip
     else:
-        aimed |= {"style_layers": style_layers_up_to(layer, settings.network),
-                  "style_weight": 1.0, "content_weight": 0.0}  # fmt: skip
-    settings = settings.replace(**aimed, init="noise")
+        changes |= {"style_layers": style_layers_up_to(layer, settings.network),
+                    "style_weight": 1.0, "content_weight": 0.0}  # fmt: skip
+    settings = settings.replace(**changes, init="noise")
     picture = load_picture(image)
     stylizer = Stylizer(settings, device=device, memory=memory)
     plan = stylizer.plan(load_inputs(picture, picture, settings))
@@ -84,7 +84,7 @@ def plan_reconstruction(
 
 
 def style_layers_up_to(layer: str, network: str = "vgg19") -> tuple[str, ...]:
-    """Return the first activation of every block before the layer's, and the layer itself.
+    """Return every block's first activation that is shallower than the layer, and the layer itself.
 
     relu3_1 → relu1_1, relu2_1, relu3_1: the subsets of Gatys et al. 2015, figure 1.
     """

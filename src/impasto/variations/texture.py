@@ -1,4 +1,4 @@
-"""Texture: the style of paintings without a photo, on a canvas of any size, also seamless."""
+"""Texture: the style of paintings without a photo, at any size; it can be seamless."""
 
 from __future__ import annotations
 
@@ -37,16 +37,17 @@ def texture(
     device: str | torch.device | None = None,
     memory: float | None = None,
 ) -> Pastiche:
-    """Paint only the style of one or more paintings, on a canvas of any size.
+    """Paint only the style of one or more paintings, at any size.
 
     Args:
         styles: a painting, or a list of them, blended equally.
         size: (H, W) in px; None: a square of `settings.long_side`.
-        settings: as for `stylize`; content and start are not looked at. None: Adam from noise.
-        seamless: whether copies of the texture are to join without a seam.
+        settings: as for `stylize`; those of the content and of the start are ignored. None: Adam
+            from noise.
+        seamless: whether copies of the texture, side by side, have no visible seam.
         device, memory: as for `Stylizer`.
 
-    Raises: as `stylize`.
+    Raises: as for `stylize`; SettingsError: a side is too short, or the style has no weight.
     Paper:  Gatys, Ecker & Bethge, Texture Synthesis Using CNNs, NIPS 2015.
     """
     return plan_texture(
@@ -63,7 +64,7 @@ def plan_texture(
     device: str | torch.device | None = None,
     memory: float | None = None,
 ) -> PicturePlan:
-    """Plan what `texture` paints; arguments as there."""
+    """Plan a texture. Args, Raises: as for `texture`."""
     settings = settings or Settings().replace(**TEXTURE)
     size = size or (settings.long_side, settings.long_side)
     if settings.style_weight == 0:
@@ -89,7 +90,7 @@ def plan_texture(
         works=stylizer.allot(
             levels,
             files=paintings,
-            whole="opposite borders touch, so it cannot be cut" if seamless else "",
+            whole="a seamless texture is not computed in tiles" if seamless else "",
         ),
         inputs={
             "made": {"command": "texture", "size": list(size), "seamless": seamless},
@@ -108,18 +109,18 @@ def plan_texture(
 def _seamless_objective(stylizer: Stylizer, inputs: Inputs, work: Workload) -> Objective:
     """Return the objective of a picture whose opposite borders touch.
 
-    For sides that are multiples of what a feature of the deepest layer covers, it does not change
-    when the picture is shifted around itself by so much: it knows of no seam.
+    If the sides of the picture are multiples of the deepest layer's grid spacing, cyclic shifts by
+    this spacing do not change the objective. So the objective has no seam.
     """
-    # Near a painting's border, deep layers see the zeros beyond it. A picture without a border
-    # could match that only in its inside, where it came out as specks of pure color.
+    # With zero padding, features near a painting's border depend on the zeros beyond it. A picture
+    # without a border imitated such features in its interior, by specks of pure color.
     extended = stylizer.encoder.with_padding("extended")
     targets = measure_targets(extended, inputs, stylizer.settings, work)
     return Objective(stylizer.encoder.with_padding("circular"), targets, stylizer.settings)
 
 
 def whole_units(levels: Sequence[Level], unit: int) -> tuple[Level, ...]:
-    """Round the sides of levels to whole units, below which a pooling would drop a row."""
+    """Round the sides of levels to multiples of a unit, so that no pooling drops a row."""
 
     def rounded(side: int) -> int:
         return max(unit, round(side / unit) * unit)
@@ -130,7 +131,7 @@ def whole_units(levels: Sequence[Level], unit: int) -> tuple[Level, ...]:
 
 
 def resize_wrapped(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize a picture whose opposite borders touch: neighbors beyond a border are its own."""
+    """Resize a picture whose opposite borders touch, so that they still fit together."""
     if tuple(image.shape[-2:]) == size:
         return image
     height, width = size

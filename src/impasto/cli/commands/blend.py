@@ -39,10 +39,10 @@ def blend_command(
     run: RunOptions,
     changes: Changes,
 ) -> None:
-    """Paint CONTENT in shares of several styles, on one sheet.
+    """Paint CONTENT in several blends of styles, on one sheet.
 
-    Two styles make a row, from all of one to all of the other; four make a grid with one in each
-    corner. To paint one of these pictures at full size, use `impasto stylize` with a
+    Two styles make a row, from only the first to only the second; four make a grid with one in
+    each corner. To paint one of these pictures at full size, use `impasto stylize` with a
     --style-weight for each style.
     """
     if len(styles) not in (2, 4):

@@ -69,7 +69,7 @@ def redo_command(
     file: FileOptions,
     run: RunOptions,
 ) -> None:
-    """Paint PICTURE again from its own metadata; at its size, the same pixels."""
+    """Paint PICTURE again from its own metadata; an equal size gives equal pixels."""
     flags = {"long_side": long_side, "steps": steps}
     given = {name: value for name, value in flags.items() if value is not None}
     print.check(given)

@@ -24,12 +24,12 @@ class StudioOptions(Options):
 
     host: str = option(
         "127.0.0.1",
-        "Address to listen on; any other than this machine's own needs --auth or --token.",
+        "Address to listen on; if other machines can reach it, --auth or --token is required.",
         metavar="HOST",
         common=True,
     )
     port: int = option(
-        7860, "Port to listen on; 0: any free one.", low=0, high=65535, common=True
+        7860, "Port to listen on; 0 means any free one.", low=0, high=65535, common=True
     )  # fmt: skip
     data: Path | None = option(
         None,
@@ -49,27 +49,33 @@ class StudioOptions(Options):
         common=True,
     )
     queue: int = option(
-        _DEFAULT.queue, "Jobs that may wait.", low=1, high=10_000, common=True
+        _DEFAULT.queue, "Largest number of waiting jobs.", low=1, high=10_000, common=True
     )  # fmt: skip
     max_pixels: int = option(
-        _DEFAULT.max_pixels, "Most pixels of an upload or of a result.", low=10_000, common=True
+        _DEFAULT.max_pixels,
+        "Largest number of pixels of an upload or a result.",
+        low=10_000,
+        common=True,
     )
     max_megabytes: int = option(
         _DEFAULT.max_bytes // 1_000_000,
-        "Most megabytes of an upload.",
+        "Largest size of an uploaded picture, in megabytes.",
         low=1,
         high=10_000,
         common=True,
     )
     max_clip_megabytes: int = option(
         _DEFAULT.max_clip_bytes // 1_000_000,
-        "Most megabytes of a clip.",
+        "Largest size of an uploaded clip, in megabytes.",
         low=1,
         high=100_000,
         common=True,
     )
     max_frames: int = option(
-        _DEFAULT.max_frames, "Most frames of a clip, or of its painted part.", low=1, common=True
+        _DEFAULT.max_frames,
+        "Largest number of frames of a clip, or of the part to paint.",
+        low=1,
+        common=True,
     )
     max_time: float = option(
         float(_DEFAULT.max_time),
@@ -81,7 +87,7 @@ class StudioOptions(Options):
     )
     grace: float = option(
         float(_DEFAULT.grace),
-        "Time until a job stops after its page was closed.",
+        "Time from closing a page until its job stops.",
         metavar="TIME",
         shown_default=show_duration(_DEFAULT.grace),
         parse=parse_duration,
@@ -89,7 +95,7 @@ class StudioOptions(Options):
     )
     keep: float = option(
         _DEFAULT.keep / 1e9,
-        "Space for results; the oldest are deleted first.",
+        "Space for results and uploads; the oldest are deleted first.",
         low=0.01,
         unit="GB",
         common=True,
@@ -108,7 +114,7 @@ class StudioOptions(Options):
 
 @with_flags
 def studio_command(*, options: StudioOptions) -> None:
-    """Open a page to paint on, with an HTTP API."""
+    """Start a server with a page for painting and an HTTP API."""
     from impasto.studio.server import serve
     from impasto.studio.web.guard import Keys
 

@@ -106,7 +106,7 @@ def reconstruct_command(
     run: RunOptions,
     changes: Annotated[Mapping[str, Any], _RECONSTRUCT],
 ) -> None:
-    """Paint, from noise, the parts of IMAGE that a layer of the network describes."""
+    """Paint IMAGE, from noise, as one layer of the network describes it."""
     settings = recipe_settings(**{**_RECONSTRUCT.defaults, **changes})
     task = Task(content=image, output=output, record=record, file=file, run=run)
     if sheet:
