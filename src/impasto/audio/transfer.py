@@ -23,7 +23,7 @@ from impasto.audio.random_filters import Filters, choose_filters
 from impasto.audio.spectrogram import Transform, griffin_lim
 from impasto.errors import MemoryLimitError, SoundError
 from impasto.machine import free_memory
-from impasto.optimize.loop import Step, optimize
+from impasto.optimize.loop import Step, optimize, run_to_end
 from impasto.settings.sounds import AudioSettings
 
 __all__ = ["SoundObjective", "SoundPastiche", "SoundTransfer", "plan_sound", "stylize_sound"]
@@ -274,12 +274,7 @@ def stylize_sound(
     Raises: as plan_sound; DivergenceError: the optimization failed.
     """
     transfer = plan_sound(content, style, settings)
-    history = []
-    for step in transfer.steps():
-        history.append(step.to_dict())
-        if on_step is not None:
-            on_step(step)
-    return transfer.finish(step.image, history)
+    return transfer.finish(*run_to_end(transfer.steps(), on_step))
 
 
 def log_magnitude(sound: Sound, transform: Transform) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from impasto.optimize.adam import Adam
 from impasto.optimize.lbfgs import LBFGS
 from impasto.optimize.method import Method
 
-__all__ = ["LossName", "Step", "Terms", "optimize", "sum_by_kind"]
+__all__ = ["LossName", "Step", "Terms", "optimize", "run_to_end", "sum_by_kind"]
 
 # Image → losses by name. Their sum is minimized.
 Terms = Callable[[Tensor], Mapping[str, Tensor]]
@@ -186,6 +186,21 @@ def optimize(
         if settled:
             return
         point = method.step(good.point, good.gradient, good.total)
+
+
+def run_to_end(
+    steps: Iterable[Step], on_step: Callable[[Step], None] | None = None
+) -> tuple[Tensor, list[dict[str, Any]]]:
+    """Take all steps, and return the last image and the numbers of every step.
+
+    Args: on_step: called after each evaluation.
+    """
+    history = []
+    for step in steps:
+        history.append(step.to_dict())
+        if on_step is not None:
+            on_step(step)
+    return step.image, history
 
 
 def _has_settled(totals: Sequence[float]) -> bool:

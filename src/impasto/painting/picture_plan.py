@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from impasto.optimize.loop import Step, Terms
+from impasto.optimize.loop import Step, Terms, run_to_end
 from impasto.painting.memory_plan import Workload, unusual
 from impasto.painting.pastiche import Pastiche
 from impasto.painting.pyramid import Level
@@ -108,9 +108,4 @@ class PicturePlan:
 
         Raises: as for `steps`.
         """
-        history = []
-        for step in self.steps():
-            history.append(step.to_dict())
-            if on_step is not None:
-                on_step(step)
-        return self.finish(step.image, history)
+        return self.finish(*run_to_end(self.steps(), on_step))
