@@ -161,7 +161,11 @@ def look_around(statistic: Statistic, inputs: Mapping[str, Sequence[str]]) -> in
 
 
 def _intervals(length: int, inner: int, unit: int) -> list[tuple[int, int]]:
-    """Cut a side into parts of at least one unit, so that each part has features in every layer."""
+    """Cut a side into parts, and return the (start, end) of each.
+
+    The parts are at most `inner` px long, but at least one unit. So each part has features in every
+    layer. Only the last part may be longer than `inner`, if `inner` is less than two units.
+    """
     if length <= inner:
         return [(0, length)]
     units = max(length // unit, 1)
