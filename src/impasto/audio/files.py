@@ -97,9 +97,9 @@ def load_sound(source: Source) -> Sound:
     """Read a sound file.
 
     Raises:
-        SoundError: the file does not exist or is not a sound. Or it has no samples, more than
-            500,000,000 of them, a sample that is not finite, more than 8 channels, or a rate
-            outside 4 to 384 kHz.
+        SoundError: the file does not exist, is not a sound, or is damaged. Or the sound has no
+            samples, more than 500,000,000 samples, a sample that is not finite, more than 8
+            channels, or a rate outside 4 to 384 kHz.
         SettingsError: `impasto[audio]` is not installed.
     """
     data = read_file(source, "a sound", error=SoundError)

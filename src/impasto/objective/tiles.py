@@ -163,8 +163,9 @@ def look_around(statistic: Statistic, inputs: Mapping[str, Sequence[str]]) -> in
 def _intervals(length: int, inner: int, unit: int) -> list[tuple[int, int]]:
     """Cut a side into parts, and return the (start, end) of each.
 
-    The parts are at most `inner` px long, but at least one unit. So each part has features in every
-    layer. Only the last part may be longer than `inner`, if `inner` is less than two units.
+    Every part has at least one unit, so that it has features in every layer. Parts are at most
+    `inner` px long, with two exceptions. If `inner` is less than one unit, parts are one unit long.
+    If it is less than two units, the last part may be longer, because it includes the rest.
     """
     if length <= inner:
         return [(0, length)]

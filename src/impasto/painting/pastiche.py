@@ -71,8 +71,8 @@ class Pastiche:
 
         Args:
             bits: bits per channel: 8, or 16 in PNG and TIFF.
-            dpi: the dots per inch that are written into the file, for printing; None: none are
-                written.
+            dpi: the dots per inch that are written into the file, for printing, except in WebP;
+                None: none are written.
 
         Raises:
             ImageError: the file cannot be written. An existing file is then unchanged.

@@ -128,7 +128,8 @@ class Stylizer:
             ShapeError: an array or tensor has the wrong shape.
             SettingsError: there is no style; there is not one mask, weight or scale for each
                 style; a mask is too small for the layers; `settings.init` names a file that
-                does not exist; or the picture is larger than the stylizer's tile, but cannot be computed in tiles.
+                does not exist; or the picture is larger than the stylizer's tile, but cannot be
+                computed in tiles.
             MemoryLimitError: a size does not fit; the message names the largest one that does.
             DivergenceError: the optimization failed; the error holds the last good image.
         """

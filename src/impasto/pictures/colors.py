@@ -70,8 +70,8 @@ def recolor(
     """
     check_recoloring(method, strength)
     matched = match_colors(image, palette, method)
-    # Each color moves along a straight line. With "symmetric", this also interpolates between the
-    # two distributions (optimal transport).
+    # Each color moves along a straight line to its new value. With "symmetric", this is also a path
+    # between the two distributions, because the map is the optimal transport.
     return image.double().cpu().lerp(matched, strength).clamp(0, 1).to(image)
 
 

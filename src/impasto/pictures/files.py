@@ -187,7 +187,8 @@ def save_image(
         metadata: JSON values that `read_metadata` can read. PNG holds them in the text "impasto",
             and the other formats in the ImageDescription of EXIF or TIFF.
         bits: bits per channel: 8, or 16 in PNG and TIFF.
-        dpi: the dots per inch that are written into the file; None: none are written.
+        dpi: the dots per inch that are written into the file, except in WebP; None: none are
+            written.
         overwrite: whether an existing file may be replaced.
         format: "png", "jpeg", "webp" or "tiff"; used only for an open binary file.
 

@@ -474,9 +474,9 @@ class Settings(Options):
         return max(self.per_style("style_weight"))
 
     def per_style(self, name: str, count: int | None = None) -> tuple[float, ...]:
-        """Return the value of a setting for each painting.
+        """Return the number that a setting has for each painting.
 
-        The setting has one number for all paintings, or one for each.
+        The setting holds one number for all paintings, or one for each.
 
         Args:
             name: "style_weight" or "style_scale".

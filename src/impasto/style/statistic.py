@@ -28,16 +28,17 @@ class Statistic(ABC):
 
     Attributes:
         span: the number of layers that are measured together: 1, or 2 for a style layer and the
-            next shallower style layer.
+            style layer before it in the settings.
     """
 
     span: ClassVar[int] = 1
 
     @abstractmethod
     def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Describe the features of `span` layers, (B, C, h, w) each, deepest first.
+        """Describe the features of `span` layers.
 
         Args:
+            maps: the features of each layer, (B, C, h, w), deepest first.
             guide: (1, 1, h, w), on the grid of the deepest layer. The weight of a position is the
                 square of the guide. Only the ratios of the weights matter. None: all positions have
                 the same weight.
@@ -63,9 +64,10 @@ class Statistic(ABC):
         return float(self.distance(torch.zeros_like(target), target))
 
     def inputs(self, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Return, for each layer that has a term, the layers that it measures, deepest first.
+        """Return, for each layer that has a term, the layers that the term measures.
 
-        Args: layers: the style layers, shallow to deep.
+        Args: layers: the style layers, in the order of the settings, normally shallow to deep. The
+            measured layers are in the reverse order.
         """
         return {
             layers[last]: tuple(layers[last - back] for back in range(self.span))

@@ -192,9 +192,9 @@ def plan_video(
     If the folder of frames holds an unfinished run of the same inputs, the plan's `steps` resumes
     it.
 
-    Args: as for `stylize_video`, and its options.
+    Args: as for `stylize_video`. Its options are arguments here.
 
-    Raises: as `stylize_video`, except for the errors that only painting can raise.
+    Raises: as `stylize_video`, but not TruncatedClip or DivergenceError, which only painting raises.
     """
     settings, video = settings or Settings(), video or VideoSettings()
     source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
