@@ -8,7 +8,7 @@ ImpastoError
 ├── WeightsError        a network's weights are missing, damaged, or of an unknown origin
 ├── VideoError          a clip, or a folder of frames, cannot be read, written, or used as it is
 │   └── TruncatedClip   a clip ends early; holds the number of frames that were read
-├── MemoryLimitError    a picture does not fit into memory; names the largest size that does
+├── MemoryLimitError    a picture or a sound does not fit into memory
 └── DivergenceError     the loss is not finite, or explodes; holds the last good image
 
 A message names the option or file, the value that was given and the values that are allowed. It is
@@ -51,9 +51,9 @@ class ImpastoError(Exception):
         path: the file, which is the subject of the sentence.
 
     Attributes:
-        path: the file that the error is about, as it was given, or a name for it, such as
-            "the stream"; None if the error is not about a file. The message begins with it. A
-            program that knows the file by another name may change it.
+        path: the path of the file that the error is about, as it was given, or a name such as
+            "the stream"; None: the error is not about a file. The message begins with the path.
+            A program that knows the file by another name may change this attribute.
     """
 
     def __init__(self, message: str, *, path: str | os.PathLike[str] | None = None) -> None:
@@ -104,7 +104,11 @@ class TruncatedClip(VideoError):  # noqa: N818  (the frames that were read can b
 
 
 class MemoryLimitError(ImpastoError):
-    """A picture does not fit into memory. The message names the largest size that does, if any."""
+    """A picture or a sound does not fit into memory.
+
+    For a picture, the message names the largest size that fits, if there is one. For a sound, it
+    says how much shorter the sounds must be.
+    """
 
 
 class DivergenceError(ImpastoError):

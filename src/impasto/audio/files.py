@@ -46,13 +46,15 @@ Source = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sound:
-    """Samples, and the facts that their file holds besides them.
+    """The samples of a sound, their rate, and the name and checksum of its file.
 
     Attributes:
-        samples: (C, N) float32; full scale is [-1, 1], which floating-point files may exceed.
-        rate: samples a second.
-        name: the file's name without its folders, if there is one.
-        sha256: of the file's bytes, in hex; None if it was not read from a file.
+        samples: (C, N) float32. Full scale is [-1, 1]; samples of floating-point files may exceed
+            it.
+        rate: the sampling rate, in samples per second.
+        name: the name of the file, without folders; None: the sound has no name.
+        sha256: the SHA-256 of the file's bytes, in hex; None: the sound was not read from a
+            file.
     """
 
     samples: Tensor
@@ -62,12 +64,12 @@ class Sound:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """The duration, in seconds."""
         return self.samples.shape[-1] / self.rate
 
     @property
     def label(self) -> str:
-        """Its name in messages."""
+        """The name of the sound in messages."""
         return self.name or "the sound"
 
     def __repr__(self) -> str:
@@ -92,12 +94,13 @@ def _soxr() -> Any:
 
 
 def load_sound(source: Source) -> Sound:
-    """Read a sound.
+    """Read a sound file.
 
     Raises:
-        SoundError: there is no such file, it is not a sound, it holds no samples or some that
-            are not finite, or it has too many samples or channels or an unusual rate.
-        SettingsError: the extra is not installed.
+        SoundError: the file does not exist, is not a sound, or is damaged. Or the sound has no
+            samples, more than 500,000,000 samples, a sample that is not finite, more than 8
+            channels, or a rate outside 4 to 384 kHz.
+        SettingsError: `impasto[audio]` is not installed.
     """
     data = read_file(source, "a sound", error=SoundError)
     with _opened(data, source) as file:
@@ -148,15 +151,22 @@ def save_sound(
     metadata: Mapping[str, Any] | None = None,
     overwrite: bool = True,
 ) -> None:
-    """Write a whole WAV or FLAC file; an old one is replaced only once the new one is complete.
+    """Write a WAV or FLAC file. An existing file is replaced only after the new one is complete.
+
+    Samples beyond full scale are clipped.
 
     Args:
-        bits: per sample, 16 or 24. Samples beyond full scale are clipped.
-        metadata: JSON values, for the file's comment.
+        path: the file; its suffix, .wav or .flac, names the format.
+        bits: bits per sample, 16 or 24.
+        metadata: JSON values that are written into the file's comment.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        SoundError: it cannot be written, or the suffix is not .wav or .flac.
-        SettingsError: bits is neither 16 nor 24, or the extra is not installed.
+        SoundError: the file cannot be written, its suffix is not .wav or .flac, or the sound
+            has no samples, a sample that is not finite, more than 8 channels, or a rate outside 4
+            to 384 kHz.
+        ShapeError: the samples are not (C, N).
+        SettingsError: bits is neither 16 nor 24, or `impasto[audio]` is not installed.
     """
     suffix = check_format(path, bits)
     buffer = io.BytesIO()

@@ -88,14 +88,15 @@ class SoundPastiche:
     """A finished sound and how it was made.
 
     Attributes:
-        sound: as long, as loud and of as many channels as the content.
+        sound: the result. It has the length, the rate and the number of channels of the content.
+            It is as loud as the content, or softer if it would clip otherwise.
         settings: the settings of the run.
-        history: seconds and losses of every step.
-        inputs: names (without folders) and SHA-256 of the input files.
-        distances: the distance to the style, ‖G − G*‖² / ‖G*‖², of the content, of the optimized
-            spectrogram, and of the result. The last two differ, because no sound may have exactly
-            the optimized spectrogram.
-        level: the root mean square of the run, at which the result's distance was measured.
+        history: for each step, its number, seconds and losses.
+        inputs: names (without folders) and SHA-256 sums of the input files.
+        distances: three distances to the style, ‖G − G*‖² / ‖G*‖²: of the content ("content"), of
+            the optimized spectrogram ("optimized") and of the result ("result"). The last two
+            differ, because usually no sound has exactly the optimized spectrogram.
+        level: the root mean square that the result was scaled to before its distance was measured.
         finished: whether the run reached its last step.
     """
 
@@ -109,7 +110,7 @@ class SoundPastiche:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata of the file: enough to make the sound again."""
+        """The facts that are written into the file; they suffice to make the sound again."""
         from impasto._version import __version__
 
         ended = {} if self.finished else {"finished": False, "steps": len(self.history)}
@@ -126,7 +127,7 @@ class SoundPastiche:
     def save(self, path: str | os.PathLike[str], *, bits: int = 16, overwrite: bool = True) -> None:
         """Write a WAV or FLAC file, with the metadata in its comment.
 
-        Raises: SoundError: it cannot be written; an old file stays complete.
+        Raises: as `save_sound`. If the file cannot be written, an existing file is unchanged.
         """
         save_sound(self.sound, path, bits=bits, metadata=self.metadata, overwrite=overwrite)
 
@@ -139,12 +140,15 @@ class SoundTransfer:
     """A planned transfer: both sounds are read, checked and measured.
 
     Attributes:
-        content: as it was read.
+        content: the content, as it was read.
         working: the content at the working rate and the common loudness.
-        style: the style, likewise.
-        transform: samples to spectrum and back.
-        top: the largest log-magnitude of both sounds; the optimizer sees it as 1.
+        style: the style at the same rate and loudness.
+        settings: the settings of the run.
+        transform: converts samples to a spectrum, and a spectrum to samples.
+        top: the largest log-magnitude of both sounds. Spectrograms are divided by it, so that the
+            largest value is 1.
         objective: the objective to minimize.
+        inputs: names (without folders) and SHA-256 sums of the input files.
     """
 
     content: Sound
@@ -157,9 +161,11 @@ class SoundTransfer:
     inputs: Mapping[str, Any]
 
     def steps(self) -> Iterator[Step]:
-        """Optimize, and yield after every evaluation; images are (C, bins, 1, T) in [0, 1].
+        """Optimize the spectrogram, and yield a step after every evaluation of the objective.
 
-        Raises: DivergenceError: the optimization failed; holds the last good image.
+        The image of a step is a spectrogram, (C, bins, 1, T), in [0, 1].
+
+        Raises: DivergenceError: the optimization failed; the error holds the last good image.
         """
         return optimize(
             self._start().unsqueeze(2),
@@ -169,20 +175,31 @@ class SoundTransfer:
         )
 
     def spectrogram(self, sound: Sound, level: float = _LOUDNESS) -> Tensor:
-        """Return log(1 + |spectrum|) / top of a sound scaled to a root mean square."""
-        return log_magnitude(_levelled(sound, level), self.transform) / self.top
+        """Return log(1 + |spectrum|) / top of a sound, (C, bins, T).
+
+        Args: level: the root mean square that the sound is scaled to first.
+        """
+        return log_magnitude(_leveled(sound, level), self.transform) / self.top
 
     def decibels(self, sound: Sound) -> Tensor:
-        """Return the power of all channels, (bins, T), in dB relative to the loudest bin."""
+        """Return the mean power of the channels, (bins, T), in dB relative to the loudest bin."""
         power = self.transform.analyze(sound.samples).abs().square().mean(dim=0)
         return 10 * torch.log10(power / power.max().clamp_min(1e-20) + 1e-12)
 
     def finish(
         self, image: Tensor, history: Sequence[Mapping[str, Any]] = (), *, finished: bool = True
     ) -> SoundPastiche:
-        """Find a sound that has this spectrogram, as long and as loud as the content."""
+        """Find a sound whose spectrogram is close to this one.
+
+        Its length and loudness are those of the content; see `SoundPastiche.sound`.
+
+        Args:
+            image: the image of a step, (C, bins, 1, T).
+            history: the numbers of the steps so far, for the result.
+            finished: whether the run reached its last step.
+        """
         spectrogram = image.detach().squeeze(2)
-        sound = self._sounding(spectrogram)
+        sound = self._with_spectrogram(spectrogram)
         made = _as_long(resample(sound, self.content.rate), self.content.samples.shape[1])
         made = _as_loud(made, self.content)
         heard = resample(made, self.working.rate)
@@ -204,9 +221,10 @@ class SoundTransfer:
         generator = torch.Generator().manual_seed(self.settings.seed)
         return _NOISE * torch.rand(content.shape, generator=generator)
 
-    def _sounding(self, spectrogram: Tensor) -> Sound:
+    def _with_spectrogram(self, spectrogram: Tensor) -> Sound:
         magnitude = torch.expm1(spectrogram * self.top)
-        # The content's phases, not random ones, keep its attacks and its stereo image in place.
+        # The search starts from the phases of the content, not from random ones. This keeps the
+        # attacks and the stereo image of the content in place.
         phase = self.transform.analyze(self.working.samples).angle()
         samples = griffin_lim(
             magnitude,
@@ -228,12 +246,17 @@ def plan_sound(
 ) -> SoundTransfer:
     """Read, check and measure both sounds.
 
-    Args: memory: bytes that both may take; None: the free memory.
+    Args:
+        content, style: each a path of a file, or a Sound.
+        settings: None takes the defaults.
+        memory: the limit, in bytes, for both sounds together; None: the free memory.
 
     Raises:
-        SoundError: a sound cannot be read, is silent, or too short for the filters.
-        SettingsError: the extra is not installed.
-        MemoryLimitError: the sound does not fit into memory; names the length that does.
+        SoundError: a sound cannot be read, is silent, or is too short for the filters.
+        ShapeError: the samples of a Sound are not (C, N).
+        SettingsError: `impasto[audio]` is not installed.
+        MemoryLimitError: the sounds do not fit into memory; the message says to what share of
+            their lengths both must be cut.
     """
     settings = settings or AudioSettings()
     sounds = [sound_of(each) if isinstance(each, Sound) else load_sound(each)
@@ -242,7 +265,7 @@ def plan_sound(
     transform = Transform.of(rate, milliseconds=settings.window, overlap=settings.overlap)
     for sound in sounds:
         _check(sound, transform, rate, settings)
-    working, styled = (_levelled(resample(sound, rate)) for sound in sounds)
+    working, styled = (_leveled(resample(sound, rate)) for sound in sounds)
     _check_memory(working, styled, transform, settings, memory)
     maps = [log_magnitude(sound, transform) for sound in (working, styled)]
     top = max(float(each.max()) for each in maps)
@@ -266,12 +289,13 @@ def stylize_sound(
     """Make a sound with the events of the content and the timbre of the style.
 
     Args:
-        content: a file, or a Sound.
-        style: the same, of any length, rate and number of channels.
-        settings: None: the defaults.
-        on_step: called after each evaluation.
+        content: a path of a file, or a Sound.
+        style: a path of a file, or a Sound. Its length, rate and number of channels may differ from
+            the content's.
+        settings: None takes the defaults.
+        on_step: a function that is called after every evaluation.
 
-    Raises: as plan_sound; DivergenceError: the optimization failed.
+    Raises: as `plan_sound`; DivergenceError: the optimization failed.
     """
     transfer = plan_sound(content, style, settings)
     return transfer.finish(*run_to_end(transfer.steps(), on_step))
@@ -292,7 +316,7 @@ def _level(sound: Sound) -> float:
     return float(loudness(sound.samples).square().mean().sqrt())
 
 
-def _levelled(sound: Sound, level: float = _LOUDNESS) -> Sound:
+def _leveled(sound: Sound, level: float = _LOUDNESS) -> Sound:
     """Scale all channels by one factor to a loudness; silence stays silence."""
     return replace(sound, samples=sound.samples * (level / max(_level(sound), _SILENCE)))
 

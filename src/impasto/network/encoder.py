@@ -45,7 +45,8 @@ class Encoder(nn.Module):
     """A pretrained VGG without its classifier, cut after the deepest requested layer.
 
     Args:
-        layers: names of the layers to return, in any order, e.g. ("relu1_1", "relu4_2").
+        layers: names of the layers whose features are returned, in any order, e.g.
+            ("relu1_1", "relu4_2").
         network: "vgg19" or "vgg16".
         weights: "bundled", "torchvision", a path, or loaded weights.
         convention: the input that the weights expect: "auto", "caffe" or "torchvision".
@@ -53,26 +54,29 @@ class Encoder(nn.Module):
             is 1. With max and average pooling, the network computes the same function up to one
             factor per channel (Gatys, Ecker & Bethge, CVPR 2016, section 2).
         pooling: "max" as trained, "average" (Gatys et al.: slightly more appealing), or "l2".
-        pooling_rescaled: multiply average and L2 pooling so that deep layers are as active as in
-            training. Otherwise the activations of deep layers fade, and their style with them.
+        pooling_rescaled: multiply the results of average and L2 pooling by a factor, so that deep
+            layers are about as active as with max pooling. Without the factor, average pooling
+            gives smaller activations, and L2 pooling larger ones.
         padding: the values beyond the border. With "zero", as trained, every convolution sees
             zeros, which paints a pale frame. With "replicate", the first convolution sees the
             nearest pixel, and deeper ones see zeros. With "circular", every convolution sees the
             opposite border, as if pictures were tiled. With "extended", every convolution sees
             the nearest value, as if there were no border.
         pixel_range: the value of white before the mean color is subtracted, for weights of the
-            caffe convention: 255; neural-style multiplies by 256.
-        precision: "float32" (or the image's precision, if that is higher), or "bfloat16", in
-            which everything between the image and its features is then computed.
-        exact: keep features free of rounding errors from pixels outside their receptive fields,
-            and gradients likewise. Otherwise the network runs faster (see
-            `impasto.network.convolution`).
-        compiled: run the layers between two requested ones by torch.compile, for GPUs (we have
-            not run it on one). On a CPU, torch's compiled convolutions are slower than our kernel.
+            caffe convention. It is 255; in neural-style it is 256.
+        precision: "float32": the network computes in the precision of the image, which is usually
+            float32. "bfloat16": all layers compute in bfloat16.
+        exact: let no rounding error from a pixel outside a feature's receptive field change the
+            feature, or a gradient. The network is slower then (see `impasto.network.convolution`).
+        compiled: compile the layers between two requested ones with torch.compile. This is for
+            GPUs, but we have not run it on one. On a CPU, torch's compiled convolutions are slower
+            than our kernel.
 
     Raises:
-        SettingsError: an unknown network or layer, with the nearest match.
-        WeightsError: see `impasto.network.weights.load_weights`.
+        SettingsError: the network, a layer or the convention is unknown (the message has the
+            nearest match), or `normalized` is combined with other weights than "bundled".
+        WeightsError: the loaded weights are for another network; also see
+            `impasto.network.weights.load_weights`.
     """
 
     def __init__(
@@ -185,7 +189,7 @@ class Encoder(nn.Module):
             up_to: run no deeper than this layer; None: run to the deepest requested layer.
 
         Returns: the features of the requested layers, (B, C, h, w), shallow to deep.
-        Raises:  ShapeError: not an image, or too small for the deepest layer.
+        Raises:  ShapeError: the image has another shape, or is too small for the deepest layer.
         """
         chain = self.chain(image, up_to)
         return {name: features.to(image.dtype) for name, features in chain.items()}

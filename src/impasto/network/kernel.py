@@ -139,11 +139,12 @@ class Kernel:
         workers: int,
         scratch: Sequence[Tensor] = (),
     ) -> None:
-        """Call a C function on several threads: those of OpenMP, or Python's without OpenMP.
+        """Call a C function on several threads: on those of OpenMP or, without it, on Python's.
 
         Args:
-            name: the C function; `name`_together is its form with OpenMP.
-            arguments: all arguments before the scratch memory and the numbers of workers.
+            name: the name of the C function. The function with the added suffix _together does the
+                same with OpenMP.
+            arguments: all arguments before the scratch memory, the worker and their number.
             scratch: memory for each worker; empty: the function takes none.
         """
         memory = [_address(scratch[0])] if scratch else []

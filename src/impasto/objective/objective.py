@@ -45,8 +45,8 @@ class Objective(nn.Module):
     """The weighted sum of terms that a pastiche minimizes, whole or in tiles.
 
     A picture that is larger than a tile is computed in tiles. They give the same losses and
-    gradient, up to rounding. If memory does not suffice, the sides of tiles are halved, repeatedly
-    if necessary, but not below 128 px.
+    gradient, up to rounding. If memory does not suffice during the computation, the sides of the
+    tiles are halved, repeatedly if necessary, but not below 128 px.
 
     Losses and gradient are computed together, so only the sum of all losses, or a multiple of it,
     can be differentiated.
@@ -61,8 +61,8 @@ class Objective(nn.Module):
 
     Attributes:
         terms: all terms, in the order in which their losses are listed.
-        tile: the longest side of an inner box; it is smaller than the argument if memory did not
-            suffice.
+        tile: the longest side, in px, of a tile's inner box; None: the picture is one tile. It is
+            smaller than the argument if memory did not suffice.
     """
 
     def __init__(
@@ -89,8 +89,9 @@ class Objective(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Return the losses {"content": …, "style": …, "tv": …} of an image (1, 3, H, W).
 
-        Each loss is a scalar ≥ 0, already weighted, and their sum is minimized. Further terms add
-        their kinds. A kind whose weight is 0 has the loss 0.
+        Each loss is a scalar and includes its weight. The sum of the losses is minimized. These
+        three losses are ≥ 0, and a loss with the weight 0 is 0. Further terms add losses of their
+        own kinds.
         """
         zero = torch.zeros((), dtype=image.dtype, device=image.device)
         return dict.fromkeys(KINDS, zero) | sum_by_kind(self.by_layer(image))
@@ -98,9 +99,10 @@ class Objective(nn.Module):
     def by_layer(self, image: Tensor, up_to: str | None = None) -> dict[str, Tensor]:
         """Return the loss of every term: "content relu4_2", "style relu1_1", …, "tv".
 
-        If the picture has several parts, names contain the part's number: "style 2 relu1_1".
+        If the picture has several parts, the names of style losses contain the number of the part:
+        "style 2 relu1_1".
 
-        Args: up_to: leave out the terms that need deeper layers than this one; None: none.
+        Args: up_to: leave out the terms that need deeper layers than this one; None: keep all.
 
         Raises: SettingsError: the picture is larger than a tile, but cannot be cut into tiles.
         """

@@ -161,7 +161,12 @@ def look_around(statistic: Statistic, inputs: Mapping[str, Sequence[str]]) -> in
 
 
 def _intervals(length: int, inner: int, unit: int) -> list[tuple[int, int]]:
-    """Cut a side into parts of at least one unit, so that each part has features in every layer."""
+    """Cut a side into parts, and return the (start, end) of each.
+
+    Every part has at least one unit, so that it has features in every layer. Parts are at most
+    `inner` px long, with two exceptions. If `inner` is less than one unit, parts are one unit long.
+    If it is less than two units, the last part may be longer, because it includes the rest.
+    """
     if length <= inner:
         return [(0, length)]
     units = max(length // unit, 1)

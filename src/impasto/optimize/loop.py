@@ -74,9 +74,12 @@ class Step:
         image: (1, 3, H, W), sRGB, in [0, 1] if the picture is clamped. If iterates are averaged,
             this is their average, but the losses belong to the last iterate.
         losses: the weighted losses: {"content": …, "style": …, "tv": …}.
-        layers: the same for each layer: {"content relu4_2": …, "style relu1_1": …, "tv": …}.
-        index, count: the number of this step, from 1, and of all steps.
-        level, levels: the number of this level, from 1, and of all levels.
+        layers: the weighted losses of each layer: {"content relu4_2": …, "style relu1_1": …,
+            "tv": …}.
+        index: the number of this step, from 1, counted over all levels.
+        count: the number of steps of all levels.
+        level: the number of this level, from 1.
+        levels: the number of all levels.
         seconds: the time since the start of the run.
     """
 

@@ -34,14 +34,15 @@ class Guidance:
 
     A list is empty, or has one entry per painting, in the order of the paintings. If there is only
     one painting, a single picture can replace the list. In a list of masks, None selects
-    everything. A mask's path that begins with "not:" inverts the mask.
+    everything. If the path of a mask begins with "not:", the mask is inverted.
 
     Attributes:
         masks: for each painting, a mask of the photo. It selects the pixels that get the painting's
             style. Pixels that no mask selects are not painted: they stay as in the photo.
-        style_masks: for each painting, a mask of it. It selects the pixels that give the style.
+        style_masks: for each painting, a mask of this painting. It selects the pixels that give
+            the style.
         regions: a map of the photo in flat colors, instead of masks. A region gets the style of
-            the regions of the same color in `style_regions`. Black and transparent pixels are not
+            the regions of the same color in `style_regions`. Black and transparent regions are not
             painted.
         style_regions: a map of each painting in flat colors.
         content_mask: a mask of the photo. It selects the pixels that stay closer to the photo; see

@@ -61,7 +61,7 @@ class Pastiche:
         }
 
     def to_pillow(self) -> PIL.Image.Image:
-        """Return an 8-bit Pillow image, RGBA where the photo had transparency."""
+        """Return an 8-bit Pillow image: RGBA if the photo has transparency, otherwise RGB."""
         return to_pillow(self.image, self.alpha)
 
     def save(
@@ -71,9 +71,12 @@ class Pastiche:
 
         Args:
             bits: bits per channel: 8, or 16 in PNG and TIFF.
-            dpi: dots per inch that the file states, for printing; None: none.
+            dpi: the dots per inch that are written into the file, for printing, except in WebP;
+                None: none are written.
 
-        Raises: ImageError: the file cannot be written; a file that existed is then unchanged.
+        Raises:
+            ImageError: the file cannot be written. An existing file is then unchanged.
+            SettingsError: bits or dpi has a value that is not allowed.
         """
         save_image(self.image, path, alpha=self.alpha, metadata=self.metadata, bits=bits, dpi=dpi)
 
@@ -82,6 +85,7 @@ class Pastiche:
         return f"<Pastiche, {width} x {height} px, {len(self.history)} steps>"
 
     def _repr_png_(self) -> bytes:
+        """Return the picture as a PNG file, which Jupyter shows."""
         buffer = BytesIO()
         self.to_pillow().save(buffer, "png")
         return buffer.getvalue()

@@ -37,13 +37,14 @@ class Stylizer:
     """An encoder on a device with settings, ready to paint many pictures.
 
     Args:
-        settings: all that determines a picture besides its inputs; None: the defaults.
+        settings: the options that determine a picture, besides its inputs; None: the defaults.
         device: "cpu", "cuda", "cuda:1" or "mps"; None takes the first of cuda, mps and cpu that
             exists. (We have tried only the CPU.)
-        memory: bytes that the process (or a GPU's memory) may hold; None: the free memory. If a
-            size needs more, the optimizer keeps its history in 16 bits, and the picture is computed
-            in tiles, which take more time and give the same picture. The last measure is a
-            shorter history.
+        memory: the limit, in bytes, for the memory of the process, or for a GPU's memory. None:
+            the free memory. If a size needs more, L-BFGS keeps its history in 16 bits, which makes
+            no measurable difference. If the settings allow tiles, the picture is also computed in
+            tiles, which take more time but give the same picture. If this does not suffice, the
+            history becomes shorter, and the tiles become smaller.
         tile: the longest side, in px, of a tile's inner box. Larger pictures are computed in
             tiles, even if they fit into memory. None: the longest that fits.
         terms: further terms of the objective. Each item is a function that is called once per
@@ -52,7 +53,8 @@ class Stylizer:
 
     Raises:
         WeightsError: the network's weights are missing or damaged.
-        SettingsError: there is no such device, or the tile is smaller than 1 px.
+        SettingsError: the device does not exist, the tile is smaller than 1 px, or the settings
+            of the network do not fit its weights.
     """
 
     def __init__(
@@ -116,14 +118,18 @@ class Stylizer:
         Args:
             content: the photo.
             styles: a painting, or several. Several are blended, except where masks separate them.
-            guidance: masks; None: every style everywhere.
-            init: the picture to start from, instead of `settings.init`.
-            start: a step of an earlier run with these inputs and sizes, to continue after.
+            guidance: masks that say which style goes where; None: every style everywhere.
+            init: the picture to start from, instead of the one that `settings.init` names.
+            start: a step of an earlier run with these inputs and sizes; the run continues after
+                it. None: it begins at the first level.
 
         Raises:
             ImageError: a picture cannot be read, or is too small for the layers.
-            SettingsError: the numbers of masks, weights or scales and of styles differ, or a mask
-                is too small for the layers.
+            ShapeError: an array or tensor has the wrong shape.
+            SettingsError: there is no style; there is not one mask, weight or scale for each
+                style; a mask is too small for the layers; `settings.init` names a file that
+                does not exist; or the picture is larger than the stylizer's tile, but cannot be
+                computed in tiles.
             MemoryLimitError: a size does not fit; the message names the largest one that does.
             DivergenceError: the optimization failed; the error holds the last good image.
         """
@@ -131,14 +137,17 @@ class Stylizer:
         return self.plan(inputs).steps(start)
 
     def plan(self, inputs: Inputs, *, blend: Sequence[float] | None = None) -> PicturePlan:
-        """Plan a pastiche of pictures that are read already.
+        """Plan a pastiche of pictures that are already loaded.
 
-        Args: blend: a factor ≥ 0 for each painting's share, of sum 1; None: all factors are 1.
+        Args:
+            inputs: the pictures.
+            blend: for each painting, a factor ≥ 0 of its share. The sum of the factors is 1. None:
+                all factors are 1.
 
         Raises:
             MemoryLimitError: a size does not fit; the message names the largest one that does.
-            SettingsError: the stylizer has a tile size, but the objective cannot be computed in
-                tiles; or a mask is too small for the layers.
+            SettingsError: the picture is larger than the stylizer's tile, but cannot be computed
+                in tiles; or a mask is too small for the layers.
         """
         settings, photo = self.settings, inputs.photo
         levels = pyramid(photo.size, settings, smallest=self.encoder.minimum_side)
@@ -180,7 +189,8 @@ class Stylizer:
         """Choose how each level is computed with the available memory.
 
         Args:
-            files: pictures that stay in memory as well, at their full size.
+            levels: the levels, coarse to fine.
+            files: other pictures that stay in memory, at their full size.
             whole: the reason why no level may be computed in tiles; "": levels may be.
 
         Raises: MemoryLimitError, SettingsError: as for `plan`.
@@ -209,7 +219,9 @@ class Stylizer:
         """Measure the photo and the paintings at one level, and return the level's objective.
 
         Args:
-            styles: style targets that are used again; None: the paintings are measured now.
+            inputs: the pictures.
+            work: the level, and how it is computed.
+            styles: style targets that are measured already; None: the paintings are measured now.
             blend: see `plan`.
             terms: further terms, besides those of the stylizer.
         """
@@ -259,12 +271,14 @@ def stylize(
         settings: None takes the default recipe; see `recipe_settings` for others.
         guidance: masks that say which style goes where; None: every style everywhere.
         device, memory: as for `Stylizer`.
-        init: the picture to start from, instead of `settings.init`.
+        init: the picture to start from, instead of the one that `settings.init` names.
 
     Raises:
         ImageError: a picture cannot be read, or is too small for the layers.
-        SettingsError: the device does not exist, the numbers of masks, weights or scales and of
-            styles differ, or a mask is too small for the layers.
+        ShapeError: an array or tensor has the wrong shape.
+        SettingsError: the device does not exist; there is no style; there is not one mask, weight
+            or scale for each style; a mask is too small for the layers; or `settings.init` names
+            a file that does not exist.
         WeightsError: the network's weights are missing or damaged.
         MemoryLimitError: a size does not fit; the message names the largest one that does.
         DivergenceError: the optimization failed; the error holds the last good image.

@@ -50,7 +50,7 @@ Values = npt.NDArray[np.float64]
 def recolor(
     image: Tensor, palette: Tensor, *, method: str = "symmetric", strength: float = 1.0
 ) -> Tensor:
-    """Give a picture the colors of another one; its shapes stay.
+    """Give a picture the colors of another picture, and keep its shapes.
 
     >>> photo, painting = load_image("photo.jpg"), load_image("painting.jpg")  # doctest: +SKIP
     >>> save_image(recolor(photo, painting), "recolored.png")  # doctest: +SKIP
@@ -58,19 +58,20 @@ def recolor(
     Args:
         image: the picture to change, (1, 3, H, W), sRGB in [0, 1].
         palette: the picture with the new colors, (1, 3, h, w).
-        method: "symmetric", "cholesky" and "pca" match mean and covariance, "histogram" each
-            channel's distribution.
+        method: "symmetric", "cholesky" or "pca", which match the mean and the covariance of the
+            colors; or "histogram", which matches the distribution of each channel.
         strength: from 0, the unchanged picture, to 1, the full effect.
 
-    Returns: (1, 3, H, W) in [0, 1], of image's type and device.
+    Returns: (1, 3, H, W) in [0, 1], with the type and the device of `image`.
 
     Raises:
         ShapeError: a picture is not (1, 3, H, W).
-        SettingsError: no such method, or a strength outside [0, 1].
+        SettingsError: the method is unknown, or the strength is not in [0, 1].
     """
     check_recoloring(method, strength)
     matched = match_colors(image, palette, method)
-    # Halfway along a straight line: for "symmetric" also halfway between the two distributions.
+    # Each color moves along a straight line to its new value. With "symmetric", this is also a path
+    # between the two distributions, because the map is the optimal transport.
     return image.double().cpu().lerp(matched, strength).clamp(0, 1).to(image)
 
 

@@ -59,23 +59,27 @@ Source = str | os.PathLike[str] | BinaryIO | PIL.Image.Image | npt.NDArray[Any] 
 def load_picture(
     source: Source, *, long_side: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> Picture:
-    """Read a picture: upright, in sRGB, as float32 on the CPU.
+    """Read a picture and return it upright, in sRGB, as float32 on the CPU.
 
-    The colors of fully transparent pixels are arbitrary in a file, so a smooth continuation of
-    the visible colors replaces them (mid-gray if nothing is visible).
+    Fully transparent pixels can have any color in a file. Their colors are replaced by a smooth
+    continuation of the visible colors, or by mid-gray if no pixel is visible. A Picture is only
+    resized.
 
     Args:
         source: a path; a binary file or stream, read to its end and left open; a Pillow image;
             an array of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a tensor of (C, H, W) or
             (1, C, H, W) with C = 1, 3 or 4; or a Picture. Arrays and tensors hold sRGB as bool,
             uint8, uint16, or floats in [0, 1]; a fourth channel is alpha.
-        long_side: px of the longer side, reached by enlarging or reducing; None keeps the size.
-        max_pixels: a larger picture is refused, a file before it is decoded.
+        long_side: the length of the longer side, in px; the picture is enlarged or reduced to it.
+            None keeps the size.
+        max_pixels: the largest number of pixels that is allowed. A file is checked before it is
+            decoded.
 
     Raises:
-        ImageError: the source cannot be read, or not as a picture.
-        ShapeError: an array or tensor of another shape.
-        SettingsError: long_side is below 1.
+        ImageError: the source cannot be read, is not a picture, has too many pixels, or holds
+            values that are not allowed.
+        ShapeError: an array or tensor has another shape.
+        SettingsError: long_side is less than 1.
     """
     if isinstance(source, Picture):
         with naming(source.name or "the picture"):
@@ -98,14 +102,19 @@ def load_picture(
 
 
 def load_image(source: Source, *, long_side: int | None = None) -> Image:
-    """Read the colors of a picture as (1, 3, H, W): load_picture(...).image."""
+    """Read a picture, and return only its colors, (1, 3, H, W).
+
+    Args, Raises: as for `load_picture`.
+    """
     return load_picture(source, long_side=long_side).image
 
 
 def read_metadata(path: str | os.PathLike[str] | BinaryIO) -> dict[str, Any]:
-    """Return the metadata that save_image wrote into a file; {} if there is none.
+    """Return the metadata that `save_image` wrote into a file; {}: there is none.
 
-    Raises: ImageError: the file cannot be read, or not as a picture.
+    Args: path: a path, or an open binary file.
+
+    Raises: ImageError: the file cannot be read, or is not a picture.
     """
     data, label, _ = _read_bytes(path)
     with _about(label):
@@ -167,25 +176,26 @@ def save_image(
 ) -> None:
     """Write an image as PNG, JPEG (quality 95, 4:4:4), WebP (lossy, quality 95) or TIFF (deflate).
 
-    Values are clamped to [0, 1], rounded to the nearest step and tagged sRGB. A file is replaced
-    only once the new one is complete on disk; missing folders are made. JPEG knows no alpha: the
-    picture is laid on white.
+    Values are clamped to [0, 1] and rounded to the nearest step, and the file is tagged as sRGB. An
+    existing file is replaced only after the new one is complete on disk. Missing folders are
+    created. JPEG has no transparency, so the picture is laid on white.
 
     Args:
         image: (1, 3, H, W), sRGB in [0, 1].
-        path: a file, whose suffix names the format; or an open binary file, which is left open.
-        alpha: (1, 1, H, W) in [0, 1].
-        metadata: any JSON values, for read_metadata: in PNG the text "impasto", in other formats
-            the EXIF or TIFF ImageDescription.
-        bits: a channel: 8, or 16 in PNG and TIFF.
-        dpi: dots per inch to note in the file.
+        path: a path, whose suffix names the format; or an open binary file, which stays open.
+        alpha: the transparency, (1, 1, H, W) in [0, 1]; None: the picture is opaque.
+        metadata: JSON values that `read_metadata` can read. PNG holds them in the text "impasto",
+            and the other formats in the ImageDescription of EXIF or TIFF.
+        bits: bits per channel: 8, or 16 in PNG and TIFF.
+        dpi: the dots per inch that are written into the file, except in WebP; None: none are
+            written.
         overwrite: whether an existing file may be replaced.
-        format: "png", "jpeg", "webp" or "tiff", for an open binary file; else unused.
+        format: "png", "jpeg", "webp" or "tiff"; used only for an open binary file.
 
     Raises:
-        ImageError: the image or its metadata cannot be written, or the file cannot.
-        ShapeError: image or alpha have another shape.
-        SettingsError: bits or dpi have a value that is not allowed.
+        ImageError: the image, its metadata or the file cannot be written.
+        ShapeError: image or alpha has another shape.
+        SettingsError: bits or dpi has a value that is not allowed.
     """
     if dpi is not None and not 1 < dpi < math.inf:
         raise SettingsError(f"dpi is {dpi}; it must be a number above 1")

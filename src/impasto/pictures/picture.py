@@ -45,14 +45,15 @@ _ROUNDING = 1e-6  # how far rounding may take floats out of [0, 1]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Picture:
-    """An image, and the facts that its file holds besides the colors.
+    """An image, its transparency, and facts about its file.
 
     Attributes:
         image: (1, 3, H, W) float32, sRGB in [0, 1], not premultiplied.
-        alpha: (1, 1, H, W) float32 in [0, 1]; None if opaque everywhere.
-        name: the file's name without its folders, if there is one.
-        sha256: of the file's bytes, in hex; None if the picture was not read from bytes.
-        dpi: dots per inch, if the file says.
+        alpha: the transparency, (1, 1, H, W) float32 in [0, 1]: 0 is transparent, 1 is opaque.
+            None: every pixel is opaque.
+        name: the name of the file, without folders; None: the picture has no name.
+        sha256: the SHA-256 of the file's bytes, in hex; None: the picture was not read from bytes.
+        dpi: the dots per inch that the file states; None: it states none.
     """
 
     image: Image
@@ -63,7 +64,7 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W) in px."""
+        """The size (H, W), in px."""
         return self.image.shape[-2], self.image.shape[-1]
 
     def __repr__(self) -> str:

@@ -20,9 +20,12 @@ _RUDER = "Ruder, Dosovitskiy & Brox 2016, arXiv 1604.08610"
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSettings(Options):
-    """Options that determine a painted clip, besides `Settings`. Checked when created; frozen.
+    """The options that determine a painted clip, besides `Settings`.
 
-    Raises: SettingsError: a value of the wrong type, out of its range, or unknown.
+    They are checked when the object is created, and do not change afterwards.
+
+    Raises: SettingsError: a value has the wrong type, is out of its range, is unknown, or
+        contradicts another one.
     """
 
     temporal_weight: float = option(

@@ -98,12 +98,12 @@ def option(
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """A set of options, checked when it is made. It never changes.
+    """A set of options. It is checked when it is created, and does not change afterwards.
 
     Attributes:
         renamed: former name → present name. Files that hold a former name can still be read.
 
-    Raises: SettingsError: a value of the wrong type, out of its range, or unknown.
+    Raises: SettingsError: a value has the wrong type, is out of its range, or is unknown.
     """
 
     renamed: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
@@ -117,20 +117,22 @@ class Options:
     def replace(self, **changes: Any) -> Self:
         """Return a copy of these options with some values changed.
 
-        Raises: SettingsError: an unknown name (with the nearest match) or value.
+        Raises: SettingsError: a name is unknown (the message has the nearest match), or a value
+            is not allowed.
         """
         return dataclasses.replace(self, **self.known(changes))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as in JSON and TOML."""
+        """Return the values by name, as plain values that JSON can hold."""
         names = [option.name for option in dataclasses.fields(self)]
         return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make a set from plain values; other options have their defaults.
+        """Make a set from plain values. The options that are not given have their defaults.
 
-        Raises: SettingsError: an unknown name (with the nearest match) or value.
+        Raises: SettingsError: a name is unknown (the message has the nearest match), or a value
+            is not allowed.
         """
         return cls(**cls.known(values))
 
@@ -138,7 +140,7 @@ class Options:
     def known(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values under the present names of their options.
 
-        Raises: SettingsError: a name that is not an option (with the nearest match).
+        Raises: SettingsError: a name is not an option; the message has the nearest match.
         """
         values = {cls.renamed.get(name, name): value for name, value in values.items()}
         names = [option.name for option in dataclasses.fields(cls)]

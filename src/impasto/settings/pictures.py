@@ -41,9 +41,12 @@ GuidanceName = Literal["simple", "inside", "all"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Options):
-    """All options that determine a pastiche, besides its pictures. Checked when created; frozen.
+    """All options that determine a pastiche, besides its pictures.
 
-    Raises: SettingsError: a value of the wrong type, out of its range, or unknown.
+    They are checked when the object is created, and do not change afterwards.
+
+    Raises: SettingsError: a value has the wrong type, is out of its range, is unknown, or
+        contradicts another one.
     """
 
     # Older pictures and settings files have British spellings.
@@ -424,7 +427,7 @@ class Settings(Options):
     )
     seed: int = option(
         0,
-        "Seed of all random numbers; the same seed gives the same picture.",
+        "Seed of the random numbers; the same seed gives the same picture.",
         half="schedule",
         low=0,
         high=2**63 - 1,
@@ -471,11 +474,15 @@ class Settings(Options):
         return max(self.per_style("style_weight"))
 
     def per_style(self, name: str, count: int | None = None) -> tuple[float, ...]:
-        """Return one number per painting of a setting that may differ between paintings.
+        """Return the number that a setting has for each painting.
 
-        Args: count: number of paintings; None: as many as the setting has numbers.
+        The setting holds one number for all paintings, or one for each.
 
-        Raises: SettingsError: the setting has several numbers, but not `count`.
+        Args:
+            name: "style_weight" or "style_scale".
+            count: the number of paintings; None: as many as the setting has numbers.
+
+        Raises: SettingsError: the setting has several numbers, but not `count` of them.
         """
         value: PerStyle = getattr(self, name)
         if not isinstance(value, tuple):

@@ -43,7 +43,7 @@ class Recipe:
     """Named settings, in two halves.
 
     Attributes:
-        purpose: its purpose, in one line.
+        purpose: the purpose of the recipe, in one or two sentences.
         source: the paper or program that it follows.
         objective: settings of the objective (network, layers, weights, pooling).
         schedule: settings of the schedule (start, levels, optimizer, steps).
@@ -357,10 +357,11 @@ def recipe_settings(
 
     Args:
         recipe: a name in RECIPES, or the path of a settings file (TOML).
-        schedule: another recipe, of which only the schedule is taken.
-        changes: settings that override both.
+        schedule: another recipe or settings file; its schedule replaces that of `recipe`. None:
+            the schedule of `recipe`.
+        changes: settings that override those of the recipe and the schedule.
 
-    Raises: SettingsError: the recipe or file does not exist, or a value is wrong.
+    Raises: SettingsError: a recipe or file does not exist, or a value is not allowed.
     """
     chosen = _recipe(recipe)
     values = {**chosen.objective, **chosen.schedule}

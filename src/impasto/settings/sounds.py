@@ -18,9 +18,11 @@ _ULYANOV = "Ulyanov & Lebedev 2016"
 
 @dataclass(frozen=True, kw_only=True)
 class AudioSettings(Options):
-    """Options that determine a styled sound, besides the two sounds. Checked when created; frozen.
+    """The options that determine a styled sound, besides the two sounds.
 
-    Raises: SettingsError: a value of the wrong type, out of its range, or unknown.
+    They are checked when the object is created, and do not change afterwards.
+
+    Raises: SettingsError: a value has the wrong type, is out of its range, or is unknown.
     """
 
     content_weight: float = option(

@@ -154,6 +154,7 @@ def _modified(path: Path) -> float:
 
 
 def _size(path: Path) -> int:
+    """Return the bytes in a file, or in all files of a folder; 0: it no longer exists."""
     try:
         files = [path] if path.is_file() else list(path.rglob("*"))
         return sum(each.stat().st_size for each in files)

@@ -27,27 +27,29 @@ class Statistic(ABC):
     Statistics are frozen dataclasses. Their fields are settings of the same name.
 
     Attributes:
-        span: how many layers it measures at once: 1, or 2 for a layer and the one before it.
+        span: the number of layers that are measured together: 1, or 2 for a style layer and the
+            style layer before it in the settings.
     """
 
     span: ClassVar[int] = 1
 
     @abstractmethod
     def measure(self, *maps: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Describe the features of `span` layers, (B, C, h, w) each, deepest first.
+        """Describe the features of `span` layers.
 
         Args:
-            guide: (1, 1, h, w), on the grid of the deepest layer. The features of each position
-                are multiplied by it, so the position's weight is the guide's square. Only ratios
-                between positions matter. None: all positions have the same weight.
+            maps: the features of each layer, (B, C, h, w), deepest first.
+            guide: (1, 1, h, w), on the grid of the deepest layer. The weight of a position is the
+                square of the guide. Only the ratios of the weights matter. None: all positions have
+                the same weight.
         """
 
     @abstractmethod
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
-        """Compare two descriptions. Returns a scalar ≥ 0, which is 0 if they are equal."""
+        """Return the distance of two descriptions: a scalar ≥ 0, which is 0 if they are equal."""
 
     def blend(self, targets: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-        """Combine the targets of several paintings: the weighted mean, with weights of sum 1.
+        """Return the weighted mean of the targets of several paintings; the weights have the sum 1.
 
         For a squared distance, the distance to this mean has the same gradient as the weighted
         mean of the distances to each target.
@@ -55,11 +57,18 @@ class Statistic(ABC):
         return torch.stack([t * w for t, w in zip(targets, weights, strict=True)]).sum(0)
 
     def empty_distance(self, target: Tensor) -> float:
-        """Return the distance of an all-zero description, at which a relative loss is 1."""
+        """Return the distance of an all-zero description from a target.
+
+        A relative loss is divided by this number, so it is 1 for such a description.
+        """
         return float(self.distance(torch.zeros_like(target), target))
 
     def inputs(self, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Map each layer that has a term to the layers that the term measures, deepest first."""
+        """Return, for each layer that has a term, the layers that the term measures.
+
+        Args: layers: the style layers, in the order of the settings, normally shallow to deep. The
+            measured layers are in the reverse order.
+        """
         return {
             layers[last]: tuple(layers[last - back] for back in range(self.span))
             for last in range(self.span - 1, len(layers))

@@ -48,9 +48,9 @@ def dream(
         layer: the layer whose mean activation is maximized.
         settings: `learning_rate` is the mean change of a pixel per step, and the levels are the
             octaves. Layers, weights and the optimizer are ignored. None: four octaves of 12 steps.
-        channel: a channel of the layer, from 0; None: all channels.
-        jitter: the longest shift, in px. At each step, the network sees the picture shifted by a
-            random distance.
+        channel: the channel of the layer, counted from 0; None: all channels.
+        jitter: the longest shift, in px, in each direction. Before each step, the picture is
+            shifted by a random distance, and it is shifted back after the step.
         device, memory: as for `Stylizer`.
 
     Raises: as for `stylize`; SettingsError: the layer has no such channel.

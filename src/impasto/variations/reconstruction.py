@@ -38,7 +38,7 @@ def reconstruct(
         layer: for content, the layer whose features are matched. For style, the deepest layer
             whose statistic is matched; see `style_layers_up_to`.
         settings: as for `stylize`. The layers, and the content and style weights, are ignored.
-            None: one level, no total variation.
+            None: Adam, Gram matrices, one level, and no total variation.
         of: "content" or "style".
         device, memory: as for `Stylizer`.
 

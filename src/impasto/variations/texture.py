@@ -40,10 +40,11 @@ def texture(
     """Paint only the style of one or more paintings, at any size.
 
     Args:
-        styles: a painting, or a list of them, blended equally.
+        styles: a painting, or a list of paintings. They are blended in proportion to
+            `settings.style_weight`.
         size: (H, W) in px; None: a square of `settings.long_side`.
-        settings: as for `stylize`; those of the content and of the start are ignored. None: Adam
-            from noise.
+        settings: as for `stylize`. The settings of the content, and `init`, are ignored: a texture
+            starts from noise. None: Adam and Gram matrices.
         seamless: whether copies of the texture, side by side, have no visible seam.
         device, memory: as for `Stylizer`.
 

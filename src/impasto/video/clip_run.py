@@ -23,13 +23,13 @@ class VideoStep:
     """One evaluation of the objective of a frame.
 
     Attributes:
-        step: of the frame: its image and its losses.
+        step: the step of the frame, with its image and its losses.
         frame: the number of the frame, from 1.
         frames: the expected number of frames, an estimate for some clips; None: unknown.
         done: the number of finished frames, over all passes.
         stage: the number of the pass, from 1.
         stages: the number of passes.
-        seconds: since the run was started or resumed.
+        seconds: the time since the run was started or resumed.
     """
 
     step: Step
@@ -42,7 +42,7 @@ class VideoStep:
 
     @property
     def image(self) -> Image:
-        """The frame after this step, (1, 3, H, W), sRGB in [0, 1]."""
+        """The frame at this step, (1, 3, H, W), sRGB, in [0, 1] if the pixels are clamped."""
         return self.step.image
 
     def __repr__(self) -> str:

@@ -108,9 +108,11 @@ class VideoPlan:
     def finish(self, *, partly: bool = False) -> Film:
         """Encode the painted frames with the clip's sound, and delete temporary files.
 
-        Args: partly: whether to encode the frames up to the first that is missing.
+        Args:
+            partly: whether some frames may be missing. If so, only the frames before the first
+                missing one are encoded.
 
-        Raises: VideoError: not all frames are painted, or none; or the result cannot be written.
+        Raises: VideoError: a frame that is needed is not painted, or the result cannot be written.
         """
         run, store = self.run, self.run.store
         folders = list(self._folders()) if partly else [FINAL] * (run.count or 0)
@@ -185,9 +187,14 @@ def plan_video(
     device: str | torch.device | None = None,
     memory: float | None = None,
 ) -> VideoPlan:
-    """Read and check the inputs of a clip; see `stylize_video` for the arguments.
+    """Read and check the inputs of a clip, and return a plan that can be painted.
 
-    If the folder of frames holds an unfinished run of the same inputs, `steps` resumes it.
+    If the folder of frames holds an unfinished run of the same inputs, the plan's `steps` resumes
+    it.
+
+    Args: as for `stylize_video`. Its options are arguments here.
+
+    Raises: as `stylize_video`, but not TruncatedClip or DivergenceError, which only painting raises.
     """
     settings, video = settings or Settings(), video or VideoSettings()
     source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
@@ -255,26 +262,29 @@ def stylize_video(
         clip: a video file, a folder of frames, or the result of `open_clip`.
         styles: a painting, or a list of paintings, as for `stylize`.
         output: a video file, or a folder (a name without suffix) for frames.
-        settings: of the pictures; the first frame of a scene is painted like a single picture.
-        video: settings of the clip.
-        on_step: is called after every evaluation.
+        settings: the settings of the pictures; the first frame of a scene is painted like a single
+            picture. None: the defaults.
+        video: the settings of the clip; None: the defaults.
+        on_step: a function that is called after every evaluation.
         options:
-            guidance: masks; a folder instead of a picture holds one mask for every frame.
+            guidance: masks, as for `stylize`. A mask of the photo can also be a folder, which holds
+                one mask for every frame.
             style_times: for each painting, the time in seconds at which it is the only one; between
                 two times, the result changes gradually from one painting to the other.
             start, end: the part of the clip to paint, seconds; None: from or to its own end.
             rate: frames per second, for a folder of frames.
-            frames: a folder that keeps the painted frames as PNG files; None: they lie beside the
-                output until it is written.
-            codec, crf, sound: as for `write_clip`.
+            frames: a folder that keeps the painted frames as PNG files; None: they are in a folder
+                beside the output, which is deleted after the output is written.
+            codec, crf, sound: as for `impasto.video.io.frames.write_clip`.
             overwrite: whether the output, and frames of another run, may be replaced.
             device, memory: as for `Stylizer`.
 
     Raises:
         VideoError: the clip cannot be read, the result cannot be written, or the folder of frames
-            holds an unfinished run of other inputs.
-        TruncatedClip: the clip ends early; all readable frames are painted and written.
-        Everything that `stylize` raises.
+            holds a run of other inputs.
+        TruncatedClip: the clip ends early. Its readable frames are painted and written before this
+            error is raised.
+        All errors that `stylize` raises.
     """
     plan = plan_video(clip, styles, output, settings, video, **options)
     for step in plan.steps():

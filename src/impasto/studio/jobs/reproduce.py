@@ -121,6 +121,7 @@ def _saving(call: str, kind: str) -> str:
 
 
 def _output(kind: str) -> str:
+    """Return a file name for the result of a kind of job."""
     return {"stylize": "pastiche.png", "video": "painted.mp4"}.get(kind, f"{kind}.png")
 
 

@@ -75,6 +75,7 @@ class _Named(io.BytesIO):
 
 
 def _write(store: Store, picture: Picture, owner: str) -> StoredPicture:
+    """Write a picture into the store as PNG, and record it."""
     from impasto.pictures.files import save_image
 
     bits, exact = _depth(picture)

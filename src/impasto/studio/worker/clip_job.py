@@ -110,9 +110,9 @@ def _paint(plan: VideoPlan, clip_log: _ClipLog, interrupts: Interrupts, limits: 
 
 
 def _write_clip(plan: VideoPlan, clip_log: _ClipLog, name: str, outcome: Outcome) -> str:
-    """Write the painted frames as a clip; return the error of the job.
+    """Write the painted frames as a clip, and return the job's error message; "": no error.
 
-    Args: name: of the uploaded clip, for messages.
+    Args: name: the name of the uploaded clip, for messages.
     """
     partly = outcome.state is State.STOPPED
     if partly and not plan.finished:

@@ -50,7 +50,7 @@ def open_folder(path: Path, rate: Fraction | float) -> Clip:
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, int | str]], str]:
-    """Return a key that sorts frame-2 before frame-10."""
+    """Return a key for sorting files by name, with frame-2 before frame-10."""
     parts = _NUMBERS.split(path.name.lower())
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part], path.name
 
