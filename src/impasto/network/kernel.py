@@ -139,12 +139,14 @@ class Kernel:
         workers: int,
         scratch: Sequence[Tensor] = (),
     ) -> None:
-        """Call a C function on several threads: on those of OpenMP or, without it, on Python's.
+        """Call a C function on several threads: those of OpenMP, or Python's if OpenMP is missing.
 
         Args:
-            name: the name of the C function. The function with the added suffix _together does the
-                same with OpenMP.
-            arguments: all arguments before the scratch memory, the worker and their number.
+            name: the name of the C function, without the suffix _together. The function with this
+                suffix does the same with OpenMP.
+            workers: the number of threads.
+            arguments: all arguments before the scratch memory, the worker's number and the number
+                of workers.
             scratch: memory for each worker; empty: the function takes none.
         """
         memory = [_address(scratch[0])] if scratch else []

@@ -194,7 +194,7 @@ def plan_video(
 
     Args: as for `stylize_video`. Its options are arguments here.
 
-    Raises: as `stylize_video`, but not TruncatedClip or DivergenceError, which only painting raises.
+    Raises: as `stylize_video`, but not TruncatedClip or DivergenceError: only painting raises them.
     """
     settings, video = settings or Settings(), video or VideoSettings()
     source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
