@@ -46,7 +46,8 @@ class Objective(nn.Module):
 
     A picture that is larger than a tile is computed in tiles. They give the same losses and
     gradient, up to rounding. If memory does not suffice during the computation, the sides of the
-    tiles are halved, repeatedly if necessary, but not below 128 px.
+    tiles are halved, repeatedly if necessary, but not below 128 px. A picture that cannot be cut
+    into tiles is an exception: it is always computed whole.
 
     Losses and gradient are computed together, so only the sum of all losses, or a multiple of it,
     can be differentiated.

@@ -78,7 +78,9 @@ class Stylizer:
     def with_settings(self, settings: Settings) -> Stylizer:
         """Return a stylizer for other settings, with the same encoder if they allow it.
 
-        Raises: WeightsError: the network's weights are missing or damaged.
+        Raises:
+            WeightsError: the network's weights are missing or damaged.
+            SettingsError: the settings of the network do not fit its weights.
         """
         other = copy.copy(self)
         other.settings = settings
