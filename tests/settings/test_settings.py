@@ -138,3 +138,24 @@ def test_a_chain_has_two_layers():
             style_layers=("relu1_1", "relu1_2"),
             style_layer_weights=(1.0, 0.0),
         )
+
+
+@pytest.mark.parametrize("name", ["steps", "style_weight", "long_side", "tv_weight"])
+def test_a_number_too_large_for_a_computer_is_refused(name):
+    for value in (10**400, -(10**400)):
+        with pytest.raises(SettingsError, match=f"{name}: such a large number is not"):
+            Settings(**{name: value})
+
+
+def test_a_class_is_no_statistic():
+    from impasto.style import STATISTICS, chosen_statistic
+
+    with pytest.raises(SettingsError, match="is not one of gram"):
+        Settings().replace(statistic=type(STATISTICS["gram"]))
+
+    class Lookalike:
+        def measure(self): ...
+
+    settings = Settings().replace(statistic=Lookalike())
+    with pytest.raises(SettingsError, match=r"Lookalike is not an impasto\.Statistic"):
+        chosen_statistic(settings)

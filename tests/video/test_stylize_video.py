@@ -30,6 +30,7 @@ from impasto.pictures.files import load_image, read_metadata, save_image
 from impasto.settings.clips import VideoSettings
 from impasto.settings.pictures import Settings
 from impasto.video.clip_run import VideoStep
+from impasto.video.frame_store import FrameStore
 from impasto.video.io.clips import probe
 from impasto.video.io.frames import open_clip, read_frames, write_clip
 from impasto.video.keyframes import interpolate
@@ -740,3 +741,16 @@ def test_video_settings_are_checked():
         VideoSettings(distances=())
     with pytest.raises(ImpastoError, match="did you mean frame_steps"):
         VideoSettings().replace(frame_step=3)
+
+
+def test_a_run_of_an_earlier_version_with_former_names_is_resumed(tmp_path):
+    record = {"about": {"settings": Settings().to_dict()}, "size": [4, 4]}
+    store = FrameStore(tmp_path / "frames", record)
+    former = {"normalized": "normalised", "neighbors": "neighbours"}
+    about = json.loads((store.folder / "run.json").read_text())
+    stored = about["about"]["settings"]
+    about["about"]["settings"] = {former.get(name, name): each for name, each in stored.items()}
+    (store.folder / "run.json").write_text(json.dumps(about))
+    assert FrameStore(tmp_path / "frames", record).folder == store.folder
+    with pytest.raises(VideoError, match="other inputs"):
+        FrameStore(tmp_path / "frames", {**record, "size": [5, 4]})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from impasto.cli.failures import interruptible, memory_errors
+from impasto.cli.failures import INTERRUPTED, interruptible, memory_errors
 from impasto.cli.output import check_output, conclude, write
 from impasto.cli.run_steps import Ending, follow
 from impasto.cli.task import Task, prepare, source
@@ -128,13 +128,13 @@ def _paint_sheet(
 
     On Ctrl-C the sheet shows the finished cells; the others are gray.
     """
-    import torch
-
-    from impasto.painting.pastiche import Pastiche
-    from impasto.pictures.films import sheet
-
     start = time.perf_counter()
     with interruptible(task), memory_errors(settings.long_side):
+        import torch
+
+        from impasto.painting.pastiche import Pastiche
+        from impasto.pictures.films import sheet
+
         prepare(task)
         cells, inputs = begin()
         images: dict[_Cell, Tensor] = {}
@@ -142,14 +142,20 @@ def _paint_sheet(
         ending = Ending(torch.empty(0), (), {})
         for cell in cells:
             if ending.finished:
-                plan = cell.plan()
-                if not images:
-                    check_output(task)
-                task.note(f"{len(images) + 1}/{len(cells)}  {cell.caption}")
-                ending = follow(plan.steps(), plan.levels, task)
-                history += ending.history
-                images[cell] = on_white(plan.finish(ending.image, ()))
-            else:
+                try:
+                    plan = cell.plan()
+                    if not images:
+                        check_output(task)
+                    task.note(f"{len(images) + 1}/{len(cells)}  {cell.caption}")
+                    ending = follow(plan.steps(), plan.levels, task)
+                    history += ending.history
+                    images[cell] = on_white(plan.finish(ending.image, ()))
+                except KeyboardInterrupt:  # before the cell's first step
+                    if not images:
+                        raise
+                    note = f"Interrupted after {len(images)} of {len(cells)} cells; wrote"
+                    ending = replace(ending, note=note, code=INTERRUPTED)
+            if cell not in images:
                 images[cell] = torch.full_like(images[cells[0]], 0.8)
         rows: list[list[tuple[str, Tensor]]] = [[] for _ in range(1 + max(c.row for c in cells))]
         for cell in sorted(cells, key=lambda each: each.column):

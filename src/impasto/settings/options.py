@@ -137,12 +137,17 @@ class Options:
         return cls(**cls.known(values))
 
     @classmethod
+    def present_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values with present names in the place of former ones."""
+        return {cls.renamed.get(name, name): value for name, value in values.items()}
+
+    @classmethod
     def known(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values under the present names of their options.
 
         Raises: SettingsError: a name is not an option; the message has the nearest match.
         """
-        values = {cls.renamed.get(name, name): value for name, value in values.items()}
+        values = cls.present_names(values)
         names = [option.name for option in dataclasses.fields(cls)]
         for name in values:
             if name not in names:
@@ -236,8 +241,12 @@ _TYPE_NAMES = {
 }  # fmt: skip
 
 
+_LARGEST = 10**300  # whole numbers above it cannot be compared with floating-point ones
+
+
 def _checked_item(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
-    if option.metadata["method"] and hasattr(value, option.metadata["method"]):
+    method = option.metadata["method"]
+    if method and hasattr(value, method) and not isinstance(value, type):
         return value
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
@@ -247,6 +256,9 @@ def _checked_item(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
                 f"{option.name}: {value!r} is not one of {', '.join(choices)}{match}"
             )
         return value
+    if kind in (int, float) and isinstance(value, int) and abs(value) > _LARGEST:
+        allowed = _range_text(option.metadata["low"], option.metadata["high"])
+        raise SettingsError(f"{option.name}: such a large number is not {allowed}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if kind is Path and isinstance(value, str | Path):

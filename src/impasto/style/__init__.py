@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from impasto.errors import SettingsError
 from impasto.settings.pictures import Settings
 from impasto.style.correlations import Chained, Gram, Shifted, gram_matrix
 from impasto.style.distributions import Histogram, Moments, Nearest, Sliced, Wasserstein
@@ -44,6 +45,11 @@ def chosen_statistic(settings: Settings) -> Statistic:
     """
     if isinstance(settings.statistic, Statistic):
         return settings.statistic
+    if settings.statistic not in STATISTICS:
+        raise SettingsError(
+            f"statistic: {settings.to_dict()['statistic']} is not an impasto.Statistic; derive its "
+            "class from that one"
+        )
     statistic = STATISTICS[settings.statistic]
     names = [field.name for field in dataclasses.fields(statistic)]  # type: ignore[arg-type]
     values = {name: getattr(settings, name) for name in names}

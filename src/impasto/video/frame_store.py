@@ -15,6 +15,7 @@ from typing import Any
 from impasto.errors import VideoError
 from impasto.pictures.files import load_image, read_metadata, save_image
 from impasto.pictures.picture import Image
+from impasto.settings.pictures import Settings
 from impasto.storage import one_line, read_file, sha256_of, write_file
 from impasto.video.io.frames import Clip
 
@@ -162,7 +163,10 @@ class FrameStore:
         """Return the record of the run that the folder belongs to, or None."""
         try:
             record: dict[str, Any] = json.loads((self.folder / _RECORD).read_text("utf-8"))
-        except (OSError, ValueError):
+            about = record.get("about", {})
+            if "settings" in about:  # of an earlier version, maybe with former names
+                about["settings"] = Settings.present_names(about["settings"])
+        except (OSError, ValueError, AttributeError, TypeError):
             return None
         return record
 

@@ -23,7 +23,7 @@ from impasto.studio.jobs.limits import (
     TooLarge,
 )
 from impasto.studio.jobs.requests import KINDS, Request, check_request, describe_settings
-from impasto.studio.jobs.results import losses, preview_file, result_file
+from impasto.studio.jobs.results import command_line, losses, preview_file, result_file
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.database import new_id
 from impasto.studio.jobs.uploads import (
@@ -448,3 +448,20 @@ def test_an_unknown_picture(tmp_path):
 def test_jobs_is_safe_to_make_twice(tmp_path):
     make_jobs(tmp_path)
     assert isinstance(make_jobs(tmp_path), Jobs)
+
+
+def test_a_job_of_an_earlier_version_keeps_its_settings(tmp_path):
+    """Its former names, as they lie in the database, are read as the present ones."""
+    jobs = make_jobs(tmp_path)
+    job = jobs.create(small_request(jobs, normalized=True, neighbors=300), "me").id
+    jobs.store.jobs._database.run(
+        "UPDATE jobs SET request = replace(replace(request, 'normalized\"', 'normalised\"'), "
+        "'neighbors', 'neighbours')"
+    )
+    row = jobs.store.jobs.get(job)
+    assert row.request["changes"]["normalized"] is True
+    line = command_line(jobs.store, job)
+    assert "--normalized" in line
+    assert "--neighbors 300" in line
+    request = small_request(jobs, normalised=True)
+    assert check_request(request, Limits()).settings["normalized"] is True

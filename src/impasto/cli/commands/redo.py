@@ -175,6 +175,12 @@ def read_origin(picture: Path) -> Origin:
         settings = Settings.from_dict({**values, "compiled": False})
     except SettingsError as error:
         version = noted.get("impasto", "unknown")
+        if "." in str(values.get("statistic", "")):  # a class of somebody's own module
+            raise SettingsError(
+                f"was painted with a statistic of its author's own, {values['statistic']}; only "
+                "Python code that has this class can paint it again",
+                path=picture,
+            ) from error
         raise SettingsError(
             f"was made by impasto {version}, whose settings this version does not know: {error}",
             path=picture,

@@ -173,7 +173,7 @@ def check_request(request: Request, limits: Limits) -> Request:
     kind = _kind(request.kind)
     pictures = _checked_roles(request, kind)
     options = _checked_options(request, kind)
-    changes = dict(request.settings)
+    changes = Settings.present_names(request.settings)
     for name in changes:
         if name not in kind.settings:
             hint = nearest_match(name, kind.settings)

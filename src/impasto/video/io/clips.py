@@ -211,7 +211,9 @@ def decode_frames(container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
 
 def frame_time(frame: Any, clip: Clip) -> Fraction | None:
     """Return a frame's time since the beginning of the clip, seconds; None: the file has none."""
-    return None if frame.pts is None else Fraction(frame.pts * frame.time_base) - clip.origin
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return Fraction(frame.pts * frame.time_base) - clip.origin
 
 
 def probe(path: Path, containers: Sequence[str] = ()) -> Clip:
@@ -273,6 +275,6 @@ def _origin(container: Any, stream: Any, first: Any) -> Fraction:
         for each in (stream, *container.streams.audio)
         if each.start_time is not None and each.time_base
     ]
-    if first.pts is not None:
+    if first.pts is not None and first.time_base is not None:
         starts.append(first.pts * first.time_base)
     return max(Fraction(min(starts)), Fraction(0)) if starts else Fraction(0)

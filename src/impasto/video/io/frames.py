@@ -173,7 +173,8 @@ def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
             waiting = frame
         if time is None:
             raise _no_frames(clip, start)
-        length = waiting.duration * waiting.time_base if waiting.duration else usual
+        is_known = waiting.duration and waiting.time_base is not None
+        length = waiting.duration * waiting.time_base if is_known else usual
         yield _loader(clip, waiting), time, Fraction(length)
         if damage.packets or is_truncated(clip.path, container.format.name):
             raise TruncatedClip(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from impasto.settings.pictures import Settings
 from impasto.studio.jobs.limits import NoSuchThing
 from impasto.studio.jobs.tables.database import Database, checked_id, new_id
 from impasto.studio.jobs.tables.rows import ALIVE, ENDED, State, StoredJob
@@ -151,6 +152,8 @@ def _job(row: sqlite3.Row) -> StoredJob:
     values = dict(row)
     for name in ("request", "progress"):
         values[name] = json.loads(values[name])
+    for name in ("settings", "changes"):  # jobs of an earlier version may have former names
+        values["request"][name] = Settings.present_names(values["request"].get(name, {}))
     values["state"] = State(values["state"])
     values["watched"] = bool(values["watched"])
     return StoredJob(**values)
