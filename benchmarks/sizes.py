@@ -188,7 +188,7 @@ def alternate(objective: str, folder: Path) -> Run:
 
     A step includes the network, all losses, the gradient and L-BFGS.
     """
-    from impasto.network.kernel import compiled_kernel
+    from impasto.kernels.kernel import compiled_kernel
     from impasto.painting.stylizer import Stylizer
     from impasto.settings.recipes import recipe_settings
 

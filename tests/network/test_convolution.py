@@ -16,7 +16,7 @@ from helpers import assert_close
 from impasto.network import kernel as compiling
 from impasto.network.convolution import Convolution, max_pool
 from impasto.network.encoder import Encoder
-from impasto.network.kernel import Kernel, compiled_kernel
+from impasto.kernels.kernel import Kernel, compiled_kernel
 
 # (channels in, channels out, height, width): odd ones, less than a tile, and blocks that end
 # in the middle of a row of tiles.

@@ -83,7 +83,7 @@ RESERVED = {
     **dict.fromkeys(("soundfile", "soxr"), ("audio.files",)),
     **dict.fromkeys(("safetensors", "h5py"), ("network",)),
     "platformdirs": ("machine",),
-    "ctypes": ("machine", "network.kernel"),
+    "ctypes": ("machine", "kernels.kernel"),
     # weights downloads, and the studio serves.
     **dict.fromkeys(("urllib", "http", "socket", "requests"), ("network.weights", "studio")),
     **dict.fromkeys(("impasto.pictures.codecs", "impasto.pictures.profiles"), ("pictures",)),

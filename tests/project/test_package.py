@@ -51,7 +51,7 @@ def test_wheel_is_small_and_whole(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for name in ("vgg16.safetensors", "vgg19.safetensors", "mean_activations.safetensors"):
         assert f"impasto/assets/{name}" in names
-    for name in ("py.typed", "__init__.pyi", "network/kernels.c", "studio/web/static/studio.js"):
+    for name in ("py.typed", "__init__.pyi", "kernels/kernels.c", "studio/web/static/studio.js"):
         assert f"impasto/{name}" in names
     assert not [name for name in names if name.startswith(("tests/", "scripts/"))]
     assert [name for name in names if name.endswith("licenses/NOTICE")]

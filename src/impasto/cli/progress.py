@@ -25,26 +25,33 @@ _LINE_EVERY = 5.0
 
 @contextmanager
 def reporting(
-    levels: Sequence[Level], console: Console, *, quiet: bool, label: str | None = None
+    levels: Sequence[Level],
+    console: Console,
+    *,
+    quiet: bool,
+    label: str | None = None,
+    end: float | None = None,
 ) -> Iterator[Reporter]:
     """Yield a function that shows a step.
 
-    Args: label: the name of the work; None: its level and size.
+    Args:
+        label: the name of the work; None: its level and size.
+        end: see `RunProgress`.
     """
+    run = RunProgress(levels, end)
     titles = [label or _level_text(levels, number) for number in range(1, len(levels) + 1)]
     if quiet:
         yield lambda step: None
     elif console.file.isatty() and not console.is_dumb_terminal:  # FORCE_COLOR makes no terminal
-        with _bar(levels, titles, console) as report:
+        with _bar(run, titles, console) as report:
             yield report
     else:
-        yield _line_reporter(levels, titles, console)
+        yield _line_reporter(run, titles, console)
 
 
 @contextmanager
-def _bar(levels: Sequence[Level], titles: Sequence[str], console: Console) -> Iterator[Reporter]:
+def _bar(run: RunProgress, titles: Sequence[str], console: Console) -> Iterator[Reporter]:
     """Show two lines that fit 80 columns: the progress and the losses."""
-    run = RunProgress(levels)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -67,7 +74,7 @@ def _bar(levels: Sequence[Level], titles: Sequence[str], console: Console) -> It
                 task,
                 completed=run.done(step),
                 description=titles[step.level - 1],
-                step=f"{step.index}/{step.count}",
+                step=_number(step, run),
                 elapsed=clock(step.seconds),
                 left=clock(run.remaining(step)),
             )
@@ -76,8 +83,7 @@ def _bar(levels: Sequence[Level], titles: Sequence[str], console: Console) -> It
         yield report
 
 
-def _line_reporter(levels: Sequence[Level], titles: Sequence[str], console: Console) -> Reporter:
-    run = RunProgress(levels)
+def _line_reporter(run: RunProgress, titles: Sequence[str], console: Console) -> Reporter:
     last = [-1.0, 0]  # time and level of the last line
 
     def report(step: Step) -> None:
@@ -87,12 +93,17 @@ def _line_reporter(levels: Sequence[Level], titles: Sequence[str], console: Cons
             return
         last[:] = [now, step.level]
         line = (
-            f"{titles[step.level - 1]}  step {step.index}/{step.count}  {losses_text(step)}"
+            f"{titles[step.level - 1]}  step {_number(step, run)}  {losses_text(step)}"
             f"  {clock(step.seconds)} elapsed  {clock(run.remaining(step))} left"
         )
         console.print(Text(line), soft_wrap=True)
 
     return report
+
+
+def _number(step: Step, run: RunProgress) -> str:
+    """Return the number of a step, and of how many, unless the time determines this."""
+    return f"{step.index}/{step.count}" if run.end is None else f"{step.index}"
 
 
 def _level_text(levels: Sequence[Level], number: int) -> str:

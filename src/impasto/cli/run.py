@@ -19,10 +19,14 @@ from impasto.settings.units import long_side_for_print
 if TYPE_CHECKING:
     from impasto.painting.inputs import Inputs
     from impasto.painting.memory_plan import Workload
+    from impasto.painting.pastiche import Pastiche
     from impasto.painting.picture_plan import PicturePlan
     from impasto.painting.stylizer import Stylizer
 
 __all__ = ["memory_notes", "paint", "paint_plan", "prepared"]
+
+# Seconds from the start of the process until a command begins, which belong to its time.
+_STARTED = 0.2
 
 
 def paint(task: Task, settings: Settings) -> None:
@@ -35,16 +39,12 @@ def paint(task: Task, settings: Settings) -> None:
 
     def plan() -> PicturePlan:
         stylizer, inputs = prepared(task, settings)
-        if task.time.time is None:
-            return stylizer.plan(inputs)
-        from impasto.painting.timing import settings_within
+        budget = None
+        if task.time.time is not None:
+            from impasto.painting.time_budget import TimeBudget
 
-        spent = time.perf_counter() - start
-        within = settings_within(stylizer, inputs, task.time.time, spent=spent)
-        planned = stylizer.with_settings(within).plan(inputs)
-        steps = [f"{level.steps} steps at {level.long_side} px" for level in planned.levels]
-        task.note(f"{task.time.text}: {', then '.join(steps)}")
-        return planned
+            budget = TimeBudget(start + task.time.time - _STARTED)
+        return stylizer.plan(inputs, budget=budget)
 
     paint_plan(task, settings.long_side, plan)
 
@@ -65,13 +65,30 @@ def paint_plan(task: Task, long_side: int, plan: Callable[[], PicturePlan]) -> N
         check_output(task)
         check_record(task.record, overwrite=task.run.force)
         recorder = Recorder(task.record, planned.levels[-1].size)
-        ending = follow(planned.steps(), planned.levels, task, watch=recorder.watch)
+        end = None if planned.budget is None else planned.budget.end
+        ending = follow(planned.steps(), planned.levels, task, watch=recorder.watch, end=end)
         picture = planned.finish(ending.image, ending.history)
         picture = replace(picture, finished=ending.finished)
         save_settings(task, planned.settings)
         write(picture, task)
         recorder.finish(ending.history)
+        if planned.budget is not None:
+            task.note(_steps_made(task, picture, planned))
     conclude(picture, ending, task, time.perf_counter() - start)
+
+
+def _steps_made(task: Task, picture: Pastiche, planned: PicturePlan) -> str:
+    """Describe the steps that a time budget allowed, level by level."""
+    counts = picture.settings.level_steps
+    sides = [level.long_side for level in planned.levels]
+    levels = zip(counts, sides, strict=False)
+    steps = ", then ".join(f"{count} steps at {side} px" for count, side in levels)
+    if len(counts) == len(sides):
+        return f"{task.time.text}: {steps}"
+    return (
+        f"{task.time.text}: {steps}; the time did not suffice for finer levels, so the picture was "
+        f"enlarged to {sides[-1]} px with the photo's own detail"
+    )
 
 
 def prepared(task: Task, settings: Settings) -> tuple[Stylizer, Inputs]:
@@ -95,7 +112,7 @@ def prepared(task: Task, settings: Settings) -> tuple[Stylizer, Inputs]:
 
 def advise_compiler(task: Task, stylizer: Stylizer) -> None:
     """Advise to install a compiler if the fast kernel is missing because there is none."""
-    from impasto.network.kernel import compiled_kernel, is_switched_off
+    from impasto.kernels.kernel import compiled_kernel, is_switched_off
 
     encoder = stylizer.encoder
     wanted = stylizer.device.type == "cpu" and not (encoder.exact or encoder.compiled)

@@ -52,12 +52,14 @@ def follow(
     *,
     watch: Callable[[Step], None] = lambda step: None,
     label: str | None = None,
+    end: float | None = None,
 ) -> Ending:
     """Run the steps and show them; keep the best image if they end before the last.
 
     Args:
         watch: is called with each step.
         label: the name of the work; None: its level and size.
+        end: the time of `time.perf_counter` at which they end; None: the levels determine it.
 
     Raises: KeyboardInterrupt: before the first step.
     """
@@ -68,7 +70,8 @@ def follow(
     history: list[Mapping[str, Any]] = []
     best: Step | None = None
     try:
-        with reporting(levels, Console(stderr=True), quiet=task.run.quiet, label=label) as report:
+        console = Console(stderr=True)
+        with reporting(levels, console, quiet=task.run.quiet, label=label, end=end) as report:
             for step in steps:
                 best = _better(best, step)
                 history.append(step.to_dict())

@@ -28,7 +28,7 @@ from impasto.settings.options import (
     show_value,
     without_none,
 )
-from impasto.settings.pictures import Settings
+from impasto.settings.pictures import Settings, override
 from impasto.settings.recipes import (
     USED_SETTINGS,
     UsedSettings,
@@ -277,7 +277,7 @@ def gather_settings(
     values = read_settings_file(file) if file else {}
     base = recipe_settings(name, schedule=schedule, **values)
     paired = pair_with_styles(changes, styles, base)
-    return recipe_settings(name, schedule=schedule, **{**values, **paired})
+    return recipe_settings(name, schedule=schedule, **override(values, paired))
 
 
 def pair_with_styles(

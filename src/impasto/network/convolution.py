@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.network.kernel import Kernel, compiled_kernel
+from impasto.kernels.kernel import Kernel, compiled_kernel
 
 __all__ = ["Convolution", "max_pool"]
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from impasto.errors import SettingsError, ShapeError, WeightsError
 from impasto.network.convolution import Convolution, max_pool
-from impasto.network.kernel import compiled_kernel
+from impasto.kernels.kernel import compiled_kernel
 from impasto.network.weights import VGGWeights, load_mean_activations, load_weights
 from impasto.settings.layers import check_layer, deepest, layer_names, minimum_side
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from impasto.kernels.products import total
 from impasto.objective.terms import FeatureTerm
 from impasto.objective.tiles import Tile
 from impasto.optimize.loop import LossName
@@ -61,7 +62,7 @@ class ContentTerm(FeatureTerm):
         """See `FeatureTerm`."""
         difference, counts = self._difference(tile, features).square_(), self._counts(tile)
         counted = difference if counts is None else difference.mul_(counts)
-        self._squares += float(counted.sum()) / 2
+        self._squares += total(counted) / 2
 
     def finish(self, size: tuple[int, int], *, differentiate: bool) -> float:
         """See `FeatureTerm`."""
@@ -84,4 +85,4 @@ class ContentTerm(FeatureTerm):
 def _mean_square(features: Tensor) -> float:
     """Return the mean square of features, which may be in bfloat16."""
     wide = features.to(torch.promote_types(features.dtype, torch.float32))
-    return float(wide.square().mean())
+    return total(wide.square()) / wide.numel()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from impasto.errors import SettingsError
+from impasto.kernels.threads import kernels_only
 from impasto.network.encoder import Encoder
 from impasto.objective.content_term import ContentTerm
 from impasto.objective.layer_weights import seen_layers, weighted_layers
@@ -113,17 +115,24 @@ class Objective(nn.Module):
         if reason is not None and side < longest:
             raise SettingsError(reason)
         differentiate = torch.is_grad_enabled() and image.requires_grad
-        (losses, gradient), used = shrinking(
-            lambda side: self._evaluate(image.detach(), side, differentiate, up_to),
-            side,
-            least=None if reason is None else side,
-        )
+        with kernels_only() if self._by_kernels else nullcontext():
+            (losses, gradient), used = shrinking(
+                lambda side: self._evaluate(image.detach(), side, differentiate, up_to),
+                side,
+                least=None if reason is None else side,
+            )
         if used < side:
             self.tile = used
         if gradient is None:
             return losses
         values = _Losses.apply(image, gradient, *losses.values())  # type: ignore[no-untyped-call]
         return dict(zip(losses, values, strict=True))
+
+    @property
+    def _by_kernels(self) -> bool:
+        """Whether the kernels do nearly all the work."""
+        summed = isinstance(chosen_statistic(self.settings), Summed)
+        return self.encoder.uses_kernel and (summed or not seen_layers(self.settings, "style"))
 
     def feature_terms(self, up_to: str | None = None) -> list[FeatureTerm]:
         """List the terms that need features.

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.kernels.products import dot, total
+from impasto.kernels.threads import kernels_only
 from impasto.optimize.method import SHRINK
 
 __all__ = ["LBFGS", "favor_coarse", "seconds_per_pair"]
@@ -26,9 +28,6 @@ _BANDS = 5
 # steps are short, dominate it. This factor lengthens the step in all other directions
 # (docs/performance.md).
 _STRETCH = 1.75
-
-# Inner products of bfloat16 tensors convert this many values at a time to float32.
-_PIECE = 1 << 22
 
 # `seconds_per_pair` repeats each measurement this often.
 _REPEATS = 5
@@ -66,11 +65,15 @@ class LBFGS:
 
     def step(self, point: Tensor, gradient: Tensor, loss: float) -> Tensor:
         """Return the next point: a quasi-Newton step, clamped to the box."""
+        with kernels_only():
+            return self._step(point, gradient, loss)
+
+    def _step(self, point: Tensor, gradient: Tensor, loss: float) -> Tensor:
         fixed = self._fixed(point, gradient)
         self._add_pair(point, gradient, fixed)
         reduced = gradient.masked_fill(fixed, 0)
         direction = self._precondition(reduced).masked_fill_(fixed, 0).neg_()
-        if not self.pairs or _dot(direction, reduced) >= 0:
+        if not self.pairs or dot(direction, reduced) >= 0:
             self.pairs.clear()
             direction = reduced.mul_(-_first_step(loss, reduced))
         self.scale = min(1.0, self.scale * 1.5)  # after an explosion, steps grow back to full size
@@ -87,9 +90,9 @@ class LBFGS:
         if self.last is not None:
             move = self._stored(point - self.last[0])
             change = self._stored((gradient - self.last[1]).masked_fill_(fixed, 0))
-            curvature = _dot(move, change)
+            curvature = dot(move, change)
             # A pair whose curvature is not positive would make the estimate indefinite.
-            if curvature > 1e-10 * _dot(change, change):
+            if curvature > 1e-10 * dot(change, change):
                 self.pairs.append((move, change, curvature))
         self.last = (point, gradient)
 
@@ -103,15 +106,15 @@ class LBFGS:
             return result
         weights = []
         for move, change, curvature in reversed(self.pairs):
-            weight = _dot(move, result) / curvature
+            weight = dot(move, result) / curvature
             result.add_(change, alpha=-weight)
             weights.append(weight)
         _, change, curvature = self.pairs[-1]
         change = change.to(result.dtype)
-        scale = _STRETCH * curvature / _dot(change, favor_coarse(change))
+        scale = _STRETCH * curvature / dot(change, favor_coarse(change))
         result = favor_coarse(result).mul_(scale)
         for (move, change, curvature), weight in zip(self.pairs, reversed(weights), strict=True):
-            result.add_(move, alpha=weight - _dot(change, result) / curvature)
+            result.add_(move, alpha=weight - dot(change, result) / curvature)
         return result
 
 
@@ -127,7 +130,7 @@ def seconds_per_pair(
     for count in (1, pairs):
         while len(method.pairs) < count:
             move, change = torch.rand_like(image), torch.rand_like(image)
-            method.pairs.append((move, change, _dot(move, change)))
+            method.pairs.append((move, change, dot(move, change)))
         times = []
         for _ in range(_REPEATS):
             start = clock()
@@ -142,8 +145,8 @@ def _first_step(loss: float, gradient: Tensor) -> float:
 
     It is at most the step at which a straight line would reach a loss of 0 (Polyak 1969).
     """
-    mean = float(gradient.abs().mean())
-    return min(_FIRST_STEP / mean, loss / _dot(gradient, gradient)) if mean > 0 else 0.0
+    mean = total(gradient.abs()) / gradient.numel()
+    return min(_FIRST_STEP / mean, loss / dot(gradient, gradient)) if mean > 0 else 0.0
 
 
 def favor_coarse(gradient: Tensor, gain: float = _COARSE_GAIN, bands: int = _BANDS) -> Tensor:
@@ -173,12 +176,3 @@ def favor_coarse(gradient: Tensor, gain: float = _COARSE_GAIN, bands: int = _BAN
         groups=channels,
     )
     return coarse.mul_(4 * gain).add_(gradient)
-
-
-def _dot(a: Tensor, b: Tensor) -> float:
-    """Return the inner product of two tensors, which may differ in precision."""
-    a, b = a.flatten(), b.flatten()
-    if a.dtype == b.dtype == torch.bfloat16 or a.dtype != b.dtype:
-        pieces = zip(torch.split(a, _PIECE), torch.split(b, _PIECE), strict=True)
-        return sum(float(torch.dot(one.float(), other.float())) for one, other in pieces)
-    return float(torch.dot(a, b))

@@ -127,6 +127,7 @@ def optimize(
     unit: Tensor | None = None,
     patience: int = 0,
     half: bool = False,
+    until: float = math.inf,
 ) -> Iterator[Step]:
     """Minimize the objective over the pixels, and yield after every evaluation.
 
@@ -150,6 +151,9 @@ def optimize(
             this many steps. The last step then has the number `steps`, as if all steps had been
             made. 0: never.
 
+        until: a time of `time.perf_counter`. The step after which another one would not end before
+            this time is the last, as if `steps` were its number.
+
     Raises: DivergenceError: smaller steps did not help; the error holds the last good image.
     """
     method: Method = (
@@ -158,7 +162,7 @@ def optimize(
         else Adam(learning_rate, clamp, second_decay, unit)
     )
     average = _Average(averaging)
-    start = time.perf_counter()
+    start = now = time.perf_counter()
     point = image.detach().clamp(0, 1) if clamp else image.detach().clone()
     record, failures = _Record(), 0
     totals: deque[float] = deque(maxlen=patience + 1)  # the least loss so far, after each step
@@ -178,15 +182,18 @@ def optimize(
             average.add(good.point)
         else:
             method.shrink()
-        seconds = time.perf_counter() - start
+        before, now = now, time.perf_counter()
+        seconds = now - start
         totals.append(best.total)
         settled = patience > 0 and len(totals) > patience and _has_settled(totals)
-        if (index == steps or settled) and averaging == 0:
+        is_last = index == steps or settled or now + (now - before) > until
+        shown = steps if settled else index
+        if is_last and averaging == 0:
             # Without a line search, the last step can have a larger loss than an earlier one.
-            yield best.step(best.point, steps, steps, seconds)
+            yield best.step(best.point, shown, steps, seconds)
             return
-        yield good.step(average.value, steps if settled else index, steps, seconds)
-        if settled:
+        yield good.step(average.value, shown, steps, seconds)
+        if is_last:
             return
         point = method.step(good.point, good.gradient, good.total)
 

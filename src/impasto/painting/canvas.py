@@ -11,7 +11,7 @@ from torch import Tensor
 from impasto.errors import DivergenceError
 from impasto.network.encoder import TORCHVISION_STD
 from impasto.optimize.loop import Step, Terms, optimize
-from impasto.painting.inputs import Inputs
+from impasto.painting.inputs import Inputs, enlarge
 from impasto.painting.memory_plan import Workload
 from impasto.pictures.colors import luminance
 from impasto.pictures.picture import check_image, fit, resize
@@ -154,16 +154,19 @@ def minimize(
         second_decay=settings.second_decay,
         unit=unit,
         patience=settings.patience,
+        until=work.until,
     )
 
 
 def complete(image: Tensor, inputs: Inputs, settings: Settings) -> Tensor:
-    """Resize the last image of a run to full size, and restore the photo where nothing is painted.
+    """Enlarge the last image of a run to full size, and restore the photo where nothing is painted.
+
+    An image that is enlarged gets the photo's finest detail; see `enlarge`.
 
     Returns: (1, 3, H, W), sRGB in [0, 1], on the CPU.
     """
     size = fit(inputs.photo.size, settings.long_side)
-    whole = resize(image.detach().cpu().clamp(0, 1), size)
+    whole = enlarge(image.detach().cpu().clamp(0, 1), inputs.photo, size)
     photo = resize(inputs.photo.image, size)
     if settings.color == "luminance":  # enlarging a picture changes its colors a little
         canvas = Canvas(photo)

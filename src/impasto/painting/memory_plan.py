@@ -56,6 +56,8 @@ class Workload:
         half: whether the history and the photo's features are kept in 16 bits.
         memory: the estimated peak memory of the process (or of the GPU), in bytes.
         tiles: the tiles of the picture; (): it is computed whole.
+        until: the time of `time.perf_counter` at which the level must end; inf: it has all its
+            steps.
     """
 
     level: Level
@@ -64,6 +66,7 @@ class Workload:
     half: bool
     memory: float
     tiles: tuple[Tile, ...] = ()
+    until: float = math.inf
 
     @property
     def pixels(self) -> int:

@@ -10,6 +10,7 @@ from impasto.optimize.loop import Step, Terms, run_to_end
 from impasto.painting.memory_plan import Workload, unusual
 from impasto.painting.pastiche import Pastiche
 from impasto.painting.pyramid import Level
+from impasto.painting.time_budget import TimeBudget, step_of
 from impasto.pictures.picture import Image, resize
 from impasto.settings.pictures import Settings
 
@@ -34,6 +35,7 @@ class PicturePlan:
         complete: last image → the picture at full size, in [0, 1].
         alpha: the transparency of the photo, (1, 1, H, W); None: it is opaque.
         kinds: the kinds of losses that every step lists, even those with the weight 0.
+        budget: the time of the whole run, which determines the steps; None: all steps are made.
     """
 
     settings: Settings
@@ -46,6 +48,7 @@ class PicturePlan:
     complete: Callable[[Image], Image]
     alpha: Image | None = None
     kinds: Sequence[str] = ()
+    budget: TimeBudget | None = None
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -65,9 +68,15 @@ class PicturePlan:
         count = sum(level.steps for level in self.levels)
         first, done, seconds = self._position(start)
         image = self.begin(self.levels[0].size) if start is None else start.image
+        pace: float | None = None
         for number, work in enumerate(self.works[first:], first + 1):
-            before = sum(level.steps for level in self.levels[: number - 1])
-            rest = replace(work, level=replace(work.level, steps=before + work.level.steps - done))
+            end = sum(level.steps for level in self.levels[:number])
+            rest: Workload | None = replace(work, level=replace(work.level, steps=end - done))
+            if self.budget is not None:
+                works = (work, *self.works[number:])
+                rest = self.budget.allot(works, pace, self.settings.step_decay)
+            if rest is None:  # the time is over
+                return
             image = self.enlarge(image.cpu(), rest.level.size)
             for step in self.descend(image, self.aim(rest), rest):
                 yield replace(
@@ -79,8 +88,9 @@ class PicturePlan:
                     levels=len(self.works),
                     seconds=seconds + step.seconds,
                 )
-            image, seconds = step.image, seconds + step.seconds
-            done = before + work.level.steps
+            if number < len(self.works):
+                pace = step_of(step.seconds / step.index, work, self.works[number])
+            image, seconds, done = step.image, seconds + step.seconds, done + step.index
 
     def _position(self, start: Step | None) -> tuple[int, int, float]:
         """Return the index of the level to continue at, the number of past steps, their seconds."""
@@ -99,7 +109,10 @@ class PicturePlan:
         alpha = None if self.alpha is None else resize(self.alpha, (full.shape[-2], full.shape[-1]))
         computed = unusual(self.works)
         facts = {**self.inputs, "computed": computed} if computed else {**self.inputs}
-        return Pastiche(full, alpha, self.settings, tuple(history), facts)
+        settings = self.settings
+        if self.budget is not None:
+            settings = self.budget.settings(settings, history)
+        return Pastiche(full, alpha, settings, tuple(history), facts)
 
     def paint(self, on_step: Callable[[Step], None] | None = None) -> Pastiche:
         """Paint the picture to the end, and return the result.

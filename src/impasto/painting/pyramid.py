@@ -6,14 +6,13 @@ only add detail.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from impasto.errors import SettingsError
 from impasto.pictures.picture import fit
 from impasto.settings.pictures import Settings
 
-__all__ = ["Level", "pyramid", "steps_within"]
+__all__ = ["Level", "pyramid"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,9 @@ def pyramid(size: tuple[int, int], settings: Settings, *, smallest: int = 1) -> 
         size: (H, W) of the photo.
         smallest: levels with a short side below this, in px, are left out, except the last one.
 
-    Returns: levels whose steps add up to `settings.steps`.
+    Returns: levels whose steps add up to `settings.steps`. With `level_steps`, the last level may
+             be smaller.
+    Raises:  SettingsError: there are more `level_steps` than levels.
     """
     sides = [settings.long_side]
     while settings.coarsest and sides[-1] / settings.level_ratio >= settings.coarsest * 0.99:
@@ -51,10 +52,17 @@ def pyramid(size: tuple[int, int], settings: Settings, *, smallest: int = 1) -> 
     sides = [
         side for side in sides if side == settings.long_side or min(fit(size, side)) >= smallest
     ]
-    sides = sides[: settings.steps][::-1]
-    steps = _share(settings.steps, [side**-settings.step_decay for side in sides])
+    counts = settings.level_steps
+    if len(counts) > len(sides):
+        raise SettingsError(
+            f"level_steps has {len(counts)} numbers, but there are only {len(sides)} levels, of "
+            f"{', '.join(map(str, sides[::-1]))} px"
+        )
+    # Without one step each, the coarsest levels are left out.
+    sides = sides[::-1] if counts else sides[: settings.steps][::-1]
+    shares = counts or _share(settings.steps, [side**-settings.step_decay for side in sides])
     return tuple(
-        Level(fit(size, side), side, count) for side, count in zip(sides, steps, strict=True)
+        Level(fit(size, side), side, count) for side, count in zip(sides, shares, strict=False)
     )
 
 
@@ -64,45 +72,3 @@ def _share(total: int, weights: list[float]) -> list[int]:
     shares = [1 + int(spare * weight / sum(weights)) for weight in weights]
     shares[0] += total - sum(shares)  # the remainder goes to the cheapest level
     return shares
-
-
-def steps_within(
-    size: tuple[int, int],
-    settings: Settings,
-    *,
-    seconds: float,
-    seconds_per_megapixel: float,
-    spent: float = 0.0,
-) -> Settings:
-    """Choose the number of steps that take about this many seconds.
-
-    Args:
-        size: (H, W) of the photo.
-        seconds: the whole time.
-        seconds_per_megapixel: the cost of one step, measured on this machine.
-        spent: the seconds that have passed already.
-
-    Returns: the settings with `steps` changed.
-    Raises:  SettingsError: the time is too short for 12 steps; the message names a time that is
-             long enough.
-    """
-    cost = _mean_cost(pyramid(size, settings), seconds_per_megapixel)
-    steps = int((seconds - spent) / cost)
-    if steps < _FEWEST_STEPS:
-        side = int(settings.long_side * (max(steps, 0) / _FEWEST_STEPS) ** 0.5)
-        smaller = f", or try --long-side {side}" if side >= 64 else ""
-        raise SettingsError(
-            f"{seconds:.0f} s is too short for {settings.long_side} px on this machine: a step "
-            f"takes about {cost:.2g} s; allow {math.ceil(spent + cost * _FEWEST_STEPS)} s{smaller}"
-        )
-    return settings.replace(steps=min(steps, _MOST_STEPS))
-
-
-def _mean_cost(levels: tuple[Level, ...], seconds_per_megapixel: float) -> float:
-    megapixels = sum(level.steps * level.size[0] * level.size[1] for level in levels) / 1e6
-    return megapixels * seconds_per_megapixel / sum(level.steps for level in levels)
-
-
-# Fewer steps leave the photo nearly unchanged. More steps change nothing visible.
-_FEWEST_STEPS = 12
-_MOST_STEPS = 2000

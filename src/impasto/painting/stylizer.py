@@ -26,6 +26,7 @@ from impasto.painting.memory_plan import Workload, workloads
 from impasto.painting.pastiche import Pastiche
 from impasto.painting.picture_plan import PicturePlan
 from impasto.painting.pyramid import Level, pyramid
+from impasto.painting.time_budget import TimeBudget
 from impasto.pictures.files import Source
 from impasto.pictures.picture import Image, resize
 from impasto.settings.pictures import Settings
@@ -138,19 +139,29 @@ class Stylizer:
         inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
         return self.plan(inputs).steps(start)
 
-    def plan(self, inputs: Inputs, *, blend: Sequence[float] | None = None) -> PicturePlan:
+    def plan(
+        self,
+        inputs: Inputs,
+        *,
+        blend: Sequence[float] | None = None,
+        budget: TimeBudget | None = None,
+    ) -> PicturePlan:
         """Plan a pastiche of pictures that are already loaded.
 
         Args:
             inputs: the pictures.
             blend: for each painting, a factor ≥ 0 of its share. The sum of the factors is 1. None:
                 all factors are 1.
+            budget: the time of the run, which determines the steps; None: `settings` do.
 
         Raises:
             MemoryLimitError: a size does not fit; the message names the largest one that does.
             SettingsError: the picture is larger than the stylizer's tile, but cannot be computed
                 in tiles; or a mask is too small for the layers.
         """
+        if budget is not None:
+            scheduled = self.with_settings(budget.schedule(self.settings))
+            return replace(scheduled.plan(inputs, blend=blend), budget=budget)
         settings, photo = self.settings, inputs.photo
         levels = pyramid(photo.size, settings, smallest=self.encoder.minimum_side)
         works = self.allot(levels, files=(photo, *inputs.paintings))

@@ -16,12 +16,11 @@ from impasto.optimize.loop import Step, Terms
 from impasto.painting.canvas import paint_level
 from impasto.painting.inputs import Inputs
 from impasto.painting.memory_plan import Workload
-from impasto.painting.pyramid import Level, pyramid, steps_within
+from impasto.painting.pyramid import Level, pyramid
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.picture import fit, resize
-from impasto.settings.pictures import Settings
 
-__all__ = ["Pace", "measure_pace", "settings_within"]
+__all__ = ["Pace", "measure_pace"]
 
 # Steps are timed at the picture's size, but at no more than this long side, in px.
 _TIMED_SIDE = 512
@@ -124,32 +123,3 @@ def _timed_steps(stylizer: Stylizer, inputs: Inputs, level: Level, losses: Terms
 
 def _seconds_per_step(steps: Sequence[Step]) -> float:
     return (steps[-1].seconds - steps[0].seconds) / (len(steps) - 1)
-
-
-def settings_within(
-    stylizer: Stylizer, inputs: Inputs, seconds: float, *, spent: float = 0.0
-) -> Settings:
-    """Choose steps for a time budget, from a step measured on this machine.
-
-    Args:
-        stylizer: how, and from which settings, the picture would be painted.
-        inputs: what is to be painted.
-        seconds: the whole budget.
-        spent: how much of it is gone already; measuring comes on top by itself.
-
-    Raises: SettingsError: the time is too short for the size; says what would do.
-    """
-    start = time.perf_counter()
-    works = stylizer.plan(inputs).works
-    pace = measure_pace(stylizer, inputs)
-    spent += time.perf_counter() - start
-    # Of the steps planned now; other numbers of them are shared alike.
-    megapixels = sum(work.level.steps * work.pixels for work in works) / 1e6
-    steps = sum(pace.seconds_of_steps(work) for work in works)
-    return steps_within(
-        inputs.photo.size,
-        stylizer.settings,
-        seconds=seconds,
-        spent=spent,
-        seconds_per_megapixel=steps / megapixels,
-    )

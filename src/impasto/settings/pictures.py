@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from impasto.errors import SettingsError
 from impasto.settings.layers import check_layer, relu_names
 from impasto.settings.options import Options, PerStyle, option
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "override"]
 
 NetworkName = Literal["vgg19", "vgg16"]
 ConventionName = Literal["auto", "caffe", "torchvision"]
@@ -37,6 +37,12 @@ PrecisionName = Literal["float32", "bfloat16"]
 MatchingName = Literal["symmetric", "cholesky", "pca", "histogram"]
 ColorName = Literal["style", "luminance", MatchingName]
 GuidanceName = Literal["simple", "inside", "all"]
+
+
+def override(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by name with some of them changed; new `steps` replace `level_steps`."""
+    replaced = {"level_steps": ()} if "steps" in changes else {}
+    return {**values, **replaced, **changes}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,6 +369,14 @@ class Settings(Options):
         low=-4,
         high=4,
     )
+    level_steps: tuple[int, ...] = option(
+        (),
+        "Number of steps of each level, coarse to fine, instead of --steps and --step-decay. Levels "
+        "beyond these are not painted: the last picture is enlarged, with the photo's finest "
+        "detail. A run with --time records its levels here.",
+        half="schedule",
+        low=1,
+    )
     deferred_share: float = option(
         0.0,
         "Evaluate the deepest style layers only in the first and last tenth of a level's steps, "
@@ -438,6 +452,8 @@ class Settings(Options):
         for name in ("content_layers", "style_layers"):
             if getattr(self, name) == ("all",):
                 object.__setattr__(self, name, relu_names(self.network))
+        if self.level_steps:
+            object.__setattr__(self, "steps", sum(self.level_steps))
         for kind in ("content", "style"):
             layers, weights = (
                 getattr(self, f"{kind}_layers"),
@@ -449,6 +465,13 @@ class Settings(Options):
         styled = self.largest_style_weight > 0
         if self.statistic == "chained" and styled and len(self.style_layers) < 2:
             raise SettingsError("the statistic chained needs at least two style_layers")
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some values changed, as `override` changes them.
+
+        Raises: SettingsError: as for `Options.replace`.
+        """
+        return super().replace(**override({"level_steps": self.level_steps}, changes))
 
     def _check_layers(self, kind: str, layers: tuple[str, ...], weights: tuple[float, ...]) -> None:
         for name in layers:

@@ -21,7 +21,7 @@ from typing import Any
 
 from impasto.errors import SettingsError, nearest_match
 from impasto.settings.layers import relu_names
-from impasto.settings.pictures import Settings
+from impasto.settings.pictures import Settings, override
 
 __all__ = [
     "DRAFT_SCHEDULE",
@@ -367,7 +367,7 @@ def recipe_settings(
     values = {**chosen.objective, **chosen.schedule}
     if schedule is not None:
         values = {**chosen.objective, **_recipe(schedule).schedule}
-    return Settings.from_dict({**values, **changes})
+    return Settings.from_dict(override(values, changes))
 
 
 def _recipe(name: str) -> Recipe:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.kernels.products import mix
 from impasto.style.statistic import Summed, Sums, gram_distance, positions, sum_up
 
 __all__ = ["Chained", "Gram", "Shifted", "gram_matrix"]
@@ -128,8 +129,11 @@ class Chained(Summed):
         deep, shallow = self._on_one_grid(*maps)
         blurred_shallow = blurred(shallow, self.correlation_blur).flatten(2)
         products = sums_gradient.products
-        by_deep = (products @ blurred_shallow).view_as(deep)
-        by_shallow = (products.transpose(1, 2) @ deep.flatten(2)).view_as(shallow)
+        none = products.new_zeros(())
+        by_deep = mix(products, blurred_shallow, none.expand(products.shape[:2])).view_as(deep)
+        by_shallow = mix(
+            products.transpose(1, 2), deep.flatten(2), none.expand(products.shape[0], shallow.shape[1])
+        ).view_as(shallow)
         if guide is not None:
             weights = enlarged(guide, deep.shape[-2:]).square()
             by_deep, by_shallow = by_deep * weights, by_shallow * weights

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ShapeError
+from impasto.kernels.products import correlate, mix, total
 
 __all__ = ["Statistic", "Summed", "Sums", "gram_distance", "positions", "sum_up"]
 
@@ -145,8 +146,7 @@ class Summed(Statistic):
         (features,) = maps
         products = sums_gradient.products
         symmetric = products + products.transpose(1, 2)
-        gradient = torch.baddbmm(sums_gradient.totals[..., None], symmetric, features.flatten(2))
-        gradient = gradient.view_as(features)
+        gradient = mix(symmetric, features.flatten(2), sums_gradient.totals).view_as(features)
         return (gradient if guide is None else gradient * guide.square(),)
 
 
@@ -181,8 +181,8 @@ def sum_up(left: Tensor, right: Tensor, guide: Tensor | None = None) -> Sums:
         guide: (1, 1, h, w) with h·w = n, as for `Statistic.measure`; None: all weights are 1.
     """
     if guide is None:
-        return Sums(left @ right.transpose(1, 2), left.sum(2), left.shape[2])
+        return Sums(correlate(left, right), left.sum(2), left.shape[2])
     guide = guide.flatten(2)
     guided = left * guide
-    products = guided @ (right * guide).transpose(1, 2)
-    return Sums(products, (guided * guide).sum(2), float(guide.square().sum()))
+    products = correlate(guided, guided if right is left else right * guide)
+    return Sums(products, (guided * guide).sum(2), total(guide.square()))

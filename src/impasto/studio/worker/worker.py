@@ -20,7 +20,7 @@ from pathlib import Path
 
 from impasto.errors import ImpastoError
 from impasto.machine import keep_freed_memory, out_of_memory
-from impasto.network.kernel import compiled_kernel
+from impasto.kernels.kernel import compiled_kernel
 from impasto.painting.timing import Pace
 from impasto.studio.jobs.limits import Limits, StudioError
 from impasto.studio.jobs.store import Store

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -25,19 +25,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.kernels.threads import threads
 from impasto.machine import cache_folder
 
 __all__ = ["Kernel", "compiled_kernel", "is_switched_off"]
 
 _SOURCE = Path(__file__).with_name("kernels.c")
-# Sets of compiler flags, in order of preference; the first set that works is used. OpenMP is used
-# only on Linux, where torch has already loaded the same thread library.
+# Sets of compiler flags, in order of preference; the first set that works is used.
 _OPTIMIZED = ("-O3", "-shared", "-fPIC")
+_THREADS = "-pthread" if os.name == "posix" else "-DNO_THREADS"
 _FLAGS = (
-    *([(*_OPTIMIZED, "-march=native", "-fopenmp")] if sys.platform == "linux" else []),
-    (*_OPTIMIZED, "-march=native"),
-    (*_OPTIMIZED, "-mcpu=native"),
-    _OPTIMIZED,
+    (*_OPTIMIZED, _THREADS, "-march=native"),
+    (*_OPTIMIZED, _THREADS, "-mcpu=native"),
+    (*_OPTIMIZED, _THREADS),
+    (*_OPTIMIZED, "-DNO_THREADS"),
 )
 _COMPILE_SECONDS = 60
 # The matrix G of F(4 × 4, 3 × 3). It evaluates filters at the points 0, ±1, ±2 and ∞.
@@ -58,14 +59,39 @@ _FILTER_TRANSFORM = torch.tensor(
 _TOLERANCE = 1e-4
 
 
+# The kinds of work, in the order of `KINDS` in kernels.c.
+_KINDS = ("convolve", "pool", "correlate", "mix")
+
+
+class _Shape(ctypes.Structure):
+    """`Shape` of kernels.c."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_int64)
+        for name in ("inputs", "outputs", "height", "width", "padding", "rectify")
+    )
+
+
+class _Job(ctypes.Structure):
+    """`Job` of kernels.c."""
+
+    _fields_ = (
+        ("shape", _Shape),
+        ("cut", ctypes.c_int64 * 4),
+        *((name, ctypes.c_void_p) for name in ("input", "other", "filters", "bias")),
+        *((name, ctypes.c_void_p) for name in ("output", "scratch")),
+        *((name, ctypes.c_int64) for name in ("planes", "size", "count")),
+    )
+
+
 class Kernel:
     """The compiled `kernels.c`."""
 
     def __init__(self, path: Path) -> None:
         self._library = ctypes.CDLL(str(path))
-        self._library.winograd_scratch.restype = ctypes.c_int64
-        for name in ("winograd_convolve", "pool"):
-            getattr(self._library, name).restype = None
+        for name in ("scratch_size", "correlation_chunks"):
+            getattr(self._library, name).restype = ctypes.c_int64
+        self._library.work_share.restype = None
         self._rows: int = self._library.winograd_rows()
         self._thread_local = threading.local()
 
@@ -74,13 +100,18 @@ class Kernel:
 
         Returns: (36, panels, C, rows of a panel).
         """
-        outputs, inputs = weight.shape[:2]
-        padded = functional.pad(weight.flatten(2), (0, 0, 0, 0, 0, -outputs % self._rows))
+        inputs = weight.shape[1]
         # (9, panels, C, rows of a panel). Transposing before the transform moves less memory.
-        taps = padded.view(-1, self._rows, inputs, 9).permute(3, 0, 2, 1).reshape(9, -1)
+        taps = self._panels(weight.flatten(2)).permute(3, 0, 2, 1).reshape(9, -1)
         transform = torch.kron(_FILTER_TRANSFORM, _FILTER_TRANSFORM)  # (36, 9), along y and x
         transformed = transform.to(torch.float32) @ taps.float()
         return transformed.view(36, -1, inputs, self._rows)
+
+    def _panels(self, weight: Tensor) -> Tensor:
+        """Cut (C′, C, k) into panels of output channels, (panels, rows of a panel, C, k)."""
+        outputs, inputs = weight.shape[:2]
+        padded = functional.pad(weight, (0, 0, 0, 0, 0, -outputs % self._rows))
+        return padded.view(-1, self._rows, inputs, weight.shape[2])
 
     def convolve(
         self,
@@ -108,15 +139,12 @@ class Kernel:
         inputs, height, width = x.shape[1:]
         grown = 2 * padding - 2
         result = x.new_empty((x.shape[0], outputs, height + grown, width + grown))
-        shape = (ctypes.c_int64 * 6)(inputs, outputs, height, width, padding, rectify)
-        workers = torch.get_num_threads()
-        scratch = self._scratch(self._library.winograd_scratch(shape), workers)
+        shape = _Shape(inputs, outputs, height, width, padding, rectify)
         for number in range(x.shape[0]):
-            pointers = (x[number], None if mask is None else mask[number], filters, bias,
-                        result[number])  # fmt: skip
-            self._call(
-                "winograd_convolve", [shape, *map(_address, pointers)], workers, list(scratch)
-            )
+            self._work(
+                "convolve", shape, input=x[number], other=None if mask is None else mask[number],
+                filters=filters, bias=bias, output=result[number],
+            )  # fmt: skip
         return result
 
     def pool(self, x: Tensor, gradient: Tensor | None = None) -> Tensor:
@@ -128,40 +156,77 @@ class Kernel:
         *planes, height, width = x.shape
         shape = x.shape if gradient is not None else (*planes, height // 2, width // 2)
         result = x.new_empty(shape)
-        sizes = map(ctypes.c_int64, (math.prod(planes), height, width))
-        self._call("pool", [*map(_address, (x, gradient, result)), *sizes], torch.get_num_threads())
+        self._work(
+            "pool", _Shape(height=height, width=width), input=x, other=gradient, output=result,
+            planes=math.prod(planes),
+        )  # fmt: skip
         return result
 
-    def _call(
-        self,
-        name: str,
-        arguments: Sequence[Any],
-        workers: int,
-        scratch: Sequence[Tensor] = (),
+    def correlate(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return the products of every two channels, summed over positions.
+
+        Args:    left, right: (B, C, n) and (B, C′, n). If they are the same tensor, half of the
+                 products suffice.
+        Returns: (B, C, C′).
+        """
+        same = left is right
+        left = left.contiguous()
+        right = left if same else right.contiguous()
+        (batch, inputs, count), outputs = left.shape, right.shape[1]
+        chunks = self._library.correlation_chunks(ctypes.c_int64(count))
+        sums = []
+        for number in range(batch):
+            parts = left.new_empty((chunks, inputs, outputs))
+            self._work(
+                "correlate", _Shape(inputs, outputs), input=left[number], other=right[number],
+                output=parts, count=count,
+            )  # fmt: skip
+            whole = parts.sum(0)
+            sums.append(whole.triu() + whole.triu(1).T if same else whole)
+        return torch.stack(sums)
+
+    def mix(self, x: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+        """Multiply the channels at every position by a matrix.
+
+        Args:    x: (B, C, n).  matrix: (B, C′, C).  bias: (B, C′), added at every position.
+        Returns: (B, C′, n).
+        """
+        x, bias = x.contiguous(), bias.contiguous()
+        (batch, inputs, count), outputs = x.shape, matrix.shape[1]
+        result = x.new_empty((batch, outputs, count))
+        for number in range(batch):
+            panels = self._panels(matrix[number][..., None])[..., 0].transpose(1, 2).contiguous()
+            self._work(
+                "mix", _Shape(inputs, outputs), input=x[number], filters=panels, bias=bias[number],
+                output=result[number], count=count,
+            )  # fmt: skip
+        return result
+
+    def _work(
+        self, kind: str, shape: _Shape, *, planes: int = 0, count: int = 0, **tensors: Tensor | None
     ) -> None:
-        """Call a C function on several threads: those of OpenMP, or Python's if OpenMP is missing.
+        """Do one job on torch's number of threads: the library's own, or Python's if it has none.
 
         Args:
-            name: the name of the C function, without the suffix _together. The function with this
-                suffix does the same with OpenMP.
-            workers: the number of threads.
-            arguments: all arguments before the scratch memory, the worker's number and the number
-                of workers.
-            scratch: memory for each worker; empty: the function takes none.
+            kind: one of _KINDS.
+            tensors: the pointers of the job; see `Job` in kernels.c.
         """
-        memory = [_address(scratch[0])] if scratch else []
-        with_openmp = getattr(self._library, f"{name}_together")
-        if with_openmp(*arguments, *memory, ctypes.c_int(workers)):
+        number, workers = _KINDS.index(kind), threads()
+        size = self._library.scratch_size(ctypes.byref(shape), number)
+        scratch = self._scratch(size, workers) if size else None
+        job = _Job(shape, size=size, planes=planes, count=count)
+        for name, tensor in (*tensors.items(), ("scratch", scratch)):
+            setattr(job, name, None if tensor is None else tensor.data_ptr())
+        pointer = ctypes.byref(job)
+        if self._library.work_together(pointer, number, workers):
             return
-        function = getattr(self._library, name)
 
-        def work(worker: int) -> None:
-            memory = [_address(scratch[worker])] if scratch else []
-            function(*arguments, *memory, ctypes.c_int(worker), ctypes.c_int(workers))
+        def share(worker: int) -> None:
+            self._library.work_share(pointer, number, worker, workers)
 
-        futures = [_pool(workers).submit(work, worker) for worker in range(1, workers)]
+        futures = [_pool(workers).submit(share, worker) for worker in range(1, workers)]
         try:
-            work(0)
+            share(0)
         finally:  # even after Ctrl-C: the threads must not write to memory that is freed
             wait(futures)
         for future in futures:
@@ -175,10 +240,6 @@ class Kernel:
                 workers * size, dtype=torch.float32, device="cpu"
             )
         return memory[: workers * size].view(workers, size)
-
-
-def _address(tensor: Tensor | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
 @functools.cache
@@ -305,4 +366,19 @@ def _loaded(path: Path) -> Kernel | None:
     found = kernel.convolve(x, kernel.pack(weight), bias, outputs=64, mask=mask, rectify=True)
     error = float((found - expected).abs().max() / expected.abs().max())
     same_pooling = torch.equal(kernel.pool(x), functional.max_pool2d(x, 2))
-    return kernel if error < _TOLERANCE and same_pooling else None
+    return kernel if error < _TOLERANCE and same_pooling and _multiplies(kernel, draw) else None
+
+
+def _multiplies(kernel: Kernel, draw: Callable[..., Tensor]) -> bool:
+    """Tell whether products of features agree with torch's."""
+    left, right, bias = draw(2, 70, 2100), draw(2, 9, 2100), draw(2, 9)
+    matrix = draw(2, 9, 70)
+    pairs = (
+        (kernel.correlate(left, right), left @ right.transpose(1, 2)),
+        (kernel.correlate(left, left), left @ left.transpose(1, 2)),
+        (kernel.mix(left, matrix, bias), torch.baddbmm(bias[..., None], matrix, left)),
+    )
+    return all(
+        float((found - expected).abs().max() / expected.abs().max()) < _TOLERANCE
+        for found, expected in pairs
+    )
