@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from helpers import assert_close
-from impasto.network import kernel as compiling
+from helpers import assert_close, draw
+from impasto.kernels import kernel as compiling
+from impasto.kernels.kernel import compiled_kernel
 from impasto.network.convolution import Convolution, max_pool
 from impasto.network.encoder import Encoder
-from impasto.kernels.kernel import Kernel, compiled_kernel
 
 # (channels in, channels out, height, width): odd ones, less than a tile, and blocks that end
 # in the middle of a row of tiles.
@@ -24,29 +23,6 @@ SHAPES = [
     (3, 64, 37, 53), (64, 3, 37, 53), (16, 16, 1, 1), (5, 9, 7, 2), (64, 64, 4, 400),
     (64, 128, 90, 61), (32, 24, 11, 16), (8, 8, 129, 131),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def kernel() -> Kernel:
-    found = compiled_kernel()
-    if found is None and "CI" in os.environ:
-        pytest.fail("no kernel here, where one was to be had")
-    if found is None:
-        pytest.skip("no C compiler on this machine")
-    return found
-
-
-@pytest.fixture
-def fresh_cache(monkeypatch, tmp_path):
-    """An empty cache, and a kernel that is looked for anew, then and afterwards."""
-    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
-    compiled_kernel.cache_clear()
-    yield tmp_path
-    compiled_kernel.cache_clear()
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def layer(inputs: int, outputs: int) -> Convolution:
@@ -127,10 +103,10 @@ def test_several_threads_of_python_can_use_it_at_once(kernel):
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
-def test_without_openmp_it_is_the_same(kernel, fresh_cache, monkeypatch):
+def test_with_pythons_threads_it_is_the_same(kernel, fresh_cache, monkeypatch):
     conv, x = layer(64, 64), draw(1, 64, 61, 47)
     expected, pooled = conv(x, rectify=True), max_pool(x)
-    plain = tuple(flags for flags in compiling._FLAGS if "-fopenmp" not in flags)
+    plain = tuple((*flags, "-DNO_THREADS") for flags in compiling._FLAGS)
     monkeypatch.setattr(compiling, "_FLAGS", plain)
     compiled_kernel.cache_clear()
     assert compiled_kernel() is not None
