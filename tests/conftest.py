@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from helpers import Outcome, toy_weights
+from impasto.kernels.kernel import Kernel, compiled_kernel
 from impasto.network.encoder import Encoder
 from impasto.network.weights import VGGWeights
 
@@ -87,3 +89,23 @@ def command(monkeypatch, capfd) -> Callable[..., Outcome]:
         return Outcome(int(stop.value.code or 0), *capfd.readouterr())
 
     return call
+
+
+@pytest.fixture
+def kernel() -> Kernel:
+    """The compiled kernel, where there is a compiler."""
+    found = compiled_kernel()
+    if found is None and "CI" in os.environ:
+        pytest.fail("no kernel here, where one was to be had")
+    if found is None:
+        pytest.skip("no C compiler on this machine")
+    return found
+
+
+@pytest.fixture
+def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """An empty cache, and a kernel that is looked for anew, then and afterwards."""
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    compiled_kernel.cache_clear()
+    yield tmp_path
+    compiled_kernel.cache_clear()

@@ -30,6 +30,11 @@ def toy_weights(network: str, *, width: float = 1 / 16, seed: int = 0) -> VGGWei
     return VGGWeights(network, "caffe", layers)
 
 
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    """Draw normally distributed numbers, the same for the same seed."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
 def left_half(height: int = 32, width: int = 40) -> Tensor:
     """A mask of a picture's left half."""
     mask = torch.zeros(1, 1, height, width)

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from impasto.errors import SettingsError, ShapeError, WeightsError
-from impasto.network.convolution import Convolution, max_pool
 from impasto.kernels.kernel import compiled_kernel
+from impasto.network.convolution import Convolution, max_pool
 from impasto.network.weights import VGGWeights, load_mean_activations, load_weights
 from impasto.settings.layers import check_layer, deepest, layer_names, minimum_side
 

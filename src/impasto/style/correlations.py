@@ -132,7 +132,9 @@ class Chained(Summed):
         none = products.new_zeros(())
         by_deep = mix(products, blurred_shallow, none.expand(products.shape[:2])).view_as(deep)
         by_shallow = mix(
-            products.transpose(1, 2), deep.flatten(2), none.expand(products.shape[0], shallow.shape[1])
+            products.transpose(1, 2),
+            deep.flatten(2),
+            none.expand(products.shape[0], shallow.shape[1]),
         ).view_as(shallow)
         if guide is not None:
             weights = enlarged(guide, deep.shape[-2:]).square()

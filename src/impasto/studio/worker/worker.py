@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 
 from impasto.errors import ImpastoError
-from impasto.machine import keep_freed_memory, out_of_memory
 from impasto.kernels.kernel import compiled_kernel
+from impasto.machine import keep_freed_memory, out_of_memory
 from impasto.painting.timing import Pace
 from impasto.studio.jobs.limits import Limits, StudioError
 from impasto.studio.jobs.store import Store
