@@ -41,7 +41,7 @@ __all__ = [
 
 
 class ImpastoError(Exception):
-    """An error about impasto's input or its surroundings.
+    """An error that is caused by impasto's input or by its environment, such as a full disk.
 
     >>> print(ImpastoError("is empty", path="photo.jpg"))
     photo.jpg is empty

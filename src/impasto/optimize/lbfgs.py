@@ -44,8 +44,8 @@ class LBFGS:
     Copies of a large picture need much memory, so sums are made in place.
 
     Args:
-        history: how many pairs (change of the point, change of the gradient) are kept.
-        clamp: whether the box holds; without it, no pixel is fixed or clamped.
+        history: the number of pairs (change of the point, change of the gradient) that are kept.
+        clamp: whether the pixels stay in the box; otherwise, no pixel is fixed or clamped.
         half: keep the pairs in bfloat16, which has the range of float32 and three digits.
 
     Paper: Nocedal 1980.

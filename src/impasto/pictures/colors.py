@@ -1,12 +1,12 @@
 """Color transfer: keep the photo's colors in a painting, or give a photo a painting's colors.
 
-There are two ways to keep the photo's (Gatys et al. 2016): paint in luminance only and leave the
-color to the photo (`luminance`, `match_luminance`, and the canvas in `impasto.painting`), or give
-the style the photo's colors before it is measured (`recolor`). `recolor` also gives a photo a
-painting's palette.
+There are two ways to keep the photo's colors (Gatys et al. 2016). The first is to paint only the
+luminance, and to keep the photo's color differences (`luminance`, `match_luminance`, and the canvas
+in `impasto.painting`). The second is to give the style the photo's colors before the style is
+measured (`recolor`). `recolor` can also give a photo the colors of a painting.
 
 Means and covariances are computed in float64. A picture of one color, or of grays only, does not
-vary in some directions of color space. Such directions stay unchanged instead of a division by 0.
+vary in some directions of color space. Such directions stay unchanged, to avoid a division by 0.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def check_recoloring(method: str, strength: float = 1.0) -> None:
 
 
 def match_colors(image: Tensor, palette: Tensor, method: str) -> Tensor:
-    """Match colors by a method's name; float64 on the CPU, not clipped to [0, 1].
+    """Match colors by the method with this name; float64 on the CPU, not clipped to [0, 1].
 
-    Raises: as `recolor`.
+    Raises: as for `recolor`.
     """
     check_recoloring(method)
     for each in (image, palette):
@@ -151,7 +151,7 @@ def pca_map(source: Tensor, target: Tensor) -> Tensor:
 
 
 def symmetric_map(source: Tensor, target: Tensor) -> Tensor:
-    """Map by Monge and Kantorovich: the symmetric map, which moves colors least of all that fit.
+    """Map by Monge and Kantorovich: the symmetric map. Of all maps that fit, it changes colors least.
 
     A = Σ_S^−½ (Σ_S^½ Σ_C Σ_S^½)^½ Σ_S^−½
 

@@ -90,9 +90,9 @@ class VideoSettings(Options):
     )
     draft: bool = option(
         False,
-        "Paint key frames only, and move them along the motion to the frames between. This takes "
-        "a fraction of the time. But motion that is not detected looks smeared, and changes of "
-        "light appear suddenly.",
+        "Paint key frames only, and move them along the motion to the frames between them. This "
+        "takes a fraction of the time. But motion that is not detected looks smeared, and changes "
+        "of light appear suddenly.",
         half="video",
         common=True,
     )
@@ -119,8 +119,8 @@ class VideoSettings(Options):
             )
         if (self.flow == "raft") != (self.flow_weights != "none"):
             raise SettingsError(
-                "flow_weights: the flow method raft needs a file of trained weights; the other "
-                "methods take none"
+                f"flow_weights is {self.flow_weights}, and flow is {self.flow}: raft needs a file "
+                "of trained weights, and the other methods take none"
             )
         if self.draft and self.passes > 1:
             raise SettingsError("a draft has only one pass: set passes to 1, or turn draft off")

@@ -93,8 +93,8 @@ class Settings(Options):
     )
     padding: PaddingName = option(
         "replicate",
-        "Values that the first layer sees beyond the border: the nearest pixel (replicate), or "
-        "zero as in training, which paints a pale frame.",
+        "Values that the first layer sees beyond the border: those of the nearest pixel "
+        "(replicate), or zero as in training. Zero paints a pale frame.",
         half="objective",
         source="crowsonkb/style-transfer-pytorch",
     )
@@ -124,14 +124,14 @@ class Settings(Options):
     )
     content_layer_weights: tuple[float, ...] = option(
         (),
-        "Weight of each content layer, in the order of the layers; none means 1 each.",
+        "Weight of each content layer, in the order of the layers; none means 1 for every layer.",
         half="objective",
         low=0,
     )
     content_weighting: WeightingName = option(
         "given",
-        "Use of the weights of content layers: unchanged (given); divided by their sum (shares); "
-        "or doubled from each layer to the next deeper one and then divided by their sum "
+        "How the weights of the content layers are used: unchanged (given); divided by their sum "
+        "(shares); or doubled from each layer to the next deeper one and then divided by their sum "
         "(geometric).",
         half="objective",
         source="Novak & Nikulin 2016, for geometric",
@@ -144,14 +144,15 @@ class Settings(Options):
     )
     style_layer_weights: tuple[float, ...] = option(
         (),
-        "Weight of each style layer, in the order of the layers; none means 1 each.",
+        "Weight of each style layer, in the order of the layers; none means 1 for every layer.",
         half="objective",
         low=0,
     )
     style_weighting: WeightingName = option(
         "given",
-        "Use of the weights of style layers: unchanged (given); divided by their sum (shares); or "
-        "halved from each layer to the next deeper one and then divided by their sum (geometric).",
+        "How the weights of the style layers are used: unchanged (given); divided by their sum "
+        "(shares); or halved from each layer to the next deeper one and then divided by their sum "
+        "(geometric).",
         half="objective",
         source="Novak & Nikulin 2016, for geometric",
     )
@@ -165,14 +166,14 @@ class Settings(Options):
     )
     activation_shift: float = option(
         -1.0,
-        "Number added to the features before their correlations are computed, in the statistics "
-        "shifted and chained.",
+        "For the statistics shifted and chained: number that is added to the features before their "
+        "correlations are computed.",
         half="objective",
         source="Novak & Nikulin 2016",
     )
     correlation_blur: float = option(
         0.0,
-        "Blur of the shallower layer in the statistic chained: its standard deviation, in "
+        "For the statistic chained: standard deviation of the blur of the shallower layer, in "
         "positions of that layer. Larger values blur more; 0 means no blur.",
         half="objective",
         low=0,
@@ -181,8 +182,8 @@ class Settings(Options):
     )
     directions: int = option(
         0,
-        "Number of random lines along which the statistic sliced compares features; 0 means as "
-        "many as the layer has channels.",
+        "For the statistic sliced: number of random lines along which features are compared; 0 "
+        "means as many lines as the layer has channels.",
         half="objective",
         low=0,
         high=100_000,
@@ -190,8 +191,8 @@ class Settings(Options):
     )
     neighbors: int = option(
         4096,
-        "Number of positions of the paintings that the statistic nearest searches in each layer; "
-        "larger values find better matches and take more time.",
+        "For the statistic nearest: number of positions of the paintings that are searched in each "
+        "layer; larger values find better matches and take more time.",
         half="objective",
         low=1,
         high=10**7,
@@ -199,15 +200,16 @@ class Settings(Options):
     )
     content_form: ContentFormName = option(
         "relative",
-        "Form of the content loss: a mean over features (mean); this mean divided by the photo's "
-        "own mean square (relative); or the form of the recipe with this name.",
+        "Form of the content loss: the mean squared difference of the features (mean); this mean "
+        "divided by the mean square of the photo's features (relative); or the form of the recipe "
+        "with this name.",
         half="objective",
     )
     style_form: StyleFormName = option(
         "relative",
         "Form of the style loss: a mean (mean); this mean divided by the painting's own mean "
-        "square, so that every layer, network and painting has equal influence (relative); or the "
-        "form of the recipe with this name.",
+        "square, so that every layer, network and painting has the same influence (relative); or "
+        "the form of the recipe with this name.",
         half="objective",
     )
     normalize_gradients: bool = option(
@@ -327,8 +329,8 @@ class Settings(Options):
     )
     noise: float = option(
         0.25,
-        "Standard deviation of the noise, in pixel values of [0, 1], if the start is noise; "
-        "larger values give it more contrast.",
+        "Standard deviation of the noise, in pixel values of [0, 1], if the picture starts from "
+        "noise; larger values give more contrast.",
         half="schedule",
         low=0,
     )
@@ -357,8 +359,8 @@ class Settings(Options):
     step_decay: float = option(
         0.0,
         "Exponent p that divides the steps among levels: a level's number of steps is "
-        "proportional to 1 / (long side)^p. With 0, every level has the same number; with larger "
-        "values, larger levels have fewer steps, with negative values more.",
+        "proportional to 1 / (long side)^p. With 0, every level has the same number. With larger "
+        "values, larger levels have fewer steps; with negative values, they have more.",
         half="schedule",
         low=-4,
         high=4,
@@ -445,28 +447,40 @@ class Settings(Options):
             )
             self._check_layers(kind, layers, weights)
         if self.content_weight == self.largest_style_weight == 0:
-            raise SettingsError("content_weight and style_weight are both 0: nothing to aim at")
+            raise SettingsError(
+                "content_weight and style_weight are both 0; at least one must be above 0"
+            )
         styled = self.largest_style_weight > 0
         if self.statistic == "chained" and styled and len(self.style_layers) < 2:
-            raise SettingsError("the statistic chained needs at least two style_layers")
+            raise SettingsError(
+                "the statistic chained needs at least two style_layers, and there is only "
+                f"{', '.join(self.style_layers)}"
+            )
 
     def _check_layers(self, kind: str, layers: tuple[str, ...], weights: tuple[float, ...]) -> None:
         for name in layers:
             check_layer(name, self.network)
         if len(set(layers)) != len(layers):
-            raise SettingsError(f"{kind}_layers names a layer twice: {', '.join(layers)}")
+            raise SettingsError(
+                f"{kind}_layers names a layer twice: {', '.join(layers)}; name each layer once"
+            )
         total = self.largest_style_weight if kind == "style" else self.content_weight
         if total > 0 and not layers:
-            raise SettingsError(f"{kind}_layers is empty, but {kind}_weight is not 0")
+            raise SettingsError(
+                f"{kind}_layers is empty, but {kind}_weight is not 0; name a layer, or set the "
+                "weight to 0"
+            )
         if weights and len(weights) != len(layers):
             raise SettingsError(
                 f"{kind}_layer_weights has {len(weights)} numbers for {len(layers)} layers "
-                f"({', '.join(layers)})"
+                f"({', '.join(layers)}); give one for each layer"
             )
         if kind == "style" and self.statistic == "chained":
             weights = weights[1:]  # the first layer has no term of its own, see `Statistic.inputs`
         if weights and not any(weights):
-            raise SettingsError(f"{kind}_layer_weights are all 0: nothing to aim at")
+            raise SettingsError(
+                f"{kind}_layer_weights are all 0; at least one must be above 0"
+            )
 
     @property
     def largest_style_weight(self) -> float:

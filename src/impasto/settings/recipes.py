@@ -143,7 +143,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "strokes": Recipe(
         purpose="The painting CONTENT with the fine strokes and colors of STYLE. Use the result as "
-        "a new style, which has the coarse structure of one painting and the strokes of the other.",
+        "a new style: it has the coarse structure of one painting and the strokes of the other.",
         source="Gatys et al. 2017, arXiv 1611.07865, section 6, with the objective of default",
         objective={"style_layers": ("relu1_1", "relu2_1")},
     ),
@@ -336,12 +336,11 @@ USED_SETTINGS: Mapping[str, UsedSettings] = {
         *_NETWORK, "long_side", "coarsest", "level_ratio", "step_decay", "learning_rate",
         defaults=DREAM,
         helps={
-            "coarsest": "Long side of the first octave.",
-            "level_ratio": "Factor between two octaves.",
-            "steps": "Steps, over all octaves.",
-            "learning_rate": "Distance that the average pixel moves per step, in pixel values of "
-            "[0, 1].",
-            "seed": "Seed of the jitter.",
+            "coarsest": "Long side of the first, smallest octave.",
+            "level_ratio": "Ratio between the sizes of two successive octaves.",
+            "steps": "Number of steps over all octaves.",
+            "learning_rate": "Mean change of a pixel per step, in pixel values of [0, 1].",
+            "seed": "Seed of the random shifts; see --jitter.",
         },
     ),
 }  # fmt: skip
@@ -393,15 +392,15 @@ def _split(values: Mapping[str, Any], name: str) -> Recipe:
 def read_settings_file(path: Path) -> dict[str, Any]:
     """Read a TOML file whose keys are fields of `Settings`.
 
-    Raises: SettingsError: the file cannot be read, is not TOML, or has a key that is no setting.
+    Raises: SettingsError: the file cannot be read, is not TOML, or has a key that is not a setting.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise SettingsError(f"{path}: cannot read these settings: {reason}") from error
+        raise SettingsError(f"{path}: this settings file cannot be read: {reason}") from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: not a TOML file: {error}") from error
+        raise SettingsError(f"{path}: this is not a TOML file: {error}") from error
     try:
         return Settings.known(values)
     except SettingsError as error:

@@ -33,7 +33,9 @@ def parse_duration(text: str) -> float:
     Raises: SettingsError: the text is not a duration, or is 0.
     """
     seconds = _seconds(text)
-    if not seconds:
+    if seconds == 0:
+        raise SettingsError(f"{text!r} is too short; give a time above 0, like 90s, 2m or 1h")
+    if seconds is None:
         raise _no_time(text)
     return seconds
 

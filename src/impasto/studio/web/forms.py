@@ -82,7 +82,7 @@ class Form:
     def values(
         self, recipe: str, settings: Mapping[str, Any], options: Mapping[str, Any]
     ) -> list[Any]:
-        """Return the values of the components for a recipe with some changes."""
+        """Return the values of the components for a recipe with these changes."""
         base = {row["name"]: row["default"] for row in describe_settings(self.kind, recipe)}
         return [_shown(row, {**base, **settings, **options}[row["name"]]) for row in self.rows]
 

@@ -145,12 +145,12 @@ def codec_for(path: Path, name: str | None) -> Codec:
     codec = CODECS.get(_ALIASES.get(key, key))
     if codec is None:
         raise VideoError(
-            f"{name}: no such codec; there are {', '.join(CODECS)}{nearest_match(key, CODECS)}"
+            f"{name}: no such codec (there are {', '.join(CODECS)}){nearest_match(key, CODECS)}"
         )
     if suffix not in codec.suffixes:
         raise VideoError(
-            f"cannot be written: {codec.title} goes into {', '.join(codec.suffixes)}, not into "
-            f"{suffix}",
+            f"cannot be written: {suffix} files cannot hold {codec.title}; use "
+            f"{' or '.join(codec.suffixes)}",
             path=path,
         )
     return codec

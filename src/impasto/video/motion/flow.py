@@ -72,7 +72,7 @@ def optical_flow(
     """
     if method not in FLOWS:
         raise SettingsError(
-            f"{method}: unknown flow method, choose from {', '.join(FLOWS)}"
+            f"{method}: no such flow method (there are {', '.join(FLOWS)})"
             f"{nearest_match(method, FLOWS)}"
         )
     for image in (first, second):

@@ -34,7 +34,7 @@ def warp(image: Tensor, flow: Tensor, *, interpolation: str = "bilinear") -> Ten
     """
     if interpolation not in _INTERPOLATIONS:
         raise SettingsError(
-            f"{interpolation}: unknown interpolation, choose from {', '.join(_INTERPOLATIONS)}"
+            f"{interpolation}: no such interpolation (there are {', '.join(_INTERPOLATIONS)})"
             f"{nearest_match(interpolation, _INTERPOLATIONS)}"
         )
     if image.ndim != 4 or 0 in image.shape:
