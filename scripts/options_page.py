@@ -89,7 +89,7 @@ def page() -> str:
             for key, value in {**recipe.objective, **recipe.schedule}.items()
             if values_of[key] != ours[key]
         }
-        text = f"`{name}`: {recipe.purpose} From: {recipe.source}.\n"
+        text = f"`{name}`: {recipe.purpose} Source: {recipe.source}.\n"
         if changed:
             values = [(f"`{key}`", f"`{show_value(value)}`") for key, value in changed.items()]
             text += "\n" + table(("setting", "value"), values)
@@ -132,7 +132,7 @@ def flag_text(option: dataclasses.Field[Any]) -> str:
 def row(name: str, option: dataclasses.Field[Any], kind: Any) -> tuple[str, ...]:
     """Return the line of an option of this type."""
     facts = option.metadata
-    text = facts["help"] + (f" After: {facts['source']}." if facts["source"] else "")
+    text = facts["help"] + (f" Source: {facts['source']}." if facts["source"] else "")
     default = show_default(option)
     if default and not facts["shown_default"]:
         default = f"`{default}`"

@@ -343,6 +343,21 @@ def test_what_torch_says_without_memory_is_recognized(error):
         raise error
 
 
+def test_advice_names_a_flag_of_the_command(command, photo_file, painting_file, monkeypatch):
+    """`texture` has no --long-side, and `recolor` has no tiles that a smaller --memory makes."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("impasto.variations.texture.plan_texture", fail)
+    monkeypatch.setattr("impasto.pictures.colors.recolor", fail)
+    texture = command("texture", painting_file, "-o", "texture.png", "--size", "64x48")
+    assert_clear_error(texture, "64 px do not fit", "try a smaller --size, or a smaller --memory")
+    recolor = command("recolor", photo_file, painting_file, "-o", "recolored.png")
+    assert_clear_error(recolor, "do not fit", "try a smaller --long-side")
+    assert "--memory" not in recolor.err
+
+
 def test_unknown_errors_keep_their_traceback(command, photo_file, painting_file, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")

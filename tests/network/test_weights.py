@@ -409,7 +409,7 @@ def test_numbers_that_are_not_finite(value: float, tmp_path: Path) -> None:
 
 def test_numbers_that_are_integers(tmp_path: Path) -> None:
     path = save(state_dict("vgg16", torch.ones(64, 3, 3, 3, dtype=torch.int32)), tmp_path / "v.pth")
-    with pytest.raises(WeightsError, match="not in floating point"):
+    with pytest.raises(WeightsError, match="must be in floating point"):
         load_weights("vgg16", path)
 
 

@@ -79,7 +79,7 @@ def test_bad_prints():
         with pytest.raises(SettingsError, match="dpi"):
             PrintOptions(dpi=dpi)
     paper = PrintOptions(paper=parse_print("1x1in"))
-    with pytest.raises(SettingsError, match="both give the size"):
+    with pytest.raises(SettingsError, match="both determine the size"):
         paper.check({"long_side": 3})
     paper.check({"steps": 3})
     assert (paper.paper, paper.resolution) == ((1.0, 1.0), 300.0)

@@ -211,7 +211,9 @@ def check_format(path: Source, bits: int) -> str:
 
 
 def resample(sound: Sound, rate: int) -> Sound:
-    """Return the sound at another rate. Its length is rounded; frequencies that are too high are removed.
+    """Return the sound at another rate, without the frequencies that are too high for this rate.
+
+    The length is rounded to whole samples.
 
     Raises: SettingsError: `impasto[audio]` is not installed.
     """

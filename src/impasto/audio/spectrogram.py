@@ -36,7 +36,7 @@ class Transform:
 
     @classmethod
     def of(cls, rate: int, *, milliseconds: float, overlap: int) -> Transform:
-        """Choose the power of two nearest to a duration, and the hop for this number of overlaps."""
+        """Choose the power of two nearest to a duration, and the hop for a number of overlaps."""
         samples = max(rate * milliseconds / 1000, _SMALLEST)
         window = 2 ** round(torch.tensor(samples).log2().item())
         return cls(window, max(window // overlap, 1))

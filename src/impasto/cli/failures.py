@@ -29,7 +29,7 @@ def interruptible(task: Task) -> Iterator[None]:
 
 
 def load_libraries() -> None:
-    """Import the libraries of a run. Delay a Ctrl-C meanwhile, because NumPy's import ignores it."""
+    """Import the libraries of a run, and delay a Ctrl-C, because NumPy's import ignores it."""
     if threading.current_thread() is not threading.main_thread():
         return  # signals arrive in the main thread only
     held: list[int] = []

@@ -26,7 +26,9 @@ __all__ = ["memory_notes", "paint", "paint_plan", "prepared"]
 
 
 def paint(task: Task, settings: Settings) -> None:
-    """Paint a pastiche, show the steps and write the result; on Ctrl-C, write the best image so far.
+    """Paint a pastiche, show the steps and write the result.
+
+    After Ctrl-C, the best image so far is written.
 
     Errors are found before the work begins, if this is possible. Nothing is written before the
     first step.

@@ -92,7 +92,7 @@ def follow(
 
 
 def _better(best: Step | None, step: Step) -> Step:
-    """Return the step with the lower loss. A step of a finer level, or with other terms, is better."""
+    """Return the step with the lower loss, but always one of a finer level, or with other terms."""
     if best is None or step.level > best.level or step.layers.keys() != best.layers.keys():
         return step
     return step if step.total <= best.total else best

@@ -62,7 +62,7 @@ def paint_layers(task: Task, settings: Settings) -> None:
 
 
 def paint_blends(task: Task, settings: Settings, count: int) -> None:
-    """Paint a row of `count` blends of two styles, or a grid of `count` × `count` blends of four."""
+    """Paint a row of `count` blends of two styles, or a grid of `count` × `count` of four."""
 
     def begin() -> tuple[list[_Cell], Mapping[str, Any]]:
         from impasto.painting.guidance import Guidance

@@ -146,7 +146,7 @@ def _option_set(parameter: inspect.Parameter) -> _OptionSet | None:
 def _parameters(
     signature: inspect.Signature, sets: Sequence[_OptionSet]
 ) -> list[inspect.Parameter]:
-    """Return the parameters that Typer sees: the command's own, then flags, with settings by half."""
+    """Return the parameters that Typer sees: the command's own, then flags, settings by half."""
     by_name = {each.parameter: each for each in sets}
     general: list[inspect.Parameter] = []
     grouped: list[tuple[str, inspect.Parameter]] = []

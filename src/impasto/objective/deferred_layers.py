@@ -43,7 +43,7 @@ def deferring(objective: Objective, steps: int) -> Terms:
 
 
 def may_defer(settings: Settings, steps: int) -> bool:
-    """Return whether layers can be deferred in a level with this number of steps; see `deferring`."""
+    """Return whether layers can be deferred in a level of this many steps; see `deferring`."""
     excluded = settings.normalize_gradients or settings.patience > 0 or steps < FEWEST_STEPS
     return settings.deferred_share > 0 and not excluded
 

@@ -49,7 +49,7 @@ class Pace:
     deferred: float = 1.0
 
     def seconds_per_step(self, work: Workload) -> float:
-        """Estimate a step. In tiles, the network runs twice on each outer box, as in `Objective`."""
+        """Estimate a step. In tiles, the network runs twice on each outer box; see `Objective`."""
         remembering = work.pixels * work.pairs * self.pair
         if work.tiles:
             looking = self._seen(work) * (self.step + self.forward)

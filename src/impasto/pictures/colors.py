@@ -151,7 +151,7 @@ def pca_map(source: Tensor, target: Tensor) -> Tensor:
 
 
 def symmetric_map(source: Tensor, target: Tensor) -> Tensor:
-    """Map by Monge and Kantorovich: the symmetric map. Of all maps that fit, it changes colors least.
+    """Map by Monge and Kantorovich: the symmetric map, which changes the colors least.
 
     A = Σ_S^−½ (Σ_S^½ Σ_C Σ_S^½)^½ Σ_S^−½
 

@@ -140,7 +140,7 @@ def picture_of(
     sha256: str | None = None,
     dpi: float | None = None,
 ) -> Picture:
-    """Make a Picture from (H, W, 1, 3 or 4) values of any allowed type. It does not share memory."""
+    """Make a Picture from (H, W, 1, 3 or 4) values of any allowed type, without shared memory."""
     planes = torch.from_numpy(_to_unit(values.transpose(2, 0, 1)[None]))  # (1, C, H, W)
     if planes.shape[1] < 4:
         return Picture(planes.expand(-1, 3, -1, -1).contiguous(), None, name, sha256, dpi)
@@ -151,7 +151,7 @@ def picture_of(
 
 
 def _to_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return a float32 copy in [0, 1]. Whole numbers are scaled; floats must be in [0, 1] already."""
+    """Return a float32 copy in [0, 1]. Whole numbers are scaled; floats must be in [0, 1]."""
     full = {"bool": 1, "uint8": 255, "uint16": 65535}.get(values.dtype.name)
     if full is not None:
         scaled = np.array(values, np.float32, order="C")

@@ -89,7 +89,7 @@ def _is_flat(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def _palette(colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Choose colors that differ from each other, the most frequent first; stop if there are many."""
+    """Choose colors that differ, the most frequent first; stop when there are too many."""
     kept: list[npt.NDArray[np.uint8]] = []
     for color in colors:
         if all(np.abs(color.astype(int) - other).max() > _ALIKE for other in kept):

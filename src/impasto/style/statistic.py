@@ -46,7 +46,7 @@ class Statistic(ABC):
 
     @abstractmethod
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
-        """Return the distance between two descriptions: a scalar ≥ 0, which is 0 if they are equal."""
+        """Return the distance between two descriptions: a scalar ≥ 0, and 0 if they are equal."""
 
     def blend(self, targets: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         """Return the weighted mean of the targets of several paintings; the weights have the sum 1.

@@ -275,7 +275,7 @@ def stylize_video(
                 one mask for every frame.
             style_times: for each painting, the time in seconds at which it is the only one; between
                 two times, the result changes gradually from one painting to the other.
-            start, end: the part of the clip to paint, in seconds; None: the clip's beginning or end.
+            start, end: the part of the clip to paint, in seconds; None: the clip's start or end.
             rate: frames per second, for a folder of frames.
             frames: a folder that keeps the painted frames as PNG files; None: they are in a folder
                 beside the output, which is deleted after the output is written.

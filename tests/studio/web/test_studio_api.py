@@ -132,7 +132,7 @@ def test_the_queue_is_full(client):
         assert client.post("/api/jobs", json=small_body()).status_code == 201
     answer = client.post("/api/jobs", json=small_body())
     assert answer.status_code == 429
-    assert answer.json()["error"].startswith("queue full: 3 jobs are waiting")
+    assert answer.json()["error"].startswith("the queue is full: 3 jobs are waiting")
     assert answer.headers["retry-after"] == "10"
 
 

@@ -199,7 +199,8 @@ def _announce(task: Task, plan: VideoPlan) -> None:
         task.note(text)
     if run.store.resumed:
         task.note(
-            f"Resuming the run in {run.store.folder}: {run.store.resumed} frames are already painted"
+            f"Resuming the run in {run.store.folder}: {run.store.resumed} frames are already "
+            "painted"
         )
 
 

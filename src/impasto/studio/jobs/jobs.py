@@ -73,7 +73,7 @@ class Jobs:
         return _view(job, self.store)
 
     def check_queue(self) -> None:
-        """Raise a QueueFull if the queue is full. Call this before you decode pictures for a job."""
+        """Raise a QueueFull if the queue is full. Call this before decoding pictures for a job."""
         if self.store.jobs.count(State.QUEUED) >= self.limits.queue:
             raise _queue_full(self.limits)
 
@@ -126,7 +126,7 @@ class Jobs:
         return self._command(job, Command.PAUSE, (State.RUNNING,))
 
     def resume(self, job: str) -> Job:
-        """Resume a paused or failed job: a picture from its last checkpoint, a clip at its next frame.
+        """Resume a paused or failed job from its last checkpoint or its last finished frame.
 
         Raises: QueueFull: a failed job has to queue again.
         """

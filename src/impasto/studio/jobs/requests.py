@@ -221,7 +221,7 @@ def _kind(name: str) -> Kind:
 
 
 def _check_recipe(name: str) -> None:
-    """Raise a SettingsError unless this is the name of a recipe. Only the command line reads files."""
+    """Raise a SettingsError unless this is a recipe's name. Only the command line reads files."""
     if name not in RECIPES:
         raise SettingsError(
             f"recipe: {name!r} is not one of {', '.join(RECIPES)}{nearest_match(name, RECIPES)}"

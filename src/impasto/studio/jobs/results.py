@@ -34,7 +34,7 @@ _CURVE = 200  # a curve with more points keeps at least this many
 
 
 def losses(store: Store, job: str) -> list[dict[str, Any]]:
-    """Return step, level, seconds and losses of all steps; of 400 or more, only 200 to 300 steps."""
+    """Return step, level, seconds and losses of all steps; of 400 or more, only of 200 to 300."""
     store.jobs.get(job)
     steps = store.jobs.steps(job)
     every = max(1, len(steps) // _CURVE)

@@ -119,7 +119,7 @@ def _effort(request: Mapping[str, Any], store: Store) -> _Effort:
 def later_work(video: VideoSettings, frames: int) -> tuple[int, int]:
     """Return the steps at full size and the motion searches after the first frame.
 
-    This is for clips with one scene. Each further scene has another first frame, which takes longer.
+    This is for clips with one scene. Each further scene has a first frame, which takes longer.
 
     >>> later_work(VideoSettings(frame_steps=30, distances=(1, 2, 4)), 11)
     (300, 30)
