@@ -250,8 +250,8 @@ def test_version(command):
 def test_layers(command):
     lines = command("layers").out.splitlines()
     assert len(lines) == 16 * 2 + 5
-    assert lines[0].split() == ["conv1_1", "from", "1", "px"]
-    assert lines[-1].split() == ["pool5", "from", "32", "px"]
+    assert lines[0].split() == ["conv1_1", "at", "least", "1", "px"]
+    assert lines[-1].split() == ["pool5", "at", "least", "32", "px"]
     assert len(command("layers", "vgg16").out.splitlines()) == 13 * 2 + 5
     assert_clear_error(command("layers", "vgg20"), "vgg20", "did you mean vgg1")
 

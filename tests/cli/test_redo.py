@@ -229,7 +229,7 @@ def test_dots_per_inch_are_written(suffix, command, photo_file, painting_file, t
         (lambda noted: noted["content"].update(sha256=["x"]), "does not name the pictures"),
         (
             lambda noted: (noted["settings"].update(glitter=3), noted.update(impasto="9.9")),
-            "made by impasto 9.9, whose settings this version does not know: glitter",
+            "made by impasto 9.9, and this version does not know its settings: glitter",
         ),
         (lambda noted: noted["settings"].update(steps=-1), "steps"),
         (lambda noted: noted.update(made={"command": "dream"}), "made by `impasto dream`"),

@@ -249,7 +249,7 @@ def test_memory_is_read_as_people_write_it(text, expected):
 
 @pytest.mark.parametrize("text", ["", "GB", "4 gigs", "-4GB", "4", "40MB", "4GBit", "nan"])
 def test_what_is_no_memory_says_what_would_be(text):
-    with pytest.raises(SettingsError, match="is not a size of at least 50 MB, like 4GB or 800MB"):
+    with pytest.raises(SettingsError, match="is not a size of at least 50 MB; write it like 4GB"):
         parse_memory(text)
 
 

@@ -832,7 +832,7 @@ def test_limit_holds_for_every_source() -> None:
 def test_heic_without_its_plug_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     for brand in (b"heic", b"mif1"):
-        with pytest.raises(ImageError, match=r"HEIC.*pip install impasto\[heic\]"):
+        with pytest.raises(ImageError, match=r"HEIC.*pip install 'impasto\[heic\]'"):
             load_picture(io.BytesIO(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + b"\0" * 64))
 
 

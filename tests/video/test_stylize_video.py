@@ -435,7 +435,7 @@ def test_styles_that_change_over_time(clip, painting_file, photo_file, tmp_path)
 
 @pytest.mark.parametrize(
     ("times", "complaint"),
-    [((0.0,), "1 times for 2 styles"), ((1.0, 1.0), "each style needs another time")],
+    [((0.0,), "1 times for 2 styles"), ((1.0, 1.0), "each style needs a different time")],
 )
 def test_times_that_make_no_sense(times, complaint, clip, painting_file, tmp_path):
     with pytest.raises(SettingsError, match=complaint):

@@ -127,7 +127,7 @@ class SoundPastiche:
     def save(self, path: str | os.PathLike[str], *, bits: int = 16, overwrite: bool = True) -> None:
         """Write a WAV or FLAC file, with the metadata in its comment.
 
-        Raises: as `save_sound`. If the file cannot be written, an existing file is unchanged.
+        Raises: as for `save_sound`. If the file cannot be written, an existing file is unchanged.
         """
         save_sound(self.sound, path, bits=bits, metadata=self.metadata, overwrite=overwrite)
 
@@ -295,7 +295,7 @@ def stylize_sound(
         settings: None takes the defaults.
         on_step: a function that is called after every evaluation.
 
-    Raises: as `plan_sound`; DivergenceError: the optimization failed.
+    Raises: as for `plan_sound`; DivergenceError: the optimization failed.
     """
     transfer = plan_sound(content, style, settings)
     return transfer.finish(*run_to_end(transfer.steps(), on_step))

@@ -133,7 +133,7 @@ def plot_library() -> Any:
     try:
         from matplotlib import figure
     except ModuleNotFoundError as error:
-        raise SettingsError("--plot needs matplotlib: pip install impasto[plot]") from error
+        raise SettingsError("--plot needs matplotlib: pip install 'impasto[plot]'") from error
     return figure
 
 

@@ -90,7 +90,7 @@ def _open(data: bytes) -> PIL.Image.Image:
         except FAULTS as error:
             fault = error
     if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS and "HEIF" not in readers:
-        raise ImageError("is HEIC, which needs a plug-in: pip install impasto[heic]")
+        raise ImageError("is HEIC, which needs a plug-in: pip install 'impasto[heic]'")
     if fault is not None:
         raise ImageError(f"is damaged: {one_line(fault)}") from fault
     raise ImageError(f"is not a picture in a format that can be read ({READABLE})")

@@ -49,7 +49,7 @@ class VideoSettings(Options):
     distances: tuple[int, ...] = option(
         (1, 2, 4),
         "Distances, in frames, to the earlier frames that a frame is compared with; a farther "
-        "frame is used only where nearer ones do not show the pixel.",
+        "frame is used only for pixels that the nearer ones do not show.",
         half="video",
         low=1,
         high=100,
@@ -66,8 +66,9 @@ class VideoSettings(Options):
     )
     pass_blend: float = option(
         0.5,
-        "Share of the neighboring frame in the start of a later pass. There, a frame starts from "
-        "a mix of its neighbor, moved along the motion, and its own result of the pass before.",
+        "Share of the neighboring frame in the start of a frame, from the second pass on. Such a "
+        "frame starts from a mix of its neighbor, moved along the motion, and its own result of "
+        "the previous pass.",
         half="video",
         low=0,
         high=1,

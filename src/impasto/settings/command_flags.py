@@ -301,7 +301,10 @@ class ClipFileOptions(SoundTrackOptions):
         None, "Video codec: h264, h265, vp9, av1 or prores.", half="video", metavar="NAME"
     )  # fmt: skip
     frames: Path | None = option(
-        None, "Folder that keeps the painted frames, as PNG.", half="video", metavar="FOLDER"
+        None,
+        "Folder in which the painted frames are kept, as PNG files.",
+        half="video",
+        metavar="FOLDER",
     )
     rate: float | None = option(
         None,

@@ -196,7 +196,7 @@ class Settings(Options):
         half="objective",
         low=1,
         high=10**7,
-        source="NNST's last pass: 64 x 64",
+        source="the last pass of NNST, Kolkin et al. 2022: 64 x 64",
     )
     content_form: ContentFormName = option(
         "relative",
@@ -323,7 +323,7 @@ class Settings(Options):
     )
     init: str = option(
         "content",
-        "Picture to start from: content, style, noise, or a file.",
+        "Picture to start from: content (the photo), style (the first painting), noise, or a file.",
         half="schedule",
         common=True,
     )

@@ -35,7 +35,7 @@ class AudioSettings(Options):
     )
     filters: int = option(
         0,
-        "Number of random filters that describe a sound; the paper has 4096. 0 means infinitely "
+        "Number of random filters that describe a sound; the paper uses 4096. 0 means infinitely "
         "many, in closed form, which is better and much faster.",
         half="objective",
         low=0,
@@ -78,7 +78,9 @@ class AudioSettings(Options):
         high=384_000,
         unit="Hz",
     )
-    init: StartName = option("content", "Sound to start from.", half="schedule", common=True)
+    init: StartName = option(
+        "content", "Sound to start from: the content, or noise.", half="schedule", common=True
+    )
     steps: int = option(
         50,
         "Number of steps, each with one evaluation of the objective and its gradient; more steps "

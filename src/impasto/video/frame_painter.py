@@ -52,7 +52,7 @@ class FramePainter:
     def first(self, frame: Frame) -> FrameSteps:
         """Paint the first frame of a scene, with the whole schedule.
 
-        Raises: as `Stylizer.steps`.
+        Raises: as for `Stylizer.steps`.
         """
         inputs = self.styling.inputs(frame.image, frame.index)
         if not self._is_painted(inputs):

@@ -142,7 +142,7 @@ def check_times(times: Sequence[float], styles: int) -> None:
         raise SettingsError(f"{len(times)} times for {styles} styles: give one time for each style")
     if len(set(times)) != len(times) or min(times) < 0:
         shown = ", ".join(f"{each:g} s" for each in times)
-        raise SettingsError(f"styles at {shown}: each style needs another time, and none below 0")
+        raise SettingsError(f"styles at {shown}: each style needs a different time, not below 0")
 
 
 def mask_folders(guidance: Guidance | None) -> dict[str, tuple[Path, ...]]:

@@ -734,7 +734,7 @@ def test_a_codec_that_is_missing(tmp_path, monkeypatch):
 def test_without_pyav(tmp_path, monkeypatch):
     path = make_clip(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(VideoError, match=r"pip install impasto\[video\]"):
+    with pytest.raises(VideoError, match=r"pip install 'impasto\[video\]'"):
         open_clip(path)
 
 

@@ -168,10 +168,12 @@ def read_origin(picture: Path) -> Origin:
         *(each for masks in guidance.values() for each in _as_list(masks) if each is not None),
     ]
     if not styles or not all(map(_is_input, inputs)):
-        raise ImageError("does not name the pictures that it was made from", path=picture)
+        raise ImageError(
+            "does not name the pictures that it was made from, so it cannot be redone", path=picture
+        )
     values = noted.get("settings")
     if not isinstance(values, dict):
-        raise ImageError("holds no settings in its metadata", path=picture)
+        raise ImageError("holds no settings in its metadata, so it cannot be redone", path=picture)
     try:
         # Compiling depends on the machine; this one may have no compiler.
         settings = Settings.from_dict({**values, "compiled": False})
@@ -184,7 +186,7 @@ def read_origin(picture: Path) -> Origin:
                 path=picture,
             ) from error
         raise SettingsError(
-            f"was made by impasto {version}, whose settings this version does not know: {error}",
+            f"was made by impasto {version}, and this version does not know its settings: {error}",
             path=picture,
         ) from error
     paintings = inputs[1 : 1 + len(styles)]
@@ -261,8 +263,8 @@ def find_files(origin: Origin, folders: Sequence[Path]) -> dict[str, Path]:
     ]
     if lost:
         raise ImageError(
-            f"{origin.label} was made from {', '.join(dict.fromkeys(lost))}, not found in "
-            f"{', '.join(str(folder) for folder in folders)}; name their folder with --look-in"
+            f"{origin.label} was made from {', '.join(dict.fromkeys(lost))}, which cannot be found "
+            f"in {', '.join(str(folder) for folder in folders)}; name their folder with --look-in"
         )
     return found
 

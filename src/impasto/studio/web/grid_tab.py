@@ -133,7 +133,7 @@ def values_of(row: dict[str, Any], text: str) -> list[Any]:
     try:
         return [kinds.get(row["type"], str)(each) for each in items]
     except (ValueError, KeyError) as error:
-        words = {"integer": "whole numbers", "boolean": "on and off"}.get(row["type"], "numbers")
+        words = {"integer": "whole numbers", "boolean": "on or off"}.get(row["type"], "numbers")
         raise SettingsError(
-            f"{row['name']}: {text!r} are not {words}, separated by commas"
+            f"{row['name']}: {text!r} cannot be read; enter {words}, separated by commas"
         ) from error

@@ -112,7 +112,7 @@ def av_library() -> Any:
     try:
         return video_library()
     except SettingsError as error:
-        raise VideoError("clips need PyAV: pip install impasto[video]") from error
+        raise VideoError("clips need PyAV: pip install 'impasto[video]'") from error
 
 
 def ffmpeg_reason(error: Exception) -> str:

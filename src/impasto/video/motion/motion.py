@@ -73,7 +73,7 @@ class Prediction:
 def find_motion(frame: Image, other: Image, video: VideoSettings) -> tuple[Motion, Motion]:
     """Find the motion from a frame to another one, and back.
 
-    Raises: as `optical_flow`.
+    Raises: as for `optical_flow`.
     """
     find = partial(
         optical_flow,
