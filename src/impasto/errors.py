@@ -93,7 +93,7 @@ class TruncatedClip(VideoError):  # noqa: N818  (the frames that were read can b
     """A clip ends early, or is damaged; the frames before that point were read.
 
     Attributes:
-        frames: how many frames were read.
+        frames: the number of frames that were read.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Whole files: read at once, and replaced only once the new file is complete on disk.
+"""Whole files: read completely, and replaced only when the new file is complete on disk.
 
 Every function takes the class of the error that it raises, an `ImpastoError` or a child of it.
 """

@@ -87,7 +87,7 @@ class ClosedForm:
 
     k(u, v) = ½ |u| |v| J(cos θ),  J(c) = (sin θ + (π − θ) cos θ) / π,  θ the angle of two pieces.
 
-    Costs T² bins instead of T bins · taps · filters, and nothing in the result is random.
+    It costs T² bins instead of T bins · taps · filters, and nothing in the result is random.
     Paper: Cho & Saul, "Kernel methods for deep learning", NIPS 2009 (the kernel of order 1).
     """
 

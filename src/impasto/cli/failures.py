@@ -35,7 +35,7 @@ def load_libraries() -> None:
     held: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
     try:
-        import impasto.painting.stylizer  # noqa: F401  (for what it loads)
+        import impasto.painting.stylizer  # noqa: F401  (for the libraries)
     finally:
         signal.signal(signal.SIGINT, before)
     if held:

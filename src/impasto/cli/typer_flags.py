@@ -49,7 +49,7 @@ __all__ = [
 # The settings that a person has given as flags, by field name.
 Changes = Annotated[Mapping[str, Any], USED_SETTINGS["stylize"]]
 
-_NOTHING_SPECIAL = UsedSettings(())  # no defaults and helps of a command's own
+_NOTHING_SPECIAL = UsedSettings(())  # without a command's own defaults and helps
 
 # The word for a value in the help.
 _METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME|FILE", Path: "FILE"}

@@ -240,7 +240,7 @@ def _compare(
 
 
 def _some(names: list[str], limit: int = 6) -> str:
-    """List the first names, and how many others there are."""
+    """List the first names, and the number of the others."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 

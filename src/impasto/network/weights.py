@@ -4,7 +4,7 @@ The bundled files hold the original weights of Simonyan & Zisserman (ICLR 2015),
 classifier: VGG-16 in float16, VGG-19 as 256 values per layer and an index for every weight.
 `scripts/build_weights.py` makes them; NOTICE names their authors.
 
-A network expects its input by one of two conventions, and a file seldom says which:
+A network expects its input by one of two conventions, and a file seldom states its convention:
 
     "caffe"        BGR, 0…255, minus the mean color: VGG's own weights, by any converter
     "torchvision"  RGB, [0, 1], ImageNet mean and deviation: the weights that torchvision trained

@@ -114,7 +114,7 @@ def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
 
 
 def _objective(stylizer: Stylizer, inputs: Inputs, level: Level) -> Objective:
-    """Return what a run minimizes at a level that is computed whole."""
+    """Return the objective of a level that is computed whole."""
     return stylizer.objective(inputs, Workload(level, None, stylizer.settings.history, False, 0.0))
 
 

@@ -35,7 +35,7 @@ WRITERS = {
 }  # fmt: skip
 DEEP = ("png", "tiff")  # can hold 16 bits per channel
 LONGEST = {"jpeg": 65500, "webp": 16383}  # px per side: the limits of libjpeg and of WebP
-# What Pillow may decode: not EPS (it runs Ghostscript), and no rare formats.
+# The formats that Pillow may decode, without EPS, which runs Ghostscript, and without rare formats.
 READERS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
 READABLE = "AVIF, BMP, GIF, HEIC, JPEG, PNG, PNM, TIFF, WebP"
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -125,7 +125,7 @@ def decode_pillow(picture: PIL.Image.Image) -> tuple[npt.NDArray[Any], float | N
 
 
 def _pillow_values(picture: PIL.Image.Image, profile: bytes | None) -> npt.NDArray[Any]:
-    """Return (H, W, 1, 3 or 4): 8 bit in sRGB; or the one channel of a deep mode, unchanged."""
+    """Return (H, W, 1, 3 or 4): 8 bits in sRGB; or unchanged, the one channel of a deeper mode."""
     if picture.mode == "F":
         return np.asarray(picture)[..., None]
     if picture.mode.startswith("I"):  # I;16…, and I, which holds 16-bit files in 32 bits
@@ -212,7 +212,7 @@ def encode(
             f"{values.shape[0]} × {values.shape[1]}; use .png or .tiff"
         )
     try:
-        # json.dumps writes ASCII only (\u00fc and the like), which every format can hold.
+        # json.dumps writes ASCII only (\u00fc for ü), which every format can hold.
         noted = None if metadata is None else json.dumps(dict(metadata))
     except (TypeError, ValueError, RecursionError) as error:
         raise ImageError(

@@ -37,7 +37,7 @@ __all__ = [
 
 # Y of YIQ, from gamma-encoded red, green and blue (NTSC 1953, ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
-# The variance of rounding to 8 bits, (1/255)² / 12: a smaller variance is no color.
+# The variance of rounding to 8 bits, (1/255)² / 12: a smaller variance does not count.
 _NO_SPREAD = (1 / 255) ** 2 / 12
 # Steps per unit for sorting pixels by whole numbers.
 _STEPS = 2**24
@@ -179,7 +179,7 @@ def match_histogram(image: Tensor, palette: Tensor) -> Tensor:
     Args:    image, palette: (1, 3, H, W) and (1, 3, h, w), float64.
     Returns: (1, 3, H, W), within the palette's range.
     Paper:   Coltuc, Bolon & Chassery, Exact Histogram Specification, IEEE TIP 2006. Differs: one
-             neighborhood instead of five, and ties stay ties.
+             neighborhood instead of five, and pixels that remain equal get the same value.
     """
     around = functional.avg_pool2d(functional.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
     # One whole number sorts by value, then by neighborhood. Its steps are far finer than those of

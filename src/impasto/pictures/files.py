@@ -178,7 +178,7 @@ def save_image(
 
     Values are clamped to [0, 1] and rounded to the nearest step, and the file is tagged as sRGB. An
     existing file is replaced only after the new one is complete on disk. Missing folders are
-    created. JPEG has no transparency, so the picture is laid on white.
+    created. JPEG has no transparency, so the picture gets a white background.
 
     Args:
         image: (1, 3, H, W), sRGB in [0, 1].

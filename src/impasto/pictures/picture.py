@@ -87,7 +87,7 @@ def from_array(array: npt.NDArray[Any] | Tensor, max_pixels: int) -> Picture:
 
     Raises:
         ShapeError: it has another shape.
-        ImageError: more than max_pixels, another type, or values that are not in [0, 1].
+        ImageError: it has more than max_pixels, another type, or values that are not in [0, 1].
     """
     if isinstance(array, Tensor):
         label, allowed = "the tensor", "(1, C, H, W) or (C, H, W)"
@@ -201,7 +201,7 @@ def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
 
 
 def on_white(image: Image, alpha: Tensor) -> Image:
-    """Lay a picture on white, for formats without alpha; values clamped to [0, 1].
+    """Put a picture on a white background, for formats without alpha; clamp it to [0, 1].
 
     Raises: ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
     """
@@ -271,7 +271,7 @@ def with_long_side(picture: Picture, long_side: int | None) -> Picture:
 
 
 def to_pillow(image: Image, alpha: Tensor | None = None) -> PIL.Image.Image:
-    """Return an 8-bit Pillow image, RGB or with alpha RGBA; values clamped and rounded.
+    """Return an 8-bit Pillow image, RGB, or RGBA if there is alpha; values clamped and rounded.
 
     Raises:
         ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).

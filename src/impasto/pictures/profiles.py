@@ -116,14 +116,14 @@ def header_of(data: bytes) -> Any | None:
 def read_with_vips(
     image: Any,
 ) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.uint16], float | None]:
-    """Decode a header of header_of: upright, in sRGB.
+    """Decode a picture whose header `header_of` returned: upright, in sRGB.
 
     Returns: (H, W, 3) or (H, W, 4) at the file's own depth, and its dots per inch if it has any.
     Raises:  ImageError: the file is damaged.
     """
     import pyvips
 
-    # libvips reads and writes 1 px/mm if a file does not say.
+    # libvips reads and writes 1 px/mm if a file states no resolution.
     dpi = None if image.xres == 1 else round(image.xres * MM_PER_INCH, 1)
     depth = 16 if image.format == "ushort" else 8
     try:
@@ -189,7 +189,7 @@ def encode_deep(
         if text is not None:
             image.set_type(pyvips.GValue.gstr_type, DESCRIPTION[kind], text)
         if kind == "png":
-            # With keep="all" libvips would add EXIF of its own.
+            # With keep="all", libvips would add its own EXIF data.
             data: bytes = image.pngsave_buffer(bitdepth=16, keep="icc:other")
         else:
             data = image.tiffsave_buffer(
@@ -201,6 +201,6 @@ def encode_deep(
 
 
 def description_of(header: Any) -> str | None:
-    """Return the ImageDescription of a header of header_of."""
+    """Return the ImageDescription of a header that `header_of` returned."""
     name = DESCRIPTION["tiff"]
     return str(header.get(name)) if name in header.get_fields() else None

@@ -15,7 +15,7 @@ from impasto.pictures.picture import Picture
 
 __all__ = ["Color", "masks_by_color"]
 
-_ALIKE = 40  # of 255, in every channel: how far scaling and JPEG change a flat color
+_ALIKE = 40  # of 255, in every channel: the most that scaling and JPEG change a flat color
 _FLAT = 12  # of 255, between neighbors; a larger change is an edge, where two colors are blended
 _SMALLEST = 5e-4  # share of a map; a color with a smaller share is noise and not a region
 _MOST = 16  # colors; a picture with more is a photo

@@ -146,7 +146,7 @@ def _address(host: str, listener: socket.socket) -> str:
 
 
 def _lock(store: Store) -> Any:
-    """Lock the folder against a second server while this process lives."""
+    """Lock the folder against a second server while this process runs."""
     import sqlite3
 
     lock = sqlite3.connect(store.folder / "lock.db", timeout=0.2, isolation_level=None,

@@ -40,7 +40,7 @@ class FrameInfo:
         index: the number of the frame in the run, from 0.
         time, duration: seconds, as in `Frame`.
         starts_scene: whether it is the first frame of a scene.
-        losses: of its last step.
+        losses: the losses of its last step.
     """
 
     index: int

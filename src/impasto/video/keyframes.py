@@ -64,8 +64,8 @@ def paint_key_frames(run: ClipRun) -> ClipSteps:
     """Paint the key frames of a clip, and warp them to the frames between them.
 
     Key frames are every `key_every`-th frame, and the first and the last frame of each scene. A key
-    frame starts from the one before, and the temporal loss keeps it close to it, as in
-    `paint_sequentially`.
+    frame starts from its prediction by the key frame before it, and the temporal loss keeps it
+    close to this prediction, as in `paint_sequentially`.
     """
     key: PaintedFrame | None = None
     for segment in _segments(run):
@@ -132,7 +132,7 @@ def _paint_key_frame(run: ClipRun, frame: Frame, key: PaintedFrame, motion: Moti
 def _paint_between(
     run: ClipRun, frame: Frame, neighbors: Sequence[tuple[PaintedFrame, Motion]], part: float
 ) -> FrameSteps:
-    """Warp the key frames to a frame between, and optimize it if they leave holes."""
+    """Warp the key frames to a frame between them, and optimize it if they leave holes."""
     expected = interpolate(frame.image, neighbors, part)
     if expected.holes > _REPAINT:
         steps = run.video.frame_steps

@@ -1,4 +1,4 @@
-"""One pass over a clip. A frame starts from its prediction; the temporal loss keeps it close to it.
+"""One pass over a clip: each frame starts from its prediction and is kept close to it.
 
 Paper: Ruder, Dosovitskiy & Brox, arXiv 1604.08610, sections 4.1 and 4.2.
 """

@@ -29,7 +29,7 @@ class Styling:
         paintings: at least one.
         guidance: the masks; a folder instead of a picture holds one mask for each frame.
         times: for each painting, the time in seconds at which it is the only one; None: all
-            paintings apply all the time.
+            paintings apply at all times.
         init: a picture from which the first frame of a scene starts; None: as the settings say.
     """
 

@@ -270,7 +270,7 @@ def find_files(origin: Origin, folders: Sequence[Path]) -> dict[str, Path]:
 
 
 def _candidates(folders: Sequence[Path], names: set[str]) -> Iterator[Path]:
-    """Yield the files of the folders, those of the right names first."""
+    """Yield the files of the folders, those with the right names first."""
     files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
     yield from (path for path in files if path.name in names)
     yield from (path for path in files if path.name not in names)

@@ -3,7 +3,7 @@
 clip → Clip → Frame, Frame, … → painted frames → ClipWriter → clip
 
 Frames hold R'G'B' as the clip stores it, computed with the clip's matrix and range. Primaries and
-transfer are not converted, but copied to the result: a clip of high dynamic range stays one.
+transfer are not converted, but copied to the result: a clip keeps its high dynamic range.
 Frames are upright, so the result needs no rotation.
 """
 
@@ -150,7 +150,7 @@ def _selected(
 
 
 def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
-    """Decode from the key frame before start on; the times of the frames rise strictly."""
+    """Decode the frames, beginning at the key frame before start; their times rise strictly."""
     usual, damage = 1 / clip.rate, Damage()
     time: Fraction | None = None
     with contextlib.ExitStack() as files:

@@ -93,7 +93,7 @@ def _begins_at(packet: Any) -> Any:
 
 
 def _add_track(output: Any, stream: Any, clip: Clip) -> Any:
-    """Add a track with the codec, language and title of one of the clip's."""
+    """Add a track with the codec, language and title of one of the clip's tracks."""
     try:
         track = output.add_stream_from_template(stream, opaque=True)
     except (ValueError, av_library().error.FFmpegError) as error:

@@ -53,15 +53,15 @@ def write_clip(
         size: (H, W) of the frames; None: that of the clip.
         start, end: seconds; the part of the clip that the frames are from. The sound is cut to this
             part, and the first frame is shown from the beginning.
-        codec: a name in CODECS; None: H.264, in .webm VP9.
+        codec: a name in CODECS; None: H.264, or VP9 in .webm.
         crf: the quality, lower is better; None: the codec's default, which is good.
         sound: whether to copy the clip's sound tracks.
         metadata: texts for the file, such as a title or a comment.
         overwrite: whether a file, or frames in a folder, may be replaced.
 
     Raises:
-        VideoError: an unknown codec, a wrong crf, a file that cannot be written or that cannot hold
-            codec or sound; or PyAV is missing.
+        VideoError: the codec is unknown, crf has a value that is not allowed, the file cannot be
+            written, or cannot hold the codec or the sound; or PyAV is missing.
     """
     return ClipWriter(
         Path(path),
@@ -259,7 +259,7 @@ class ClipWriter:
         encoder.options = self._options
 
     def _encode(self, frame: Any) -> None:
-        """Encode a frame and write the sound up to it; None: write what the encoder still holds."""
+        """Encode a frame and write the sound up to it; None: write the rest from the encoder."""
         try:
             for packet in self._stream.codec_context.encode(frame):
                 packet.stream = self._stream

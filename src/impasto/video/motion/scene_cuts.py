@@ -13,7 +13,7 @@ __all__ = ["histogram_distance", "is_cut", "unexplained"]
 _BINS = 8  # of each color channel
 _DIFFERENT = 0.1  # mean difference of colors, in [0, 1], that motion does not explain
 
-# On the clips tried, motion leaves at most 13 % of a frame unexplained; a cut leaves at least 87 %.
+# On our test clips, motion leaves at most 13 % of a frame unexplained; a cut leaves at least 87 %.
 _CUT_SHARE = 0.55
 # A lower share is enough if the histograms differ: by 3 % between frames of a scene, by 53 % at a
 # cut.
