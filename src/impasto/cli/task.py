@@ -87,7 +87,9 @@ def check_streams(task: Task) -> None:
     targets = [os.path.abspath(path) for path in written]  # noqa: PTH100
     for target in targets:
         if targets.count(target) > 1:
-            raise SettingsError("is named for two results; give each result its own file", path=target)
+            raise SettingsError(
+                "is named for two results; give each result its own file", path=target
+            )
     for path in written:
         # Path.is_file raises for a name that is too long or a closed folder; this returns false.
         if not task.run.force and os.path.isfile(path):  # noqa: PTH113

@@ -254,7 +254,9 @@ def _parse(option: dataclasses.Field[Any], kind: Any, text: Any) -> Any:
     try:
         return tuple(typing.get_args(kind)[0](item) for item in items)
     except ValueError as error:
-        raise SettingsError(f"{name}: {text!r} is not a list of numbers; write it like 1,0.5,2") from error
+        raise SettingsError(
+            f"{name}: {text!r} is not a list of numbers; write it like 1,0.5,2"
+        ) from error
 
 
 def _number(name: str, text: str) -> float:

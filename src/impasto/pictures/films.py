@@ -48,7 +48,8 @@ def video_library() -> Any:
         import av
     except ModuleNotFoundError as error:
         raise SettingsError(
-            ".mp4 needs PyAV, but .gif and .webp do not; to install it: pip install 'impasto[video]'"
+            ".mp4 needs PyAV, but .gif and .webp do not; to install PyAV: "
+            "pip install 'impasto[video]'"
         ) from error
     return av
 

@@ -1,4 +1,4 @@
-"""One pass over a clip: each frame starts from its prediction and is kept close to it.
+"""One pass over a clip: a frame starts from its prediction, and is kept close to the prediction.
 
 Paper: Ruder, Dosovitskiy & Brox, arXiv 1604.08610, sections 4.1 and 4.2.
 """

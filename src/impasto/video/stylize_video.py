@@ -296,7 +296,9 @@ def stylize_video(
             on_step(step)
     film = plan.finish()
     if film.truncated is not None:
-        raise TruncatedClip(f"{film.truncated}; {film.path} holds the frames before this point", film.frames)
+        raise TruncatedClip(
+            f"{film.truncated}; {film.path} holds the frames before this point", film.frames
+        )
     return film
 
 

@@ -311,7 +311,7 @@ def test_a_failed_job_is_resumed_from_its_last_preview(jobs):
     with working(jobs):
         done = wait_for_state(jobs, job, "done", "failed")
     assert done.continued[0]["step"] == left
-    with pytest.raises(StudioError, match="is done; the command resume is only for paused or failed"):
+    with pytest.raises(StudioError, match="is done; the command resume is only for paused"):
         jobs.resume(job)
 
 

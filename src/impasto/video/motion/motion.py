@@ -99,7 +99,7 @@ def predict(photo: Image, past: Sequence[tuple[PaintedFrame, Motion]]) -> Predic
     """Predict a frame's pastiche from earlier ones; far frames fill what near ones do not show.
 
     The weight of frame i − j is max(c⁽ⁱ⁻ʲ⁾ − Σ c⁽ⁱ⁻ᵏ⁾, 0) over the nearer k, with c = 1 where the
-    motion is reliable. So each pixel comes from one frame, and all frames share one prediction.
+    motion is reliable. So each pixel comes from one frame, and one picture replaces all of them.
 
     Args:  past: earlier frames from near to far, with the motion from the photo to each.
     Paper: Ruder et al. 1604.08610, section 4.2: long-term consistency.
