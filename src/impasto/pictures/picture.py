@@ -187,7 +187,7 @@ def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
     """Return colors everywhere from colors that are known only where their weight is above 0.
 
     The picture is halved until no pixel is unknown. Then it is doubled repeatedly, and each time
-    the known colors of that size replace the enlarged ones.
+    the known colors of that size are laid over the enlarged ones.
 
     Paper: Gortler, Grzeszczuk, Szeliski & Cohen, The Lumigraph, SIGGRAPH 1996, section 3.4.
     """

@@ -40,8 +40,8 @@ class VideoSettings(Options):
     )
     frame_steps: int = option(
         30,
-        "Number of steps for every frame except the first of a scene, which takes --steps. More "
-        "steps take more time and give a more finished picture.",
+        "Number of steps for a frame; the first frame of a scene has the number --steps instead. "
+        "More steps take more time and give a more finished picture.",
         half="video",
         low=1,
         common=True,
@@ -58,7 +58,7 @@ class VideoSettings(Options):
     passes: int = option(
         1,
         "Number of passes through the clip, forward and backward in turn; two or more improve "
-        "clips with fast motion. Every pass takes --frame-steps for each frame.",
+        "clips with fast motion. Every pass paints each frame with --frame-steps.",
         half="video",
         low=1,
         high=100,

@@ -207,9 +207,9 @@ class Settings(Options):
     )
     style_form: StyleFormName = option(
         "relative",
-        "Form of the style loss: a mean (mean); this mean divided by the painting's own mean "
-        "square, so that every layer, network and painting has the same influence (relative); or "
-        "the form of the recipe with this name.",
+        "Form of the style loss: the distance between the statistics (mean); this distance divided "
+        "by the distance of features that are all 0, so that every layer, network and painting has "
+        "the same influence (relative); or the form of the recipe with this name.",
         half="objective",
     )
     normalize_gradients: bool = option(

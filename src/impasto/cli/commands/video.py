@@ -77,8 +77,8 @@ StyleAt = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TIME STYLE",
-        help="Painting that is the only style at TIME, instead of STYLE...; repeat it for each "
-        "painting. Between two times, one style fades into the other.",
+        help="Painting that is the only style at TIME, instead of STYLE...; repeat the flag for "
+        "each painting. Between two times, one style fades into the other.",
     ),
 ]
 Preview = Annotated[

@@ -189,7 +189,7 @@ def _dense_inverse_search(first: Image, second: Image, weights: object) -> Tenso
     """Run dense inverse search (Kroeger et al., ECCV 2016) down to half a pixel.
 
     Differs: the search runs on pictures of twice the size, down to each of their pixels, where
-    OpenCV's presets stop at half or a quarter of the size. So its patches of 8 px cover 4 px.
+    OpenCV's presets stop at half or a quarter of the size. So its patches cover 4 px.
     """
     _refuse_weights(weights, "dis")
     cv2 = _opencv()
