@@ -107,7 +107,8 @@ class VideoSettings(Options):
     )
     refresh_steps: int = option(
         8,
-        "Number of steps for a frame of a draft if part of it is not visible in any key frame.",
+        "Number of steps for a frame of a draft in which more than 0.2 % of the pixels are not "
+        "visible in any key frame; above 25 %, --frame-steps is used.",
         half="video",
         low=0,
     )

@@ -231,9 +231,9 @@ class RecolorOptions(Options):
 
     method: MatchingName = option(
         "symmetric",
-        "Statistics of the colors to match: their mean and covariance, with the smallest change "
-        "(symmetric), in the order red, green, blue (cholesky) or along the main axes (pca); or "
-        "the distribution of each channel (histogram).",
+        "Statistics of the colors to match. Their mean and covariance: with the smallest change of "
+        "the colors (symmetric), channel by channel in the order red, green, blue (cholesky), or "
+        "along the main axes of the colors (pca). Or the distribution of each channel (histogram).",
         common=True,
     )
     strength: float = option(
@@ -268,6 +268,7 @@ class PartOptions(Options):
         low=0,
         unit="s",
         metavar="TIME",
+        shown_default="the clip's end",
         common=True,
         parse=parse_time,
     )

@@ -202,7 +202,7 @@ class Settings(Options):
         "relative",
         "Form of the content loss: the mean squared difference of the features (mean); this mean "
         "divided by the mean square of the photo's features (relative); or the form of the recipe "
-        "with this name.",
+        "with this name. The recipe novak-nikulin also has the form gatys.",
         half="objective",
     )
     style_form: StyleFormName = option(
@@ -260,7 +260,7 @@ class Settings(Options):
     )
     tv_weight: float = option(
         0.07,
-        "Weight of the smoothness term (total variation); larger values give a calmer picture.",
+        "Weight of the smoothness term (total variation); larger values give a smoother picture.",
         half="objective",
         low=0,
         common=True,
@@ -289,7 +289,8 @@ class Settings(Options):
     )
     tv_isotropic: bool = option(
         False,
-        "Compute the total variation from ∂x² + ∂y² instead of |∂x| + |∂y|.",
+        "Compute the total variation from ∂x² + ∂y² instead of |∂x| + |∂y|. ∂x and ∂y are the "
+        "differences between neighboring pixels.",
         half="objective",
         source="Mahendran & Vedaldi 2015",
     )
@@ -330,7 +331,7 @@ class Settings(Options):
     noise: float = option(
         0.25,
         "Standard deviation of the noise, in pixel values of [0, 1], if the picture starts from "
-        "noise; larger values give more contrast.",
+        "noise; larger values give the noise more contrast.",
         half="schedule",
         low=0,
     )
@@ -358,8 +359,8 @@ class Settings(Options):
     )
     step_decay: float = option(
         0.0,
-        "Exponent p that divides the steps among levels: a level's number of steps is "
-        "proportional to 1 / (long side)^p. With 0, every level has the same number. With larger "
+        "Exponent p that distributes the steps over the levels: a level's number of steps is "
+        "proportional to 1 / (long side)^p. With 0, every level has the same number. With positive "
         "values, larger levels have fewer steps; with negative values, they have more.",
         half="schedule",
         low=-4,
@@ -408,8 +409,8 @@ class Settings(Options):
     )
     history: int = option(
         20,
-        "Number of past steps from which L-BFGS estimates curvature; larger values need more "
-        "memory.",
+        "Number of past steps from which L-BFGS estimates the curvature of the objective; larger "
+        "values need more memory.",
         half="schedule",
         low=1,
         high=1000,

@@ -142,8 +142,9 @@ RECIPES: dict[str, Recipe] = {
         schedule={"long_side": 2048, "step_decay": 1.0},
     ),
     "strokes": Recipe(
-        purpose="The painting CONTENT with the fine strokes and colors of STYLE. Use the result as "
-        "a new style: it has the coarse structure of one painting and the strokes of the other.",
+        purpose="Paints CONTENT, a painting, with the fine strokes and colors of STYLE. Use the "
+        "result as a new style: it has the coarse structure of one painting and the strokes of the "
+        "other.",
         source="Gatys et al. 2017, arXiv 1611.07865, section 6, with the objective of default",
         objective={"style_layers": ("relu1_1", "relu2_1")},
     ),
@@ -182,8 +183,8 @@ RECIPES: dict[str, Recipe] = {
         schedule=_GATYS_SCHEDULE,
     ),
     "novak-nikulin": Recipe(
-        purpose="More of a style's structure: shifted correlations between successive layers, on "
-        "all layers, with weights by depth.",
+        purpose="Transfers more of a style's structure, by shifted correlations between successive "
+        "layers, on all layers, with weights by depth.",
         source="Novak & Nikulin, arXiv 1605.04603",
         objective={
             **_PLAIN_OBJECTIVE,
@@ -205,8 +206,9 @@ RECIPES: dict[str, Recipe] = {
         schedule=_GATYS_SCHEDULE,
     ),
     "notebook": Recipe(
-        purpose="The style transfer of many course notebooks. --weights torchvision "
-        "--style-weight 1e4 makes it exact; the default is adjusted to the bundled weights.",
+        purpose="The style transfer of many course notebooks. With --weights torchvision "
+        "--style-weight 1e4, the losses are those of the notebook; the style weight of this recipe "
+        "is adjusted to the bundled weights.",
         source="Udacity's style transfer notebook (deep-learning-v2-pytorch)",
         objective={
             **_PLAIN_OBJECTIVE,
@@ -228,7 +230,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     "vgg16": Recipe(
         purpose="VGG-16 with a style term on every layer and an isotropic total variation.",
-        source="a VGG-16 program with weights 0.1, 5 and 0.01; start and steps are ours",
+        source="a VGG-16 program with weights 0.1, 5 and 0.01; start and steps were chosen for "
+        "impasto",
         objective={
             **_PLAIN_OBJECTIVE,
             "network": "vgg16",
@@ -251,7 +254,8 @@ RECIPES: dict[str, Recipe] = {
     "average-pooling": Recipe(
         purpose="Mean squared errors with average pooling, and the content of the deep layer "
         "relu5_2. For VGG-19 and VGG-16.",
-        source="Gatys et al. 2016, section 2, on pooling; weights and schedule are ours",
+        source="Gatys et al. 2016, section 2, on pooling; weights and schedule were chosen for "
+        "impasto",
         objective={
             **_PLAIN_OBJECTIVE,
             "pooling": "average",
