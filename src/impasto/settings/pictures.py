@@ -202,14 +202,15 @@ class Settings(Options):
         "relative",
         "Form of the content loss: the mean squared difference of the features (mean); this mean "
         "divided by the mean square of the photo's features (relative); or the form of the recipe "
-        "with this name. The recipe novak-nikulin also has the form gatys.",
+        "with the same name (gatys, vgg16).",
         half="objective",
     )
     style_form: StyleFormName = option(
         "relative",
         "Form of the style loss: the distance between the statistics (mean); this distance divided "
         "by the distance of features that are all 0, so that every layer, network and painting has "
-        "the same influence (relative); or the form of the recipe with this name.",
+        "the same influence (relative); or the form of the recipe with the same name (gatys, "
+        "notebook, vgg16).",
         half="objective",
     )
     normalize_gradients: bool = option(
