@@ -49,8 +49,7 @@ def memory_errors(long_side: int, smaller: str | None = None) -> AbstractContext
     """
     flag = smaller or f"--long-side {max(long_side // 2, 1)}"
     return failed_allocations(
-        f"{long_side} px do not fit into this machine's memory; "
-        f"try {flag}, or a smaller --memory"
+        f"{long_side} px do not fit into this machine's memory; try {flag}, or a smaller --memory"
     )
 
 

@@ -480,9 +480,7 @@ class Settings(Options):
         if kind == "style" and self.statistic == "chained":
             weights = weights[1:]  # the first layer has no term of its own, see `Statistic.inputs`
         if weights and not any(weights):
-            raise SettingsError(
-                f"{kind}_layer_weights are all 0; at least one must be above 0"
-            )
+            raise SettingsError(f"{kind}_layer_weights are all 0; at least one must be above 0")
 
     @property
     def largest_style_weight(self) -> float:

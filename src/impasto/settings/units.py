@@ -34,9 +34,7 @@ def parse_duration(text: str) -> float:
     """
     seconds = _seconds(text)
     if seconds == 0:
-        raise SettingsError(
-            f"{text!r} is not a time above 0; write it like 90s, 2m, 1m30s or 1h"
-        )
+        raise SettingsError(f"{text!r} is not a time above 0; write it like 90s, 2m, 1m30s or 1h")
     if seconds is None:
         raise _no_time(text)
     return seconds
