@@ -27,7 +27,7 @@ def test_durations(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-3s", "soon", "2d", "1s2m", "nan", "inf", "1e3"])
 def test_nonsense_durations(text):
-    with pytest.raises(SettingsError, match="is not a time( above 0)?; write it like 90s, 2m"):
+    with pytest.raises(SettingsError, match=r"is not a time( above 0)?; write it like 90s, 2m"):
         parse_duration(text)
 
 

@@ -73,7 +73,7 @@ class MachineOptions(Options):
     )
     memory: float | None = option(
         None,
-        "Memory limit, like 4GB. Pictures that need more are computed in tiles.",
+        "Memory limit, like 4GB. If possible, a picture that needs more is computed in tiles.",
         low=50e6,
         metavar="SIZE",
         shown_default="the free memory",

@@ -95,7 +95,7 @@ def _add_pictures(app: FastAPI, jobs: Jobs) -> None:
 
     @app.post("/api/pictures", status_code=201, tags=["pictures"])
     async def upload_picture(file: Annotated[UploadFile, File()], owner: Owner) -> Upload:
-        """Upload a picture file. Its EXIF data, such as the location of the photo, is not stored."""
+        """Upload a picture file. Its EXIF data, such as the location of a photo, is not stored."""
         # Files are read inside the limiter, so that few large files are in memory at once.
         return await _apart(decoders, lambda: _upload(jobs, file, owner))
 
