@@ -189,7 +189,7 @@ OPTIONS = {
     "nonsense for a device": (("--device", "cpu:x"), ("cpu:x",)),
     "nonsense for a time": (("--time", "soon"), ("'soon' is not a time",)),
     "no time": (("--time", "0s"), ("'0s' is not a time",)),
-    "other bits": (("--bits", 12), ("12", "8 and 16")),
+    "other bits": (("--bits", 12), ("12", "8 or 16")),
 }
 
 
@@ -285,7 +285,7 @@ def test_too_short_a_time(command, photo_file, painting_file, tmp_path):
 
 def test_output_to_two_things_at_once(command, photo_file, painting_file):
     outcome = command("stylize", photo_file, painting_file, "-o", "-", "--json")
-    assert_clear_error(outcome, "--json and -o - would both write to stdout")
+    assert_clear_error(outcome, "--json and -o - both write to stdout")
 
 
 def test_bad_input_in_a_process_of_its_own(tmp_path, painting_file):

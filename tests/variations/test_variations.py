@@ -207,7 +207,9 @@ def test_alpha_is_kept(photo):
 
 def test_channels_are_counted(photo):
     for channel in (-1, 64):
-        with pytest.raises(SettingsError, match=rf"channel {channel}: relu1_2 has 64, counted"):
+        with pytest.raises(
+            SettingsError, match=rf"channel {channel}: relu1_2 has 64 channels, counted"
+        ):
             dream(photo, "relu1_2", QUICK, channel=channel)
 
 
@@ -304,7 +306,7 @@ def test_help_shows_own_defaults(name, command):
     outcome = command(name, "--help-all" if name != "redo" else "--help")
     assert outcome.code == 0
     if name == "dream":
-        assert "Steps, over all octaves. [default: 48]" in " ".join(outcome.out.split())
+        assert "Number of steps over all octaves. [default: 48]" in " ".join(outcome.out.split())
         assert "--style-weight" not in outcome.out
 
 

@@ -384,7 +384,7 @@ def test_a_clip_that_cannot_be_written_keeps_its_frames_and_is_resumed(jobs, mon
         job = jobs.create(request, "me").id
         with working(jobs):
             failed = wait_for_state(jobs, job, "failed", "done")
-    assert failed.error == "the disk is full; free some space, then resume"
+    assert failed.error == "the disk is full; free some space, then resume the job"
     tidy(jobs)
     assert len([*jobs.store.jobs.frames_folder(job).glob("frame-*.png")]) == 4
     assert jobs.resume(job).state == "queued"
@@ -593,7 +593,7 @@ def test_a_sheet_grows(jobs):
 def test_the_weights_of_a_clip_stay(jobs):
     job = jobs.create(clip_request(jobs), "me").id
     jobs.store.jobs.take()
-    with pytest.raises(StudioError, match="the weights of a clip cannot change"):
+    with pytest.raises(StudioError, match="the weights of a clip cannot be changed"):
         jobs.change(job, style_weight=3.0)
 
 

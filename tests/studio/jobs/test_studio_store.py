@@ -119,7 +119,7 @@ def test_an_ended_job_never_changes(tmp_path):
     job = jobs.create(small_request(jobs), "me").id
     assert jobs.cancel(job).state == "cancelled"
     assert not jobs.store.jobs.move(job, "done")
-    with pytest.raises(StudioError, match="the job is cancelled; only running or paused jobs"):
+    with pytest.raises(StudioError, match="the command cancel is only for running or paused"):
         jobs.cancel(job)
     assert jobs.store.jobs.take() is None
 

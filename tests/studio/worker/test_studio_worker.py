@@ -238,7 +238,9 @@ def test_other_weights_go_on_from_the_present_picture(jobs):
     assert noted["settings"]["content_weight"] == 0.5
     assert noted["settings"]["style_weight"] == 40.0
     assert "--content-weight 0.5" in command_line(jobs.store, job)
-    with pytest.raises(StudioError, match="the job is stopped; only running or paused"):
+    with pytest.raises(
+        StudioError, match="the job is stopped; the command change is only for running"
+    ):
         jobs.change(job, style_weight=1.0)
 
 
