@@ -26,7 +26,8 @@ __all__ = ["plan_command"]
 Paintings = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[STYLE...]", help="The paintings; if not given, one of the photo's size."
+        metavar="[STYLE...]",
+        help="The paintings; if not given, one painting of the photo's size is assumed.",
     ),
 ]
 
@@ -43,7 +44,7 @@ def plan_command(
 ) -> None:
     """Show sizes, memory and time before painting CONTENT."""
     print.check(changes)
-    # Only the sizes of the paintings matter here: the photo can stand in for one.
+    # Only the sizes of the paintings matter here, so the photo can replace a painting.
     paintings = list(styles or [Path(content)])
     settings = gather_settings(recipe, changes, paintings)
     run = RunOptions.from_dict(machine.to_dict())
@@ -94,7 +95,7 @@ def _table(plan: Sequence[Workload], pace: Pace, seen: Sequence[int]) -> list[st
     from impasto.cli.progress import clock
     from impasto.painting.memory_plan import show_bytes
 
-    rows = [("size", "steps", "memory", "a step", "in all", "tiles", "history")]
+    rows = [("size", "steps", "memory", "per step", "total", "tiles", "history")]
     for work in plan:
         height, width = work.level.size
         step = pace.seconds_per_step(work)
