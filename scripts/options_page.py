@@ -40,7 +40,7 @@ INTRODUCTION = """\
 
 # Options
 
-Here you find every setting with its default, its allowed values and its effect. A setting of
+This page lists every setting with its default, its allowed values and its effect. A setting of
 `impasto.Settings` is also a flag of `impasto stylize`, a key of a settings file, and part of every
 picture's metadata. For example, `style_weight` is the flag `--style-weight`. A switch such as
 `clamp` has the flags `--clamp` and `--no-clamp`. Lists are written with commas:
@@ -50,13 +50,15 @@ The settings for video are fields of `impasto.VideoSettings` and flags of `impas
 also has the flags of `impasto stylize`. The settings for sound are fields of
 `impasto.AudioSettings` and flags of `impasto audio`.
 
-The options of a run change no pixel. They are flags only.
+The tables after those of the settings describe options that are not settings. These options exist
+only as flags.
 
-Flags override `--settings FILE.toml`, which overrides `--recipe`.
+A flag overrides the settings in `--settings FILE.toml`, and these override the settings of
+`--recipe`.
 """
 # Title, set of options, half.
 SETTINGS: tuple[tuple[str, type[Options], str], ...] = (
-    ("Objective: what a picture minimizes", Settings, "objective"),
+    ("Objective: the function that is minimized", Settings, "objective"),
     ("Schedule: start, sizes and steps of a picture", Settings, "schedule"),
     ("Video: how frames stay consistent", VideoSettings, "video"),
     ("Sound: objective", AudioSettings, "objective"),
@@ -89,7 +91,7 @@ def page() -> str:
             for key, value in {**recipe.objective, **recipe.schedule}.items()
             if values_of[key] != ours[key]
         }
-        text = f"`{name}`: {recipe.purpose} From: {recipe.source}.\n"
+        text = f"`{name}`: {recipe.purpose} Source: {recipe.source}.\n"
         if changed:
             values = [(f"`{key}`", f"`{show_value(value)}`") for key, value in changed.items()]
             text += "\n" + table(("setting", "value"), values)
@@ -132,7 +134,7 @@ def flag_text(option: dataclasses.Field[Any]) -> str:
 def row(name: str, option: dataclasses.Field[Any], kind: Any) -> tuple[str, ...]:
     """Return the line of an option of this type."""
     facts = option.metadata
-    text = facts["help"] + (f" After: {facts['source']}." if facts["source"] else "")
+    text = facts["help"] + (f" Source: {facts['source']}." if facts["source"] else "")
     default = show_default(option)
     if default and not facts["shown_default"]:
         default = f"`{default}`"

@@ -5,7 +5,7 @@
 >>> pastiche.save("pastiche.png")  # doctest: +SKIP
 
 `__init__.pyi` lists the public names. Each is loaded when it is first used, so that
-`import impasto` touches no disk, network or GPU, and the command line answers at once.
+`import impasto` uses no disk, network or GPU, and the command line answers immediately.
 """
 
 import lazy_loader

@@ -41,7 +41,7 @@ __all__ = [
 
 
 class ImpastoError(Exception):
-    """An error about impasto's input or its surroundings.
+    """An error that is caused by impasto's input or by its environment, such as a full disk.
 
     >>> print(ImpastoError("is empty", path="photo.jpg"))
     photo.jpg is empty
@@ -93,7 +93,7 @@ class TruncatedClip(VideoError):  # noqa: N818  (the frames that were read can b
     """A clip ends early, or is damaged; the frames before that point were read.
 
     Attributes:
-        frames: how many frames were read.
+        frames: the number of frames that were read.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ def data_folder() -> Path:
 def choose_device(name: str | torch.device | None) -> torch.device:
     """Return the device with this name; None and "auto" take the first available of cuda, mps, cpu.
 
-    Raises: SettingsError: the device does not exist, or not on this machine.
+    Raises: SettingsError: the device is unknown, or this machine does not have it.
     """
     import torch
 
@@ -75,10 +75,14 @@ def choose_device(name: str | torch.device | None) -> torch.device:
         match = nearest_match(kind, available)
         raise SettingsError(f"device {name}: no such device (auto, cpu, cuda or mps){match}")
     if not available[kind]:
-        raise SettingsError(f"device {name}: this machine, or this build of torch, has none")
+        raise SettingsError(
+            f"device {name}: this machine, or this build of torch, has none; choose auto or cpu"
+        )
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if ":" in str(name) and not (index.isdecimal() and int(index) < count):
-        raise SettingsError(f"device {name}: there are {count}, counted from {kind}:0")
+        raise SettingsError(
+            f"device {name}: this machine has {count} of this kind, counted from {kind}:0"
+        )
     return torch.device(str(name))
 
 

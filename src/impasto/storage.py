@@ -1,4 +1,4 @@
-"""Whole files: read at once, and replaced only once the new file is complete on disk.
+"""Whole files: read completely, and replaced only when the new file is complete on disk.
 
 Every function takes the class of the error that it raises, an `ImpastoError` or a child of it.
 """
@@ -31,7 +31,7 @@ def read_file(
 ) -> bytes:
     """Return all bytes of a file.
 
-    Args: kind: what the file should be, in words: "a picture".
+    Args: kind: the expected kind of file, in words: "a picture".
 
     Raises: error: there is no such file, it cannot be read, or it is empty.
     """
@@ -64,9 +64,9 @@ def check_target(
     overwrite: bool = True,
     error: type[ImpastoError] = ImpastoError,
 ) -> None:
-    """Check before a long run that write_file can write there; makes missing folders.
+    """Check before a long run that `write_file` can write there, and make missing folders.
 
-    Raises: error: path is a folder, a file that may not be replaced, or may not be written.
+    Raises: error: the path is a folder, is a file that may not be replaced, or cannot be written.
     """
     target = _target(path, overwrite, error)
     if target.exists() and not target.is_file():
@@ -88,11 +88,11 @@ def write_file(
     overwrite: bool = True,
     error: type[ImpastoError] = ImpastoError,
 ) -> None:
-    """Write a whole file; an old one is replaced only once the new one is complete on disk.
+    """Write a whole file; an old one is replaced only when the new one is complete on disk.
 
-    Devices and pipes cannot be replaced and are written into.
+    Devices and pipes cannot be replaced, so the data is written into them.
 
-    Raises: error: as check_target, or the disk is full.
+    Raises: error: as for `check_target`, or the disk is full.
     """
     target = _target(path, overwrite, error)
     try:
@@ -106,11 +106,11 @@ def write_file(
 
 
 def replace_file(target: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a temporary file beside the target, and rename it once it is complete.
+    """Write a temporary file beside the target, and rename it when it is complete.
 
-    Args: durable: wait until the disk has the file. Otherwise a power cut may lose it.
+    Args: durable: wait until the disk has the file. Otherwise, a power cut may destroy it.
 
-    Raises: OSError: it cannot be written; nothing is left of the temporary file.
+    Raises: OSError: the file cannot be written. The temporary file is then deleted.
     """
     temporary = temporary_beside(target)
     try:
@@ -132,7 +132,7 @@ def temporary_beside(target: Path) -> Path:
 
 
 def write_all(file: IO[bytes], data: bytes) -> None:
-    """Write all bytes into an open file, even if it takes only a part at a time."""
+    """Write all bytes into an open file, even if each call writes only some of them."""
     rest = memoryview(data)
     while rest:
         count = file.write(rest)
@@ -142,7 +142,7 @@ def write_all(file: IO[bytes], data: bytes) -> None:
 
 
 def one_line(fault: BaseException) -> str:
-    """Return the message of an error of the system or of a decoder, on one line."""
+    """Return the message of an error from the system or from a decoder, on one line."""
     text = getattr(fault, "strerror", None) or " ".join(str(fault).split())
     return text or type(fault).__name__
 
@@ -154,7 +154,9 @@ def _target(path: str | os.PathLike[str], overwrite: bool, error: type[ImpastoEr
         target.parent.mkdir(parents=True, exist_ok=True)
         exists, is_folder, is_file = target.exists(), target.is_dir(), target.is_file()
     except (FileExistsError, NotADirectoryError) as fault:
-        raise error("cannot be written: a part of its folder is a file", path=path) from fault
+        raise error(
+            "cannot be written: a part of its folder is a file; name another folder", path=path
+        ) from fault
     except (OSError, ValueError) as fault:
         raise error(f"cannot be written: {one_line(fault)}", path=path) from fault
     if is_folder:

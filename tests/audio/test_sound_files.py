@@ -94,11 +94,11 @@ def test_what_is_no_sound(tmp_path):
     write(tmp_path / "slow.wav", np.zeros(10), rate=100)
     for name, complaint in [
         ("empty.wav", "is empty"),
-        ("text.wav", "is not a sound that can be read: WAV, FLAC, OGG and MP3 can be"),
+        ("text.wav", "is not a sound in a format that can be read, such as WAV, FLAC, OGG or MP3"),
         ("none.wav", "holds no samples"),
-        ("nan.wav", "has samples that are not numbers, or infinite"),
+        ("nan.wav", "has samples that are not finite (NaN or infinity)"),
         ("nine.wav", "has 9 channels; up to 8 are allowed"),
-        ("slow.wav", "has 100 samples a second; 4000 to 384000 are allowed"),
+        ("slow.wav", "has 100 samples per second; 4000 to 384000 are allowed"),
         ("missing.wav", "there is no such file"),
         (".", "is a folder, not a sound"),
     ]:

@@ -189,7 +189,7 @@ OPTIONS = {
     "nonsense for a device": (("--device", "cpu:x"), ("cpu:x",)),
     "nonsense for a time": (("--time", "soon"), ("'soon' is not a time",)),
     "no time": (("--time", "0s"), ("'0s' is not a time",)),
-    "other bits": (("--bits", 12), ("12", "8 and 16")),
+    "other bits": (("--bits", 12), ("12", "8 or 16")),
 }
 
 
@@ -285,7 +285,7 @@ def test_too_short_a_time(command, photo_file, painting_file, tmp_path):
 
 def test_output_to_two_things_at_once(command, photo_file, painting_file):
     outcome = command("stylize", photo_file, painting_file, "-o", "-", "--json")
-    assert_clear_error(outcome, "--json and -o - would both write to stdout")
+    assert_clear_error(outcome, "--json and -o - both write to stdout")
 
 
 def test_bad_input_in_a_process_of_its_own(tmp_path, painting_file):
@@ -341,6 +341,21 @@ def test_what_torch_says_without_memory_is_recognized(error):
         memory_errors(512),
     ):
         raise error
+
+
+def test_advice_names_a_flag_of_the_command(command, photo_file, painting_file, monkeypatch):
+    """`texture` has no --long-side, and `recolor` has no tiles that a smaller --memory makes."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("impasto.variations.texture.plan_texture", fail)
+    monkeypatch.setattr("impasto.pictures.colors.recolor", fail)
+    texture = command("texture", painting_file, "-o", "texture.png", "--size", "64x48")
+    assert_clear_error(texture, "64 px do not fit", "try a smaller --size, or a smaller --memory")
+    recolor = command("recolor", photo_file, painting_file, "-o", "recolored.png")
+    assert_clear_error(recolor, "do not fit", "try a smaller --long-side")
+    assert "--memory" not in recolor.err
 
 
 def test_unknown_errors_keep_their_traceback(command, photo_file, painting_file, monkeypatch):

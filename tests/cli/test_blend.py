@@ -69,7 +69,7 @@ def test_other_counts_of_styles(command, photo_file, painting_file, tmp_path):
     out = tmp_path / "row.png"
     for styles in ([painting_file], [painting_file] * 3):
         outcome = command("blend", photo_file, *styles, "-o", out)
-        assert_clear_error(outcome, f"{len(styles)} styles: two make a row and four a grid")
+        assert_clear_error(outcome, f"{len(styles)} style", "needs two styles (a row) or four")
     assert not out.exists()
 
 

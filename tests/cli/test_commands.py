@@ -133,7 +133,7 @@ def test_every_single_run_can_be_recorded(name, command, words, tmp_path):
 def test_a_sheet_of_layers_keeps_no_record(command, photo_file, tmp_path):
     outcome = command("reconstruct", photo_file, "-o", tmp_path / "out.png", "--sheet",
                       "--frames", tmp_path / "frames")  # fmt: skip
-    assert_clear_error(outcome, "--sheet keeps no pictures")
+    assert_clear_error(outcome, "--sheet cannot be combined with --frames")
 
 
 def test_16_bits_on_a_sheet_of_blends(command, words, tmp_path):

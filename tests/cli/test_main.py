@@ -233,11 +233,11 @@ def test_time_and_steps_contradict_each_other(command, photo_file, painting_file
     out = tmp_path / "out.png"
     words = ("stylize", photo_file, painting_file, "-qo", out, *SMALL)
     for given in (words, ("demo", "-o", out, "--steps", 3)):
-        assert_clear_error(command(*given, "--time", "4s"), "--time and --steps", "choose one")
+        assert_clear_error(command(*given, "--time", "4s"), "--time and --steps", "give only one")
     assert not out.exists()
     assert command(*words).code == 0
     redo = ("redo", out, "--steps", 3, "--time", "4s")
-    assert_clear_error(command(*redo), "--time and --steps", "choose one")
+    assert_clear_error(command(*redo), "--time and --steps", "give only one")
 
 
 # ---- the other commands -------------------------------------------------------------------------
@@ -250,8 +250,8 @@ def test_version(command):
 def test_layers(command):
     lines = command("layers").out.splitlines()
     assert len(lines) == 16 * 2 + 5
-    assert lines[0].split() == ["conv1_1", "from", "1", "px"]
-    assert lines[-1].split() == ["pool5", "from", "32", "px"]
+    assert lines[0].split() == ["conv1_1", "at", "least", "1", "px"]
+    assert lines[-1].split() == ["pool5", "at", "least", "32", "px"]
     assert len(command("layers", "vgg16").out.splitlines()) == 13 * 2 + 5
     assert_clear_error(command("layers", "vgg20"), "vgg20", "did you mean vgg1")
 

@@ -177,8 +177,8 @@ def test_old_files_are_replaced_with_force_only(option, stylize, tmp_path):
 @pytest.mark.parametrize(
     ("module", "words", "extra"),
     [
-        ("av", ("--timelapse", "film.mp4"), "pip install impasto[video]"),
-        ("matplotlib", ("--plot", "losses.png"), "pip install impasto[plot]"),
+        ("av", ("--timelapse", "film.mp4"), "pip install 'impasto[video]'"),
+        ("matplotlib", ("--plot", "losses.png"), "pip install 'impasto[plot]'"),
     ],
 )
 def test_a_missing_extra_is_named(module, words, extra, stylize, tmp_path, monkeypatch):

@@ -64,11 +64,11 @@ def test_an_unfinished_picture_is_painted_to_its_end(command, painted, tmp_path)
     outcome = command(*words)
     assert outcome.code == 0, outcome.err
     said = [line for line in outcome.err.splitlines() if str(out) in line]
-    assert said == [f"{out} was ended after 3 of its 4 steps; now all steps are painted"]
+    assert said == [f"{out} was stopped after 3 of its 4 steps; now all steps are painted"]
     assert "finished" not in read_metadata(tmp_path / "out-redo.png")
     assert command(*words, "--force", "--quiet").err == ""
     rewrite(out, lambda noted: noted.update(steps="many"))
-    assert "was ended before its last step" in command(*words, "--force").err
+    assert "was stopped before its last step" in command(*words, "--force").err
 
 
 def test_masks_are_recorded_and_found(command, painted, tmp_path):
@@ -229,7 +229,7 @@ def test_dots_per_inch_are_written(suffix, command, photo_file, painting_file, t
         (lambda noted: noted["content"].update(sha256=["x"]), "does not name the pictures"),
         (
             lambda noted: (noted["settings"].update(glitter=3), noted.update(impasto="9.9")),
-            "made by impasto 9.9, whose settings this version does not know: glitter",
+            "made by impasto 9.9, and this version does not know its settings: glitter",
         ),
         (lambda noted: noted["settings"].update(steps=-1), "steps"),
         (lambda noted: noted.update(made={"command": "dream"}), "made by `impasto dream`"),
@@ -259,7 +259,7 @@ def test_bad_input(command, painted, photo_file, tmp_path):
         ((out, "-o", out), "exists already"),
         ((out, "-o", tmp_path / "new.xyz"), "the suffix .xyz"),
         ((out, "--print", "huge"), "is not a size"),
-        ((out, "--print", "4x3cm", "--long-side", 50), "both give the size"),
+        ((out, "--print", "4x3cm", "--long-side", 50), "both determine the size"),
     ):
         assert_clear_error(command("redo", *words, *CALM), said)
     assert tree(tmp_path) == before

@@ -181,7 +181,7 @@ def test_torchvision_weights_see_imagenet_normalized_rgb(toy):
 
 
 def test_weights_of_another_network_are_refused():
-    with pytest.raises(WeightsError, match="weights of vgg16; asked for vgg19"):
+    with pytest.raises(WeightsError, match="weights of vgg16, but the network is vgg19"):
         Encoder(("relu1_1",), network="vgg19", weights=load_weights("vgg16", last="conv1_1"))
 
 

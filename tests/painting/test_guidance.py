@@ -394,7 +394,7 @@ def test_a_mask_too_small_for_every_layer_is_an_error(photo, painting):
         (
             Guidance(masks=["sky.png"]),
             r"1 × mask for 2 styles \(one.jpg with sky.png, two.jpg with no mask\): give one for "
-            r"each style, in their order; none skips a style",
+            r"each style, in their order; write none for a style without one",
         ),
         (
             Guidance(style_masks=[None, "a.png", "b.png"]),
@@ -490,8 +490,8 @@ def test_maps_with_smoothed_edges_and_of_jpeg_have_the_same_regions(photo, paint
         (color_map(BLACK), color_map(RED, size=(36, 32)),
          r"is black, so that nothing of the photo would be painted"),
         (np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8),
-         color_map(RED, size=(36, 32)), r"is not drawn in 1 to 16 flat colors, as a map"),
-        (color_map(RED, size=(32, 20)), color_map(RED, size=(36, 32)), r"is not the shape of"),
+         color_map(RED, size=(36, 32)), r"is not a map of regions, which has 1 to 16 flat"),
+        (color_map(RED, size=(32, 20)), color_map(RED, size=(36, 32)), r"not the proportions of"),
     ],
 )  # fmt: skip
 def test_maps_that_are_refused(photo, painting, own, others, message):
@@ -571,7 +571,7 @@ def test_weights_per_style_go_with_time_and_with_files(
         (("--mask", "none"), "1 × mask for 2 styles"),
         (("--style-weight", "3"), "1 × --style-weight for 2 styles (painting.png with 3, "),
         (("--style-scale", "1", "--style-scale", "2", "--style-scale", "3"), "no style with 3"),
-        (("--style-weight", "3", "--style-weight", "much"), "'much' is not a number or none"),
+        (("--style-weight", "3", "--style-weight", "much"), "'much' is neither a number nor none"),
     ],
 )
 def test_counts_on_the_command_line(command, photo_file, painting_file, words, message, tmp_path):

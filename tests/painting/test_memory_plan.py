@@ -90,7 +90,7 @@ def test_where_nothing_fits_no_size_is_named(encoder):
     with pytest.raises(MemoryLimitError) as error:
         plan(encoder, 60e6)
     assert "the largest size that fits" not in str(error.value)
-    assert str(error.value).endswith("; allow more, or free some")
+    assert str(error.value).endswith("; allow more memory, or free some")
 
 
 def test_statistics_that_cannot_be_cut_say_so(encoder):
@@ -249,7 +249,7 @@ def test_memory_is_read_as_people_write_it(text, expected):
 
 @pytest.mark.parametrize("text", ["", "GB", "4 gigs", "-4GB", "4", "40MB", "4GBit", "nan"])
 def test_what_is_no_memory_says_what_would_be(text):
-    with pytest.raises(SettingsError, match="is not a size of at least 50 MB, like 4GB or 800MB"):
+    with pytest.raises(SettingsError, match="is not a size of at least 50 MB; write it like 4GB"):
         parse_memory(text)
 
 
@@ -265,7 +265,7 @@ def test_plan_tells_levels_memory_and_time(command, photo_file, painting_file):
                       "--memory", "8GB")  # fmt: skip
     assert outcome.code == 0, outcome.err
     lines = outcome.out.splitlines()
-    assert " ".join(lines[0].split()) == "size steps memory a step in all tiles history"
+    assert " ".join(lines[0].split()) == "size steps memory per step total tiles history"
     assert [line.split()[0] for line in lines[1:4]] == ["128", "181", "256"]
     assert all(line.split()[-2:] == ["whole", "20"] for line in lines[1:4])
     assert re.fullmatch(

@@ -90,11 +90,11 @@ BAD_MASKS = {
     "black": (HALF * 0, r"mask.png is black everywhere: it selects nothing"),
     "colored": (
         np.stack([HALF, HALF * 0, HALF], -1),
-        r"mask.png is in color.*white is painted.*regions",
+        r"mask.png is in color.*white selects.*regions",
     ),
     "another shape": (
         HALF[:, :30],
-        r"mask.png is 30 x 32 px, which is not the shape of .* 40 x 32",
+        r"mask.png is 30 x 32 px, which are not the proportions of .* 40 x 32",
     ),
 }
 

@@ -49,7 +49,7 @@ def unpainted(monkeypatch, tmp_path, command):
         (variations, "paint_plan"),
         (sheets, "_paint_sheet"),
     ):
-        monkeypatch.setattr(module, name, lambda *_: None)
+        monkeypatch.setattr(module, name, lambda *_, **__: None)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

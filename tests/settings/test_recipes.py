@@ -379,7 +379,7 @@ def test_recipes_lists_every_recipe_with_purpose_and_source(command):
     outcome = command("recipes")
     assert outcome.code == 0
     for name, recipe in RECIPES.items():
-        assert f"{name}\n  {recipe.purpose}\n  After: {recipe.source}\n" in outcome.out
+        assert f"{name}\n  {recipe.purpose}\n  Source: {recipe.source}\n" in outcome.out
     listed = json.loads(command("recipes", "--json").out)
     assert list(listed) == list(RECIPES)
 

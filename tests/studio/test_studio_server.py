@@ -106,7 +106,7 @@ def test_page_and_api_are_used_and_no_request_leaves(tmp_path, monkeypatch):
             server.end(signal.SIGKILL)
     assert not log.exists(), log.read_text()
     assert server.said[0] == f"impasto studio: {server.address}/"
-    assert server.said[-1] == "Ended."
+    assert server.said[-1] == "Stopped."
 
 
 def sources(site: Path) -> Path:

@@ -207,7 +207,9 @@ def test_alpha_is_kept(photo):
 
 def test_channels_are_counted(photo):
     for channel in (-1, 64):
-        with pytest.raises(SettingsError, match=rf"channel {channel}: relu1_2 has 64, counted"):
+        with pytest.raises(
+            SettingsError, match=rf"channel {channel}: relu1_2 has 64 channels, counted"
+        ):
             dream(photo, "relu1_2", QUICK, channel=channel)
 
 
@@ -272,11 +274,11 @@ def test_dream_command(command, photo_file, tmp_path):
         ),
         (
             ("texture", "PHOTO", "--style-weight", "0"),
-            ("style_weight is 0", "a texture consists of style alone"),
+            ("style_weight is 0", "a texture has only a style"),
         ),
         (("texture", "PHOTO", "--style-scale", "0.01"), ("a larger style_scale",)),
         (("reconstruct", "missing.png", "--sheet"), ("missing.png", "no such file")),
-        (("dream", "PHOTO", "--channel", "512"), ("channel 512", "has 512")),
+        (("dream", "PHOTO", "--channel", "512"), ("channel 512", "has 512 channels")),
         (("dream", "PHOTO", "--layer", "pool9"), ("pool9", "no such layer")),
         (("dream", "PHOTO", "--long-side", "4"), ("too small",)),
     ],
@@ -304,7 +306,7 @@ def test_help_shows_own_defaults(name, command):
     outcome = command(name, "--help-all" if name != "redo" else "--help")
     assert outcome.code == 0
     if name == "dream":
-        assert "Steps, over all octaves. [default: 48]" in " ".join(outcome.out.split())
+        assert "Number of steps over all octaves. [default: 48]" in " ".join(outcome.out.split())
         assert "--style-weight" not in outcome.out
 
 

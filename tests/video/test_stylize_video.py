@@ -435,7 +435,7 @@ def test_styles_that_change_over_time(clip, painting_file, photo_file, tmp_path)
 
 @pytest.mark.parametrize(
     ("times", "complaint"),
-    [((0.0,), "1 times for 2 styles"), ((1.0, 1.0), "a time of its own")],
+    [((0.0,), "1 times for 2 styles"), ((1.0, 1.0), "each style needs a different time")],
 )
 def test_times_that_make_no_sense(times, complaint, clip, painting_file, tmp_path):
     with pytest.raises(SettingsError, match=complaint):
@@ -586,7 +586,7 @@ def test_a_clip_from_the_command_line(video, tmp_path):
     assert len(summary["clip"]["sha256"]) == 64
     assert str(tmp_path) not in json.dumps(summary["styles"])
     lines = outcome.err.splitlines()
-    assert lines[0].startswith("3 frames of 48 x 36 px, 2 steps each, a scene's first 3")
+    assert lines[0].startswith("3 frames of 48 x 36 px, 2 steps for each, 3 for the first of")
     assert any("frame 3/3  step 2/2" in line and "left" in line for line in lines)
     assert lines[-1].startswith(f"Wrote {tmp_path}/out.mp4: 3 frames of 48 x 36 px")
     assert not (tmp_path / "out.mp4.frames").exists()
@@ -598,7 +598,9 @@ def test_a_film_says_that_odd_sizes_were_padded(name, size, tmp_path, painting_f
     photos = folder_of([frame[..., :35, :47] for frame in pan(2)], tmp_path / "photos")
     film = stylize_video(photos, painting_file, tmp_path / name, SETTINGS.replace(long_side=47))
     assert film.size == open_clip(film.path).size == size
-    padded = "the last row and column of every frame are repeated once, 47 x 35 px become 48 x 36"
+    padded = (
+        "the last row and column of every frame are repeated once, so 47 x 35 px become 48 x 36"
+    )
     assert film.notes == ((f"H.264 needs even sides: {padded}",) if size == (36, 48) else ())
     if film.notes:
         with av.open(str(film.path)) as container:
@@ -612,7 +614,7 @@ def test_the_command_says_that_odd_sizes_were_padded(command, tmp_path, painting
     outcome = command("video", photos, painting_file, "-o", target, *SMALL, "--json")
     assert outcome.code == 0, outcome.err
     summary = json.loads(outcome.out)
-    note = "H.264 needs even sides: the last row of every frame is repeated once, "
+    note = "H.264 needs even sides: the last row of every frame is repeated once, so "
     assert outcome.err.splitlines()[-1].startswith(note)
     assert summary["notes"] == [f"{note}48 x 35 px become 48 x 36"]
     assert (summary["height"], summary["width"]) == (36, 48)
@@ -637,7 +639,7 @@ def test_a_preview_alone(command, clip, painting_file, tmp_path):
 def test_a_draft_says_what_it_trades(video):
     outcome = video("--draft", "--end", "0.12s")
     assert outcome.code == 0, outcome.err
-    assert "light changes in jumps" in outcome.err
+    assert "changes of light appear suddenly" in outcome.err
 
 
 def test_ctrl_c_says_how_to_go_on(video, monkeypatch, tmp_path):
@@ -664,7 +666,7 @@ def test_a_truncated_clip_is_finished_as_far_as_it_goes(video, tmp_path):
     outcome = video(source=torn)
     assert outcome.code == 1, outcome.err
     assert "Warning:" in outcome.err
-    assert "the frames that could be read are painted" in outcome.err
+    assert "all frames that could be read are painted" in outcome.err
     made = list(read_frames(open_clip(tmp_path / "out.mp4")))
     assert 2 <= len(made) < 30
 
@@ -698,7 +700,7 @@ def test_sound_comes_along_packet_by_packet(tmp_path, painting_file):
     [
         (("--codec", "h266"), "no such codec"),
         (("--codec", "vp9", "--crf", "999"), "crf"),
-        (("--start", "90s"), "from 90 s on"),
+        (("--start", "90s"), "at or after 90 s"),
         (("--start", "soon"), "not a time"),
         (("--frame-steps", "0"), "frame_steps"),
         (("--flow", "guess"), "not one of dis"),

@@ -106,7 +106,7 @@ def load_sound(source: Source) -> Sound:
     with _opened(data, source) as file:
         if file.frames * file.channels > _MOST_SAMPLES:
             raise SoundError(
-                f"lasts {file.frames / file.samplerate / 3600:.1f} h; "
+                f"lasts {file.frames / file.samplerate / 3600:.1f} h; at most "
                 f"{_MOST_SAMPLES:,} samples are allowed in all channels together",
                 path=source,
             )
@@ -120,9 +120,12 @@ def load_sound(source: Source) -> Sound:
 
 
 def sound_of(sound: Sound) -> Sound:
-    """Return a sound after checking it.
+    """Check a sound, and return it.
 
-    Raises: SoundError: no samples, some that are not finite, too many channels, an unusual rate.
+    Raises:
+        SoundError: the sound has no samples, a sample that is not finite, more than 8 channels, or
+            a rate outside 4 to 384 kHz.
+        ShapeError: the samples are not (C, N).
     """
     name, samples = sound.label, sound.samples
     if samples.ndim != 2:
@@ -135,11 +138,11 @@ def sound_of(sound: Sound) -> Sound:
         )
     if not _RATES[0] <= sound.rate <= _RATES[1]:
         raise SoundError(
-            f"has {sound.rate} samples a second; {_RATES[0]} to {_RATES[1]} are allowed",
+            f"has {sound.rate} samples per second; {_RATES[0]} to {_RATES[1]} are allowed",
             path=name,
         )
     if not bool(torch.isfinite(samples).all()):
-        raise SoundError("has samples that are not numbers, or infinite", path=name)
+        raise SoundError("has samples that are not finite (NaN or infinity)", path=name)
     return sound
 
 
@@ -181,9 +184,9 @@ def save_sound(
 
 
 def check_sound_target(path: Source, *, bits: int = 16, overwrite: bool = True) -> None:
-    """Check before a long run that save_sound can write there; makes missing folders.
+    """Check before a long run that `save_sound` can write there, and make missing folders.
 
-    Raises: as save_sound.
+    Raises: as for `save_sound`.
     """
     check_format(path, bits)
     _soundfile()
@@ -208,9 +211,11 @@ def check_format(path: Source, bits: int) -> str:
 
 
 def resample(sound: Sound, rate: int) -> Sound:
-    """Return the sound at another rate, its length rounded; too high frequencies are removed.
+    """Return the sound at another rate, without the frequencies that are too high for this rate.
 
-    Raises: SettingsError: the extra is not installed.
+    The length is rounded to whole samples.
+
+    Raises: SettingsError: `impasto[audio]` is not installed.
     """
     if rate == sound.rate:
         return sound
@@ -219,7 +224,7 @@ def resample(sound: Sound, rate: int) -> Sound:
 
 
 def true_peak(sound: Sound) -> float:
-    """Return the largest magnitude, also between samples, where a player's converter can clip.
+    """Return the largest magnitude at and between samples; between them, a player can clip, too.
 
     Paper: ITU-R BS.1770-4, annex 2.
     """
@@ -233,7 +238,8 @@ def _opened(data: bytes, source: Source) -> Any:
         return library.SoundFile(io.BytesIO(data))
     except (library.LibsndfileError, TypeError) as error:
         raise SoundError(
-            "is not a sound that can be read: WAV, FLAC, OGG and MP3 can be", path=source
+            "is not a sound in a format that can be read, such as WAV, FLAC, OGG or MP3",
+            path=source,
         ) from error
 
 

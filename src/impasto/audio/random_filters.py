@@ -45,8 +45,8 @@ class RandomFilters:
 
     Args:
         bins: frequencies of the spectrogram.
-        filters: their number.
-        taps: the frames that each filter sees.
+        filters: the number of filters.
+        taps: the number of frames that each filter sees.
     """
 
     def __init__(self, bins: int, *, filters: int, taps: int, seed: int) -> None:
@@ -87,7 +87,7 @@ class ClosedForm:
 
     k(u, v) = ½ |u| |v| J(cos θ),  J(c) = (sin θ + (π − θ) cos θ) / π,  θ the angle of two pieces.
 
-    Costs T² bins instead of T bins · taps · filters, and nothing in the result is random.
+    It costs T² bins instead of T bins · taps · filters, and nothing in the result is random.
     Paper: Cho & Saul, "Kernel methods for deep learning", NIPS 2009 (the kernel of order 1).
     """
 
@@ -147,7 +147,7 @@ class _AngleKernel(torch.autograd.Function):
 
 
 def choose_filters(bins: int, *, filters: int, taps: int, seed: int) -> Filters:
-    """Return so many random filters, or the closed form for 0 filters."""
+    """Return this number of random filters, or the closed form for 0 filters."""
     if filters == 0:
         return ClosedForm(taps)
     return RandomFilters(bins, filters=filters, taps=taps, seed=seed)

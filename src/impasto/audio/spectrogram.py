@@ -36,18 +36,18 @@ class Transform:
 
     @classmethod
     def of(cls, rate: int, *, milliseconds: float, overlap: int) -> Transform:
-        """Choose the power of two nearest to a duration, and the hop for so many overlaps."""
+        """Choose the power of two nearest to a duration, and the hop for a number of overlaps."""
         samples = max(rate * milliseconds / 1000, _SMALLEST)
         window = 2 ** round(torch.tensor(samples).log2().item())
         return cls(window, max(window // overlap, 1))
 
     @property
     def bins(self) -> int:
-        """Frequencies, from 0 to half the sampling rate."""
+        """The number of frequencies, from 0 to half the sampling rate."""
         return self.window // 2 + 1
 
     def frames(self, length: int) -> int:
-        """Return the number of frames of so many samples."""
+        """Return the number of frames for this number of samples."""
         return length // self.hop + 1
 
     def shape(self) -> Tensor:

@@ -28,12 +28,12 @@ from impasto.settings.sounds import AudioSettings
 
 __all__ = ["SoundObjective", "SoundPastiche", "SoundTransfer", "plan_sound", "stylize_sound"]
 
-# The root mean square, −20 dB of full scale, that both sounds are scaled to. So a recording's
-# loudness changes only the loudness of the result.
+# Both sounds are scaled to this root mean square, −20 dB of full scale. So the loudness of a
+# recording changes only the loudness of the result.
 _LOUDNESS = 0.1
 _SILENCE = 1e-5  # −100 dB: below the last bit of 16
 _CEILING = 10 ** (-1 / 20)  # −1 dB true peak, as in EBU R 128
-_NOISE = 1e-3  # amplitude of a start from noise, of the louder sound (Ulyanov & Lebedev 2016)
+_NOISE = 1e-3  # amplitude of a start from noise / that of the louder sound (Ulyanov & Lebedev 2016)
 
 SoundSource = str | os.PathLike[str] | Sound
 
@@ -127,7 +127,7 @@ class SoundPastiche:
     def save(self, path: str | os.PathLike[str], *, bits: int = 16, overwrite: bool = True) -> None:
         """Write a WAV or FLAC file, with the metadata in its comment.
 
-        Raises: as `save_sound`. If the file cannot be written, an existing file is unchanged.
+        Raises: as for `save_sound`. If the file cannot be written, an existing file is unchanged.
         """
         save_sound(self.sound, path, bits=bits, metadata=self.metadata, overwrite=overwrite)
 
@@ -295,7 +295,7 @@ def stylize_sound(
         settings: None takes the defaults.
         on_step: a function that is called after every evaluation.
 
-    Raises: as `plan_sound`; DivergenceError: the optimization failed.
+    Raises: as for `plan_sound`; DivergenceError: the optimization failed.
     """
     transfer = plan_sound(content, style, settings)
     return transfer.finish(*run_to_end(transfer.steps(), on_step))
@@ -327,7 +327,7 @@ def _as_long(sound: Sound, length: int) -> Sound:
 
 
 def _as_loud(sound: Sound, content: Sound) -> Sound:
-    """Make each channel as loud as the content's, then all softer by one factor if they clip."""
+    """Make each channel as loud as the content's. If they clip, make all softer by one factor."""
     aim, given = loudness(content.samples), loudness(sound.samples)
     louder = replace(sound, samples=sound.samples * (aim / given.clamp_min(1e-12))[:, None])
     peak = true_peak(louder)
@@ -338,12 +338,14 @@ def _check(sound: Sound, transform: Transform, rate: int, settings: AudioSetting
     least = (transform.window + (settings.taps - 1) * transform.hop) / rate
     if sound.seconds < least:
         raise SoundError(
-            f"lasts {sound.seconds:.3g} s; at least {least:.2g} s are needed, the length of a "
-            f"filter of {settings.taps} frames of {settings.window:g} ms",
+            f"lasts {sound.seconds:.3g} s; at least {least:.2g} s are needed, which is the length "
+            f"of a filter of {settings.taps} frames of {settings.window:g} ms",
             path=sound.label,
         )
     if float(loudness(sound.samples).max()) < _SILENCE:
-        raise SoundError("is silent", path=sound.label)
+        raise SoundError(
+            "is silent; a channel must be louder than −100 dB of full scale", path=sound.label
+        )
 
 
 def _check_memory(
@@ -370,8 +372,8 @@ def _check_memory(
     share = budget / needed if settings.filters else (budget / needed) ** 0.5
     raise MemoryLimitError(
         f"{content.label} lasts {content.seconds:.0f} s, {style.label} {style.seconds:.0f} s: "
-        f"together they take {needed / 1e9:.2g} GB of memory, and {budget / 1e9:.2g} GB are free "
-        f"or allowed; cut both to about {int(share * 100)} % of that, or work at a lower rate"
+        f"together they need {needed / 1e9:.2g} GB of memory, and {budget / 1e9:.2g} GB are free "
+        f"or allowed; cut both to about {int(share * 100)} % of their lengths, or set a lower rate"
     )
 
 

@@ -14,7 +14,8 @@ Content = Annotated[
 ]
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The picture; - reads it from stdin.")]
 Styles = Annotated[
-    list[Path], typer.Argument(metavar="STYLE...", help="A painting, or several to blend.")
+    list[Path],
+    typer.Argument(metavar="STYLE...", help="A painting, or several paintings to blend."),
 ]
 Output = Annotated[
     str,

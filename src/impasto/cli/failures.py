@@ -29,24 +29,27 @@ def interruptible(task: Task) -> Iterator[None]:
 
 
 def load_libraries() -> None:
-    """Import the libraries of a run and delay a Ctrl-C meanwhile: NumPy's import swallows it."""
+    """Import the libraries of a run, and delay a Ctrl-C, because NumPy's import ignores it."""
     if threading.current_thread() is not threading.main_thread():
         return  # signals arrive in the main thread only
     held: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
     try:
-        import impasto.painting.stylizer  # noqa: F401  (for what it loads)
+        import impasto.painting.stylizer  # noqa: F401  (for the libraries)
     finally:
         signal.signal(signal.SIGINT, before)
     if held:
         raise KeyboardInterrupt
 
 
-def memory_errors(long_side: int) -> AbstractContextManager[None]:
-    """Turn a failed allocation for a picture into a MemoryLimitError with advice."""
+def memory_errors(long_side: int, smaller: str | None = None) -> AbstractContextManager[None]:
+    """Turn a failed allocation for a picture into a MemoryLimitError with advice.
+
+    Args: smaller: the flag to try, in words; None: --long-side with half the size.
+    """
+    flag = smaller or f"--long-side {max(long_side // 2, 1)}"
     return failed_allocations(
-        f"{long_side} px do not fit into this machine's memory; "
-        f"try --long-side {max(long_side // 2, 1)}, or a smaller --memory"
+        f"{long_side} px do not fit into this machine's memory; try {flag}, or a smaller --memory"
     )
 
 

@@ -16,7 +16,7 @@ __all__ = ["GroupedCommand", "GroupedCommands", "show_all_option"]
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help lists arguments, its own options, then the settings by halves."""
+    """A command whose help lists arguments, then its own options, then the settings by half."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the usage as it was declared, in every version of Typer."""

@@ -47,9 +47,9 @@ def add_command(
     """Add a command to the command line.
 
     Args:
-        group: the title that lists it in `impasto --help`.
+        group: the title in `impasto --help` under which the command is listed.
         command: the function `NAME_command`.
-        usage: its arguments and required options.
+        usage: the command's arguments and required options.
     """
     metavar = f"{usage} [OPTIONS]".strip()
     register = app.command(

@@ -38,15 +38,17 @@ def check_record(record: RecordOptions, *, overwrite: bool) -> None:
     """Find errors before the run.
 
     Raises:
-        SettingsError: options that contradict each other, or an extra that is not installed.
-        ImageError: something cannot be written.
+        SettingsError: options contradict each other, or an extra is not installed.
+        ImageError: a file cannot be written.
     """
     from impasto.pictures.files import check_writable
     from impasto.pictures.films import check_film
     from impasto.storage import check_target
 
     if record.every is not None and record.frames is None and record.timelapse is None:
-        raise SettingsError("--every says how often; add --frames FOLDER or --timelapse FILE")
+        raise SettingsError(
+            "--every has an effect only with --frames FOLDER or --timelapse FILE; add one of them"
+        )
     if record.timelapse is not None:
         check_film(record.timelapse.suffix, str(record.timelapse))
     if record.plot is not None:
@@ -64,15 +66,15 @@ def check_record(record: RecordOptions, *, overwrite: bool) -> None:
 
 
 def frames_in(folder: Path) -> list[Path]:
-    """List the frames that an earlier run has left in a folder; other files are not ours."""
+    """List the frames of an earlier run in a folder, and no other files."""
     return [path for path in folder.glob("step-*.png") if _FRAME.fullmatch(path.name)]
 
 
 class Recorder:
-    """Watches a run, step by step, and keeps what the options name.
+    """Watches a run, step by step, and keeps the pictures that the options ask for.
 
     Args:
-        record: what to keep.
+        record: the options.
         size: (H, W) of the result; pictures of coarser levels are enlarged to it.
     """
 
@@ -131,7 +133,7 @@ def plot_library() -> Any:
     try:
         from matplotlib import figure
     except ModuleNotFoundError as error:
-        raise SettingsError("--plot needs matplotlib: pip install impasto[plot]") from error
+        raise SettingsError("--plot needs matplotlib: pip install 'impasto[plot]'") from error
     return figure
 
 
@@ -159,7 +161,7 @@ def plot_losses(history: Sequence[Mapping[str, Any]], suffix: str = ".png") -> b
 def _draw(
     axes: Any, losses: Sequence[Mapping[str, float]], history: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Draw named curves over the steps. Losses of 0 have no logarithm and are left out.
+    """Draw named curves over the steps. Losses of 0 are left out, because they have no logarithm.
 
     A curve has a gap at steps that skipped its layer.
     """

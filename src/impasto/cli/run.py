@@ -23,17 +23,19 @@ if TYPE_CHECKING:
     from impasto.painting.picture_plan import PicturePlan
     from impasto.painting.stylizer import Stylizer
 
-__all__ = ["memory_notes", "paint", "paint_plan", "prepared"]
+__all__ = ["START_UP", "memory_notes", "paint", "paint_plan", "prepared"]
 
-# Seconds from the start of the process until a command begins, which belong to its time.
-_STARTED = 0.2
+# Seconds from the start of the process until a command begins; they are a part of its time.
+START_UP = 0.2
 
 
 def paint(task: Task, settings: Settings) -> None:
-    """Paint a pastiche, show the steps and write the result; on Ctrl-C, the best image so far.
+    """Paint a pastiche, show the steps and write the result.
 
-    All errors that can be found before the work begins are found then; nothing is written until
-    the first step.
+    After Ctrl-C, the best image so far is written.
+
+    Errors are found before the work begins, if this is possible. Nothing is written before the
+    first step.
     """
     start = time.perf_counter()
 
@@ -43,21 +45,24 @@ def paint(task: Task, settings: Settings) -> None:
         if task.time.time is not None:
             from impasto.painting.time_budget import TimeBudget
 
-            budget = TimeBudget(start + task.time.time - _STARTED)
+            budget = TimeBudget(start + task.time.time - START_UP)
         return stylizer.plan(inputs, budget=budget)
 
     paint_plan(task, settings.long_side, plan)
 
 
-def paint_plan(task: Task, long_side: int, plan: Callable[[], PicturePlan]) -> None:
+def paint_plan(
+    task: Task, long_side: int, plan: Callable[[], PicturePlan], *, smaller: str | None = None
+) -> None:
     """Plan and paint a picture, show the steps and write the result.
 
     Args:
-        long_side: of the result, for messages about memory.
-        plan: reads the pictures and loads the network.
+        long_side: the long side of the result, in px, for messages about memory.
+        plan: a function that reads the pictures and loads the network.
+        smaller: see `memory_errors`.
     """
     start = time.perf_counter()
-    with interruptible(task), memory_errors(long_side):
+    with interruptible(task), memory_errors(long_side, smaller):
         prepare(task)
         planned = plan()
         for text in memory_notes(planned.works):
@@ -92,7 +97,7 @@ def _steps_made(task: Task, picture: Pastiche, planned: PicturePlan) -> str:
 
 
 def prepared(task: Task, settings: Settings) -> tuple[Stylizer, Inputs]:
-    """Read the pictures and load the network. Without a painting, the photo stands in for one."""
+    """Read the pictures and load the network. Without a painting, the photo is used as one."""
     from impasto.painting.guidance import Guidance
     from impasto.painting.inputs import load_inputs
     from impasto.painting.stylizer import Stylizer
@@ -111,20 +116,20 @@ def prepared(task: Task, settings: Settings) -> tuple[Stylizer, Inputs]:
 
 
 def advise_compiler(task: Task, stylizer: Stylizer) -> None:
-    """Advise to install a compiler if the fast kernel is missing because there is none."""
+    """Print how to install a compiler if the fast kernel could not be compiled."""
     from impasto.kernels.kernel import compiled_kernel, is_switched_off
 
     encoder = stylizer.encoder
     wanted = stylizer.device.type == "cpu" and not (encoder.exact or encoder.compiled)
     if wanted and compiled_kernel() is None and not is_switched_off():
         task.note(
-            "The fast convolutions could not be compiled here, so steps take two to three times as "
-            "long as they could; pip install 'impasto[fast]' brings a compiler"
+            "The fast convolutions could not be compiled here, so each step takes two to three "
+            "times as long; to install a compiler: pip install 'impasto[fast]'"
         )
 
 
 def memory_notes(plan: Sequence[Workload]) -> list[str]:
-    """Describe how each level saves memory, for those that do."""
+    """Describe each level that is computed in tiles or with 16 bits."""
     from impasto.painting.memory_plan import show_bytes
 
     return [
@@ -138,7 +143,7 @@ def memory_notes(plan: Sequence[Workload]) -> list[str]:
 
 
 def save_settings(task: Task, settings: Settings) -> None:
-    """Write the settings to the file that the task names for them, if it does."""
+    """Write the settings to the file that the task names; do nothing if it names none."""
     from impasto.storage import write_file
 
     path = task.record.save_settings

@@ -26,10 +26,11 @@ class Ending:
     """How a run ended.
 
     Attributes:
-        image: the last image, the best so far, or the last good one.
+        image: the last image of a finished run, the best image of an interrupted one, or the last
+            good image of a failed one.
         history: the numbers of each step.
-        losses: the numbers of the image.
-        note: the words before the name of the file.
+        losses: the numbers of the image's step.
+        note: the words before the file's name in the last message.
         code: the exit code.
     """
 
@@ -94,7 +95,7 @@ def follow(
 
 
 def _better(best: Step | None, step: Step) -> Step:
-    """Return the step of the lower loss; one of a finer level, or of other terms, always wins."""
+    """Return the step with the lower loss, but always one of a finer level, or with other terms."""
     if best is None or step.level > best.level or step.layers.keys() != best.layers.keys():
         return step
     return step if step.total <= best.total else best

@@ -62,7 +62,7 @@ def paint_layers(task: Task, settings: Settings) -> None:
 
 
 def paint_blends(task: Task, settings: Settings, count: int) -> None:
-    """Paint a row of blends of two styles, or a grid of four, each share in `count` steps."""
+    """Paint a row of `count` blends of two styles, or a grid of `count` × `count` of four."""
 
     def begin() -> tuple[list[_Cell], Mapping[str, Any]]:
         from impasto.painting.guidance import Guidance
@@ -113,7 +113,7 @@ def blend_shares(styles: int, count: int) -> list[list[tuple[float, ...]]]:
 
 
 def on_white(pastiche: Pastiche) -> Tensor:
-    """Return a picture as it looks on white paper."""
+    """Return a picture on a white background."""
     if pastiche.alpha is None:
         return pastiche.image
     return pastiche.image * pastiche.alpha + 1 - pastiche.alpha
@@ -124,9 +124,9 @@ def _paint_sheet(
     settings: Settings,
     begin: Callable[[], tuple[list[_Cell], Mapping[str, Any]]],
 ) -> None:
-    """Paint cell by cell and write them on one sheet, with captions.
+    """Paint the cells one after the other, and write them on one sheet, with captions.
 
-    On Ctrl-C the sheet shows the finished cells; the others are gray.
+    After Ctrl-C, the sheet shows the finished cells; the others are gray.
     """
     start = time.perf_counter()
     with interruptible(task), memory_errors(settings.long_side):

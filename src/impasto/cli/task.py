@@ -1,4 +1,4 @@
-"""A task: what a command paints, and the options of its run."""
+"""A task: the files and options of a command that paints."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STDIO = "-"  # the name of stdin and of stdout
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a command paints, besides the settings of the picture.
+    """The files and options of a command that paints, without the settings of the picture.
 
     Attributes:
         content: the file of the photo; "-": stdin.
@@ -73,11 +73,11 @@ def check_streams(task: Task) -> None:
     """Check streams and files before anything is loaded.
 
     Raises:
-        SettingsError: a stream that would hang or spoil the terminal, or one file for two results.
+        SettingsError: a stream is closed or is a terminal, or one file is named for two results.
         ImageError: a file exists already.
     """
     if task.run.json and task.output == STDIO:
-        raise SettingsError("--json and -o - would both write to stdout; choose one")
+        raise SettingsError("--json and -o - both write to stdout; give only one of them")
     # A stream that the shell has closed is None.
     if task.content == STDIO and (sys.stdin is None or sys.stdin.isatty()):
         raise SettingsError("-: nothing is piped into stdin; pipe a picture, or name a file")
@@ -87,7 +87,9 @@ def check_streams(task: Task) -> None:
     targets = [os.path.abspath(path) for path in written]  # noqa: PTH100
     for target in targets:
         if targets.count(target) > 1:
-            raise SettingsError("is named for two results; give each its own file", path=target)
+            raise SettingsError(
+                "is named for two results; give each result its own file", path=target
+            )
     for path in written:
         # Path.is_file raises for a name that is too long or a closed folder; this returns false.
         if not task.run.force and os.path.isfile(path):  # noqa: PTH113
@@ -95,7 +97,7 @@ def check_streams(task: Task) -> None:
 
 
 def source(name: str) -> BinaryIO | Path:
-    """Return where to read a picture from: stdin for "-", else the file."""
+    """Return the source of a picture: stdin for "-", otherwise the file."""
     return sys.stdin.buffer if name == STDIO else Path(name)
 
 
@@ -107,7 +109,7 @@ def read_content(task: Task) -> Picture:
 
 
 def set_threads(task: Task) -> None:
-    """Let torch use as many threads as the task names, if it names a number."""
+    """Let torch use the task's number of threads, if the task has one."""
     if task.run.threads:
         import torch
 

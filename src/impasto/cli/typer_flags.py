@@ -49,7 +49,7 @@ __all__ = [
 # The settings that a person has given as flags, by field name.
 Changes = Annotated[Mapping[str, Any], USED_SETTINGS["stylize"]]
 
-_NOTHING_SPECIAL = UsedSettings(())  # no defaults and helps of a command's own
+_NOTHING_SPECIAL = UsedSettings(())  # without a command's own defaults and helps
 
 # The word for a value in the help.
 _METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME|FILE", Path: "FILE"}
@@ -62,8 +62,8 @@ class _OptionSet:
     Attributes:
         parameter: the parameter's name.
         kind: the class of the set.
-        used: the fields that the command reads, if it receives only the given ones, as a mapping;
-            None: it receives an object.
+        used: the fields that the command reads, if it receives a mapping of the given values;
+            None: it receives an object of the class.
     """
 
     parameter: str
@@ -77,14 +77,14 @@ class _OptionSet:
         return [each for each in fields if self.used is None or each.name in self.used.names]
 
     def flags(self) -> list[tuple[str, inspect.Parameter]]:
-        """Return half and parameter of each flag."""
+        """Return the half and the parameter of each flag."""
         types, used = option_types(self.kind), self.used or _NOTHING_SPECIAL
         return [(each.metadata["half"], flag(each, types[each.name], used)) for each in self.fields]
 
     def collect(self, given: Mapping[str, Any]) -> Any:
-        """Return the command's argument: the set, or a mapping of what was given.
+        """Return the command's argument: the set, or a mapping of the given values.
 
-        Raises: SettingsError: a wrong value.
+        Raises: SettingsError: a value is not allowed.
         """
         types = option_types(self.kind)
         values = {
@@ -100,9 +100,9 @@ def with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
     A parameter of a class of `Options` receives the set, complete and checked. A parameter
     `Annotated[Mapping[str, Any], UsedSettings(…)]` receives the settings that were given, by field
-    name, so that a recipe can lie below them.
+    name, so that they can override a recipe.
 
-    Only common options show in `--help`. A command with others gets `--help-all`.
+    `--help` shows only common options. A command that has other options gets `--help-all`.
 
     Raises: TypeError: two sets have a field of the same name.
     """
@@ -146,7 +146,7 @@ def _option_set(parameter: inspect.Parameter) -> _OptionSet | None:
 def _parameters(
     signature: inspect.Signature, sets: Sequence[_OptionSet]
 ) -> list[inspect.Parameter]:
-    """Return the parameters that Typer sees: own ones, then flags, the settings by halves."""
+    """Return the parameters that Typer sees: the command's own, then flags, settings by half."""
     by_name = {each.parameter: each for each in sets}
     general: list[inspect.Parameter] = []
     grouped: list[tuple[str, inspect.Parameter]] = []
@@ -254,7 +254,9 @@ def _parse(option: dataclasses.Field[Any], kind: Any, text: Any) -> Any:
     try:
         return tuple(typing.get_args(kind)[0](item) for item in items)
     except ValueError as error:
-        raise SettingsError(f"{name}: {text!r} is not a list of numbers, like 1,0.5,2") from error
+        raise SettingsError(
+            f"{name}: {text!r} is not a list of numbers; write it like 1,0.5,2"
+        ) from error
 
 
 def _number(name: str, text: str) -> float:
@@ -262,7 +264,7 @@ def _number(name: str, text: str) -> float:
         return float(text)
     except ValueError as error:
         raise SettingsError(
-            f"{name}: {text!r} is not a number or none; for several styles, repeat the flag"
+            f"{name}: {text!r} is neither a number nor none; for several styles, repeat the flag"
         ) from error
 
 
@@ -283,9 +285,9 @@ def gather_settings(
 def pair_with_styles(
     changes: Mapping[str, Any], styles: Sequence[Path], base: Settings
 ) -> dict[str, Any]:
-    """Give each style its own number if numbers were given; "none" takes the recipe's.
+    """Give each style its own number if numbers were given; "none" means the recipe's number.
 
-    Raises: SettingsError: not as many numbers as styles; names the pairs.
+    Raises: SettingsError: the numbers of values and styles differ; the message names the pairs.
     """
     paired = dict(changes)
     for name, numbers in changes.items():

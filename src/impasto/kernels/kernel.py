@@ -149,7 +149,7 @@ class Kernel:
     def pool(self, x: Tensor, gradient: Tensor | None = None) -> Tensor:
         """Return the maximum of every 2 × 2 values of x, (B, C, H, W).
 
-        Args: gradient: by the result; with it, the gradient by x is returned instead.
+        Args: gradient: the gradient by the result. If it is given, the gradient by x is returned.
         """
         x, gradient = x.contiguous(), None if gradient is None else gradient.contiguous()
         *planes, height, width = x.shape

@@ -119,7 +119,9 @@ class Encoder(nn.Module):
             convs = [name for name in self._path if name.startswith("conv")]
             weights = load_weights(network, weights, convention=convention, last=convs[-1])
         if weights.network != network:
-            raise WeightsError(f"these are weights of {weights.network}; asked for {network}")
+            raise WeightsError(
+                f"these are weights of {weights.network}, but the network is {network}"
+            )
         self._convolutions: dict[str, Convolution] = {}
         self._store(weights, normalized)
         self._scale, self._shift = _input_units(weights.convention, pixel_range)
@@ -151,7 +153,7 @@ class Encoder(nn.Module):
         return self._path
 
     def channels(self, name: str) -> int:
-        """Return how many channels a layer on the path has."""
+        """Return the number of channels of a layer on the path."""
         path = self._path[: self._path.index(name) + 1]
         last_conv = [layer for layer in path if layer.startswith("conv")][-1]
         return int(getattr(self, f"{last_conv}_bias").shape[0])

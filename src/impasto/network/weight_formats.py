@@ -145,7 +145,9 @@ def _open_torch(path: Path) -> File:
     if not isinstance(stored, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in stored.items()
     ):
-        raise WeightsError("is not a state dict, which is a tensor for every name", path=path)
+        raise WeightsError(
+            "is not a state dict, which is a dictionary of names and tensors", path=path
+        )
     return File(
         {key: Entry(tuple(x.shape), partial(Tensor.detach, x)) for key, x in stored.items()}
     )
@@ -184,7 +186,7 @@ def _open_keras(path: Path) -> File:
 
 
 def match_layers(entries: Mapping[str, Entry], network: str, path: Path) -> dict[str, Entry]:
-    """Return the file's tensors under the names conv1_1.weight, ….
+    """Return the file's tensors under the names "conv1_1.weight" and so on.
 
     Raises: WeightsError: the file does not hold exactly this network; the message lists problems.
     """
@@ -238,7 +240,7 @@ def _compare(
 
 
 def _some(names: list[str], limit: int = 6) -> str:
-    """List the first names, and how many others there are."""
+    """List the first names, and the number of the others."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
@@ -253,7 +255,9 @@ def decode_layer(entries: Mapping[str, Entry], name: str, path: Path) -> tuple[T
     def decode(key: str) -> Tensor:
         values = entries[key].read()
         if not values.is_floating_point():
-            raise WeightsError(f"has {key} in {values.dtype}, not in floating point", path=path)
+            raise WeightsError(
+                f"has {key} in {values.dtype}; it must be in floating point", path=path
+            )
         values = values.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
         if not all(bound.isfinite() for bound in values.aminmax()):  # both are NaN if any value is
             raise WeightsError(f"has numbers in {key} that are not finite", path=path)

@@ -1,10 +1,10 @@
-"""Weights of VGG-16 and VGG-19: from a bundled file, a file of your own, or a download.
+"""Weights of VGG-16 and VGG-19: from a bundled file, your own file, or a download.
 
 The bundled files hold the original weights of Simonyan & Zisserman (ICLR 2015), without the
 classifier: VGG-16 in float16, VGG-19 as 256 values per layer and an index for every weight.
 `scripts/build_weights.py` makes them; NOTICE names their authors.
 
-A network expects its input by one of two conventions, and a file seldom says which:
+A network expects its input by one of two conventions, and a file seldom states its convention:
 
     "caffe"        BGR, 0…255, minus the mean color: VGG's own weights, by any converter
     "torchvision"  RGB, [0, 1], ImageNet mean and deviation: the weights that torchvision trained
@@ -115,12 +115,12 @@ def load_weights(
         weights: "bundled"; "torchvision" (downloaded once, some 550 MB); or a file: a .pth with
             torchvision's names (features.0.weight, …), a Keras .h5, or safetensors.
         convention: "auto"; or "caffe" or "torchvision" for a file that does not say.
-        cache_dir: the folder for downloads; `impasto.machine.cache_folder` if None.
-        last: decode no deeper than this convolution; all if None.
+        cache_dir: the folder for downloads; None: `impasto.machine.cache_folder`.
+        last: decode no deeper than this convolution; None: decode all.
 
     Raises:
-        SettingsError: an unknown network, convention or layer, with the nearest match; or a
-            convention that the bundled or torchvision's weights do not have.
+        SettingsError: the network, convention or layer is unknown (the message has the nearest
+            match); or the bundled or torchvision's weights do not have this convention.
         WeightsError: the file is missing, damaged, for another network, or does not say its
             convention; or the download failed.
     """
@@ -134,7 +134,7 @@ def load_weights(
     if known is not None and convention not in ("auto", known):
         raise SettingsError(
             f"the {source} weights are of the {known} convention, not {convention}; "
-            "a convention can be chosen for a file of your own"
+            "a convention can be chosen only for your own file"
         )
     if source == "bundled":
         path = _ASSETS / f"{network}.safetensors"
@@ -168,7 +168,7 @@ def own_weights(weights: str | os.PathLike[str]) -> dict[str, str | None] | None
 def load_mean_activations(network: str) -> dict[str, Tensor]:
     """Load each filter's mean activation over a set of photos, for normalized weights.
 
-    Measured on the bundled weights, behind the ReLU, by `scripts/build_mean_activations.py`.
+    `scripts/build_mean_activations.py` measured them on the bundled weights, after the ReLU.
 
     Returns: {"conv1_1": (C_out,), …}, shallow to deep, float32, all above 0.
     Raises:  SettingsError: an unknown network. WeightsError: the bundled file is damaged.
@@ -195,11 +195,12 @@ def _check_choice(word: str, choices: tuple[str, ...], what: str) -> None:
 def _recognize(entries: Mapping[str, Entry], network: str, path: Path) -> str:
     """Return a file's convention by its first layer, or raise a WeightsError that asks for it.
 
-    Magnitudes do not decide: torchvision trained from scratch, and its first layer has weights as
-    large as VGG's own (VGG-16: −0.69…0.77 in the first filter, against −0.67…0.61 in all). So a
-    file counts as VGG's own only if its whole first layer equals the bundled file's, and as
-    torchvision's only if its first filter is the published one; else its SHA-256 decides. There
-    is no guess for weights that were trained further, or made for another input.
+    The magnitude of the weights does not show the convention. torchvision trained from scratch, and
+    its first layer has weights as large as VGG's own (VGG-16: −0.69…0.77 in the first filter,
+    against −0.67…0.61 in all filters). So a file counts as VGG's own only if its whole first layer
+    equals that of the bundled file, and as torchvision's only if its first filter is the published
+    one. Otherwise, its SHA-256 decides. For weights that were trained further, or made for another
+    input, this function does not guess.
     """
     weight, _ = decode_layer(entries, "conv1_1", path)
     own, _ = load_weights(network, last="conv1_1").layers["conv1_1"]
@@ -245,7 +246,7 @@ def _official_file(network: str, folder: Path) -> Path:
 
 
 def _download(url: str, path: Path, digest: str) -> None:
-    """Download a file; it gets its name only once it is complete and its SHA-256 matches."""
+    """Download a file. It gets its name only when it is complete and its SHA-256 matches."""
     logger.info("downloading %s to %s", url, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -258,7 +259,7 @@ def _download(url: str, path: Path, digest: str) -> None:
         if isinstance(cause, TimeoutError):
             reason = f"the server sent nothing for {_NETWORK_TIMEOUT:g} s"
         elif isinstance(error, RuntimeError):  # torch's error for another hash, also of a part
-            reason = f"the file is cut short or another one: its SHA-256 is not {digest}…"
+            reason = f"the file is incomplete or wrong: its SHA-256 does not begin with {digest}"
         else:
             reason = cause if isinstance(cause, str) else one_line(cause)
         raise WeightsError(

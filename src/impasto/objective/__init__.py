@@ -1,1 +1,1 @@
-"""What is minimized: terms, targets and tiles."""
+"""The objective that is minimized: terms, targets and tiles."""

@@ -43,7 +43,7 @@ def deferring(objective: Objective, steps: int) -> Terms:
 
 
 def may_defer(settings: Settings, steps: int) -> bool:
-    """Tell whether layers can be deferred in a level of so many steps; see `deferring`."""
+    """Return whether layers can be deferred in a level of this many steps; see `deferring`."""
     excluded = settings.normalize_gradients or settings.patience > 0 or steps < FEWEST_STEPS
     return settings.deferred_share > 0 and not excluded
 
@@ -85,7 +85,7 @@ def deepest_that_counts(
     A layer with a content term is never deferred, because it keeps the layout at every step.
 
     Args:
-        losses: of all terms, by name.
+        losses: the losses of all terms, by name.
         share: see `Deferral`.
     """
     encoder = objective.encoder
@@ -95,7 +95,7 @@ def deepest_that_counts(
     left = share * sum(losses.values())
     for layer in sorted(terms, key=encoder.path.index, reverse=True):
         left -= sum(losses[term.name] for term in terms[layer])
-        # Written this way round so that losses that are not finite defer nothing.
+        # With this form of the comparison, no layer is deferred if a loss is not finite.
         if not 0 < left < math.inf or any(term.name.kind == "content" for term in terms[layer]):
             return layer
     return None

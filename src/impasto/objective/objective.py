@@ -1,6 +1,6 @@
 """The objective: the weighted sum of terms that is minimized, computed whole or in tiles.
 
-If each tile had losses of its own, another picture would result, because style statistics are
+If each tile had its own losses, another picture would result, because style statistics are
 global. Here they stay global: there are two passes over overlapping tiles. The first pass, without
 gradients, adds up each term over all tiles, which gives the losses of the whole picture. The second
 pass runs the network on one tile after the other. It takes the gradient of the whole picture's

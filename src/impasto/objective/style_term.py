@@ -184,7 +184,7 @@ class WholeStyleTerm(FeatureTerm):
             loss = self.statistic.distance(measured, self.target)
         if differentiate:
             self._gradients = torch.autograd.grad(loss, maps)
-        self._maps = []  # as large as the picture: not needed any more
+        self._maps = []  # they are as large as the picture, and are no longer needed
         return self.factor * float(loss.detach())
 
     def gradients(self, tile: Tile, features: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

@@ -17,8 +17,9 @@ class Adam:
         learning_rate: step size, in pixel values of [0, 1].
         clamp: whether pixels are clamped.
         second_decay: β₂, the decay of the mean of squared gradients.
-        unit: for each channel, the change of a pixel that counts as 1, (1, 3, 1, 1); 1 if None.
-            A program that divides the picture by deviations first measures its steps in them.
+        unit: for each channel, the change of a pixel that counts as 1, (1, 3, 1, 1); None: 1. If a
+            program divides the picture by standard deviations first, these are the units of its
+            steps.
 
     Paper: Kingma & Ba, ICLR 2015.
     """

@@ -43,8 +43,8 @@ class LBFGS:
     Copies of a large picture need much memory, so sums are made in place.
 
     Args:
-        history: how many pairs (change of the point, change of the gradient) are kept.
-        clamp: whether the box holds; without it, no pixel is fixed or clamped.
+        history: the number of pairs (change of the point, change of the gradient) that are kept.
+        clamp: whether the pixels stay in the box; otherwise, no pixel is fixed or clamped.
         half: keep the pairs in bfloat16, which has the range of float32 and three digits.
 
     Paper: Nocedal 1980.
@@ -86,7 +86,7 @@ class LBFGS:
         return ((point <= 0) & (gradient > 0)) | ((point >= 1) & (gradient < 0))
 
     def _add_pair(self, point: Tensor, gradient: Tensor, fixed: Tensor) -> None:
-        """Keep what changed since the last step, unless its curvature is not positive."""
+        """Keep the changes since the last step, unless their curvature is not positive."""
         if self.last is not None:
             move = self._stored(point - self.last[0])
             change = self._stored((gradient - self.last[1]).masked_fill_(fixed, 0))
@@ -121,7 +121,7 @@ class LBFGS:
 def seconds_per_pair(
     image: Tensor, pairs: int = 8, *, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Measure how many seconds each stored pair adds to a step of L-BFGS.
+    """Measure the seconds that each stored pair adds to a step of L-BFGS.
 
     The shortest of several measurements counts, because other work on the machine can only make
     a measurement longer.

@@ -145,7 +145,7 @@ def optimize(
         averaging: the decay of a running average, which is yielded instead of the iterate; 0: none.
         clamp: keep pixels in [0, 1], as a constraint of the optimizer.
         second_decay: Adam's decay of squared gradients, β₂.
-        unit: for each channel, the change that Adam counts as 1, (1, 3, 1, 1); 1 if None.
+        unit: for each channel, the change that Adam counts as 1, (1, 3, 1, 1); None: 1.
         half: keep L-BFGS's history in bfloat16.
         patience: end when the least loss has fallen by less than 0.1 % per step, on average over
             this many steps. The last step then has the number `steps`, as if all steps had been

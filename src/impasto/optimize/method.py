@@ -24,4 +24,4 @@ class Method(Protocol):
         """
 
     def shrink(self) -> None:
-        """Take smaller steps from now on, and forget what earlier steps have taught."""
+        """Take smaller steps from now on, and discard the information from earlier steps."""

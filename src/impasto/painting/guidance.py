@@ -255,12 +255,16 @@ def _parts_by_color(
             path=name,
         )
     if not parts:
-        raise ImageError("is black, so that nothing of the photo would be painted", path=name)
+        raise ImageError(
+            "is black, so that nothing of the photo would be painted; draw at least one region in "
+            "another color",
+            path=name,
+        )
     unused = [i for i in range(len(paintings)) if all(part.style != i for part in parts)]
     if unused:
         raise ImageError(
             "has no color of the photo's map, so the style of "
-            f"{_name(paintings[unused[0]])} would not be used",
+            f"{_name(paintings[unused[0]])} would not be used; give a region one of these colors",
             path=maps[unused[0] + 1].name or "a map of regions",
         )
     return tuple(parts)

@@ -236,7 +236,7 @@ class _Planner:
             + (
                 f"; the largest size that fits is {side} px"
                 if side
-                else "; allow more, or free some"
+                else "; allow more memory, or free some"
             )
             + (f" ({reason})" if reason else "")
         )

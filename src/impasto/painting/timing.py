@@ -1,4 +1,4 @@
-"""How long it takes: a few steps measured on this machine, and what follows for a whole picture."""
+"""The time of a picture, estimated from a few steps that are measured on this machine."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ _TIMED_STEPS = 4
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast this machine is with some settings, measured.
+    """The measured pace of this machine with some settings.
 
     Attributes:
-        fixed: seconds of a step, whatever the size.
-        step: more seconds for each pixel.
-        forward: seconds for each pixel of describing a picture without a gradient.
-        pair: more seconds of a step for each pixel and each pair that L-BFGS remembers.
-        deferred: share of a step's time that is left when deep layers are deferred, in the middle
-            four fifths of a level; 1: nothing is deferred.
+        fixed: the seconds of a step that do not depend on the size.
+        step: the additional seconds of a step for each pixel.
+        forward: the seconds, for each pixel, to compute the features of a picture without a
+            gradient.
+        pair: the additional seconds of a step for each pixel and each pair that L-BFGS keeps.
+        deferred: the share of a step's time that is left when deep layers are deferred, in the
+            middle four fifths of a level; 1: no layer is deferred.
     """
 
     fixed: float
@@ -47,7 +48,7 @@ class Pace:
     deferred: float = 1.0
 
     def seconds_per_step(self, work: Workload) -> float:
-        """Estimate a step: of tiles, all that is seen, once more without a gradient."""
+        """Estimate a step. In tiles, the network runs twice on each outer box; see `Objective`."""
         remembering = work.pixels * work.pairs * self.pair
         if work.tiles:
             looking = self._seen(work) * (self.step + self.forward)
@@ -55,7 +56,10 @@ class Pace:
         return self.fixed + work.pixels * self.step + remembering
 
     def seconds(self, work: Workload, paintings: int) -> float:
-        """Estimate a level: its steps, and describing photo and paintings, of so many pixels."""
+        """Estimate a level: its steps, and the measurement of the photo and the paintings.
+
+        Args: paintings: the number of pixels of all paintings together.
+        """
         described = (self._seen(work) if work.tiles else work.pixels) + paintings
         return self.seconds_of_steps(work) + described * self.forward
 
@@ -70,14 +74,14 @@ class Pace:
 
 
 def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
-    """Measure a few steps on this machine, at the coarsest size and one of up to 512 px."""
+    """Measure a few steps on this machine, at the coarsest size and at a size of up to 512 px."""
     most = min(stylizer.settings.long_side, _TIMED_SIDE)
     least = stylizer.encoder.minimum_side
     levels = pyramid(inputs.photo.size, stylizer.settings, smallest=least)
     coarsest = min(levels[0].long_side, most)
     timed_levels = []
     for side in sorted({coarsest, most}):
-        # As large as affordable: the cost of some statistics grows faster than the picture.
+        # As large as is affordable, because the cost of some statistics grows faster than the size.
         height, width = fit(inputs.photo.size, side)
         timed_levels.append(Level((max(height, least), max(width, least)), side, _TIMED_STEPS))
     objectives = [_objective(stylizer, inputs, level) for level in timed_levels]
@@ -109,12 +113,12 @@ def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
 
 
 def _objective(stylizer: Stylizer, inputs: Inputs, level: Level) -> Objective:
-    """Return what a run minimizes at a level that is computed whole."""
+    """Return the objective of a level that is computed whole."""
     return stylizer.objective(inputs, Workload(level, None, stylizer.settings.history, False, 0.0))
 
 
 def _timed_steps(stylizer: Stylizer, inputs: Inputs, level: Level, losses: Terms) -> list[Step]:
-    """Take some steps at one level, as a run takes them."""
+    """Take some steps at one level, in the same way as a run."""
     settings = stylizer.settings
     work = Workload(level, None, settings.history, False, 0.0)
     image = resize(inputs.photo.image, level.size)

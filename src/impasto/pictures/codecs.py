@@ -33,9 +33,9 @@ QUALITY = 95  # JPEG and lossy WebP; the highest that Pillow's documentation rec
 WRITERS = {
     ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"
 }  # fmt: skip
-DEEP = ("png", "tiff")  # can hold 16 bits a channel
-LONGEST = {"jpeg": 65500, "webp": 16383}  # px a side: libjpeg's and WebP's own limits
-# What Pillow may decode: not EPS (it runs Ghostscript), and no rare formats.
+DEEP = ("png", "tiff")  # can hold 16 bits per channel
+LONGEST = {"jpeg": 65500, "webp": 16383}  # px per side: the limits of libjpeg and of WebP
+# The formats that Pillow may decode, without EPS, which runs Ghostscript, and without rare formats.
 READERS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
 READABLE = "AVIF, BMP, GIF, HEIC, JPEG, PNG, PNM, TIFF, WebP"
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -90,7 +90,7 @@ def _open(data: bytes) -> PIL.Image.Image:
         except FAULTS as error:
             fault = error
     if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS and "HEIF" not in readers:
-        raise ImageError("is HEIC, which needs a plug-in: pip install impasto[heic]")
+        raise ImageError("is HEIC, which needs a plug-in: pip install 'impasto[heic]'")
     if fault is not None:
         raise ImageError(f"is damaged: {one_line(fault)}") from fault
     raise ImageError(f"is not a picture in a format that can be read ({READABLE})")
@@ -125,7 +125,7 @@ def decode_pillow(picture: PIL.Image.Image) -> tuple[npt.NDArray[Any], float | N
 
 
 def _pillow_values(picture: PIL.Image.Image, profile: bytes | None) -> npt.NDArray[Any]:
-    """Return (H, W, 1, 3 or 4): 8 bit in sRGB; or the one channel of a deep mode, unchanged."""
+    """Return (H, W, 1, 3 or 4): 8 bits in sRGB; or unchanged, the one channel of a deeper mode."""
     if picture.mode == "F":
         return np.asarray(picture)[..., None]
     if picture.mode.startswith("I"):  # I;16…, and I, which holds 16-bit files in 32 bits
@@ -180,7 +180,7 @@ def _dpi(picture: PIL.Image.Image, exif: Mapping[int, Any]) -> float | None:
 
 
 def format_of(suffix: str, bits: int) -> str:
-    """Return the format of a suffix after checking that it can hold so many bits."""
+    """Return the format of a suffix, after checking that it can hold this number of bits."""
     kind = WRITERS.get(suffix.lower())
     if kind is None:
         what = f"the suffix {suffix}" if suffix else "no suffix"
@@ -189,10 +189,10 @@ def format_of(suffix: str, bits: int) -> str:
             f"{nearest_match(suffix.lower(), WRITERS)}"
         )
     if bits not in (8, 16):
-        raise SettingsError(f"bits is {bits}; allowed are 8 and 16")
+        raise SettingsError(f"bits is {bits}; it must be 8 or 16")
     if bits == 16 and kind not in DEEP:
         raise ImageError(
-            f"cannot be written: {kind} holds 8 bits a channel; 16 bits need .png or .tiff"
+            f"cannot be written: {kind} holds 8 bits per channel; 16 bits need .png or .tiff"
         )
     return kind
 
@@ -204,19 +204,19 @@ def encode(
     metadata: Mapping[str, Any] | None,
     dpi: float | None,
 ) -> bytes:
-    """Return a whole file of (H, W, 3 or 4) uint8, or uint16 where the format can."""
+    """Return a whole file of (H, W, 3 or 4) uint8, or uint16 if the format can hold 16 bits."""
     longest = LONGEST.get(kind, max(values.shape))
     if max(values.shape) > longest:
         raise ImageError(
-            f"cannot be written: {kind} holds at most {longest} px a side, not {values.shape[0]} × "
-            f"{values.shape[1]}; use .png or .tiff"
+            f"cannot be written: {kind} holds at most {longest} px per side, not "
+            f"{values.shape[0]} × {values.shape[1]}; use .png or .tiff"
         )
     try:
-        # json.dumps writes ASCII only (\u00fc and the like), which every format can hold.
+        # json.dumps writes ASCII only (\u00fc for ü), which every format can hold.
         noted = None if metadata is None else json.dumps(dict(metadata))
     except (TypeError, ValueError, RecursionError) as error:
         raise ImageError(
-            f"cannot be written: JSON cannot hold the metadata: {one_line(error)}"
+            f"cannot be written: the metadata cannot be stored as JSON: {one_line(error)}"
         ) from error
     if noted is not None and kind != "png":
         noted = f'{{"impasto": {noted}}}'  # in PNG the chunk has this name

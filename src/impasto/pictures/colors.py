@@ -1,12 +1,12 @@
 """Color transfer: keep the photo's colors in a painting, or give a photo a painting's colors.
 
-There are two ways to keep the photo's (Gatys et al. 2016): paint in luminance only and leave the
-color to the photo (`luminance`, `match_luminance`, and the canvas in `impasto.painting`), or give
-the style the photo's colors before it is measured (`recolor`). `recolor` also gives a photo a
-painting's palette.
+There are two ways to keep the photo's colors (Gatys et al. 2016). The first is to paint only the
+luminance, and to keep the photo's color differences (`luminance`, `match_luminance`, and the canvas
+in `impasto.painting`). The second is to give the style the photo's colors before the style is
+measured (`recolor`). `recolor` can also give a photo the colors of a painting.
 
 Means and covariances are computed in float64. A picture of one color, or of grays only, does not
-vary in some directions of color space. Such directions stay unchanged instead of a division by 0.
+vary in some directions of color space. Such directions stay unchanged, to avoid a division by 0.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 # Y of YIQ, from gamma-encoded red, green and blue (NTSC 1953, ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
-# The variance of rounding to 8 bits, (1/255)² / 12: a smaller variance is no color.
+# The variance of rounding to 8 bits, (1/255)² / 12: a smaller variance does not count.
 _NO_SPREAD = (1 / 255) ** 2 / 12
 # Steps per unit for sorting pixels by whole numbers.
 _STEPS = 2**24
@@ -87,9 +87,9 @@ def check_recoloring(method: str, strength: float = 1.0) -> None:
 
 
 def match_colors(image: Tensor, palette: Tensor, method: str) -> Tensor:
-    """Match colors by a method's name; float64 on the CPU, not clipped to [0, 1].
+    """Match colors by the method with this name; float64 on the CPU, not clipped to [0, 1].
 
-    Raises: as `recolor`.
+    Raises: as for `recolor`.
     """
     check_recoloring(method)
     for each in (image, palette):
@@ -151,7 +151,7 @@ def pca_map(source: Tensor, target: Tensor) -> Tensor:
 
 
 def symmetric_map(source: Tensor, target: Tensor) -> Tensor:
-    """Map by Monge and Kantorovich: the symmetric map, which moves colors least of all that fit.
+    """Map by Monge and Kantorovich: the symmetric map, which changes the colors least.
 
     A = Σ_S^−½ (Σ_S^½ Σ_C Σ_S^½)^½ Σ_S^−½
 
@@ -179,7 +179,7 @@ def match_histogram(image: Tensor, palette: Tensor) -> Tensor:
     Args:    image, palette: (1, 3, H, W) and (1, 3, h, w), float64.
     Returns: (1, 3, H, W), within the palette's range.
     Paper:   Coltuc, Bolon & Chassery, Exact Histogram Specification, IEEE TIP 2006. Differs: one
-             neighborhood instead of five, and ties stay ties.
+             neighborhood instead of five, and pixels that remain equal get the same value.
     """
     around = functional.avg_pool2d(functional.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
     # One whole number sorts by value, then by neighborhood. Its steps are far finer than those of

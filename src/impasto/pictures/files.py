@@ -4,8 +4,8 @@ file, stream, array or Pillow image → Picture → Image tensor → pastiche �
 
 Read: AVIF, BMP, GIF (first frame), JPEG, PNG, PNM, TIFF, WebP, and HEIC with the plug-in
 pillow-heif. Written: PNG, JPEG, WebP, TIFF. Pictures are turned upright as their EXIF says and
-converted to sRGB as their ICC profile says. 16 bits a channel are kept in PNG and TIFF, in both
-directions; other formats are read at 8 bits.
+converted to sRGB as their ICC profile says. PNG and TIFF keep 16 bits per channel, when they are
+read and when they are written; other formats are read at 8 bits.
 """
 
 from __future__ import annotations
@@ -148,12 +148,12 @@ def _read_bytes(source: str | os.PathLike[str] | BinaryIO) -> tuple[bytes, str, 
             raise ImageError(f"cannot be read: {one_line(error)}", path=label) from error
         if not isinstance(data, bytes):
             raise ImageError(
-                f"gives {type(data).__name__} instead of bytes: open it as rb", path=label
+                f"gives {type(data).__name__} instead of bytes; open it in the mode rb", path=label
             )
     else:
         raise ImageError(
-            f"cannot read a picture from {type(source).__name__}; allowed are a path, a binary "
-            "file, a Pillow image, an array, a tensor and a Picture"
+            f"cannot read a picture from {type(source).__name__}; give a path, a binary file, a "
+            "Pillow image, an array, a tensor or a Picture"
         )
     if not data:
         raise ImageError("is empty", path=label)
@@ -178,7 +178,7 @@ def save_image(
 
     Values are clamped to [0, 1] and rounded to the nearest step, and the file is tagged as sRGB. An
     existing file is replaced only after the new one is complete on disk. Missing folders are
-    created. JPEG has no transparency, so the picture is laid on white.
+    created. JPEG has no transparency, so the picture gets a white background.
 
     Args:
         image: (1, 3, H, W), sRGB in [0, 1].
@@ -220,11 +220,11 @@ def save_image(
 
 
 def check_writable(path: str | os.PathLike[str], *, bits: int = 8, overwrite: bool = True) -> None:
-    """Check before a long run that save_image can write there; makes missing folders.
+    """Check before a long run that `save_image` can write there, and make missing folders.
 
     Raises:
-        ImageError: the suffix is unknown, the format cannot hold so many bits, path is a folder
-            or a file that may not be replaced, or permission is missing.
+        ImageError: the suffix is unknown, the format cannot hold this number of bits, the path is a
+            folder or a file that may not be replaced, or permission is missing.
         SettingsError: bits is neither 8 nor 16.
     """
     with naming(os.fspath(path)):

@@ -22,7 +22,7 @@ FILMS = (".gif", ".webp", ".mp4")
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3), sRGB
 
-_PER_SECOND = 12  # frames; fast enough for motion, slow enough to see a step
+_PER_SECOND = 12  # frames; so fast that a viewer sees motion, so slow that each step is visible
 _HOLD = 24  # frames that show the result
 
 
@@ -48,7 +48,8 @@ def video_library() -> Any:
         import av
     except ModuleNotFoundError as error:
         raise SettingsError(
-            ".mp4 needs PyAV: pip install impasto[video]; .gif and .webp do not"
+            ".mp4 needs PyAV, but .gif and .webp do not; to install PyAV: "
+            "pip install 'impasto[video]'"
         ) from error
     return av
 
@@ -59,13 +60,14 @@ def as_frame(image: Tensor) -> Pixels:
 
 
 def film(frames: Sequence[Pixels], suffix: str) -> bytes:
-    """Return the bytes of a film of frames of one size, 12 a second; the last stays for 2 seconds.
+    """Return the bytes of a film with 12 frames per second; the last frame stays for 2 seconds.
 
-    Raises: ShapeError: there is no frame, or frames have several sizes; else as check_film.
+    Raises: ShapeError: there is no frame, or the frames have several sizes; also as for
+        `check_film`.
     """
     check_film(suffix, "the film")
     if not frames or len({frame.shape for frame in frames}) > 1:
-        raise ShapeError(f"a film needs frames of one size, not {len(frames)} of several")
+        raise ShapeError("a film needs at least one frame, and all frames must have one size")
     if suffix.lower() == ".mp4":
         return _mp4(frames)
     pictures = [PIL.Image.fromarray(frame) for frame in frames]
@@ -94,7 +96,7 @@ def _mp4(frames: Sequence[Pixels]) -> bytes:
         except (ValueError, LookupError):  # this build of FFmpeg has no x264
             stream = container.add_stream("mpeg4", rate=_PER_SECOND)
             stream.bit_rate = 8_000_000
-        # Players expect colors at half resolution, which need even sides.
+        # Players expect colors at half the resolution, so both sides must be even.
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
         for frame in [*frames, *[frames[-1]] * (_HOLD - 1)]:
@@ -131,6 +133,6 @@ def sheet(rows: Sequence[Sequence[tuple[str, Tensor]]]) -> Tensor:
             draw.text((left, top + height + 3), caption, fill="black")
     array = np.asarray(paper, dtype=np.float32) / 255
     whole = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
-    for top, left, image in places:  # not pasted by Pillow, which has 8 bits
+    for top, left, image in places:  # without Pillow, because it has only 8 bits
         whole[..., top : top + height, left : left + width] = image.detach().cpu().clamp(0, 1)
     return whole

@@ -20,14 +20,17 @@ from impasto.pictures.picture import Picture, fit, identity
 __all__ = ["NOT_PREFIX", "check_shape", "feathered", "fitted", "load_mask"]
 
 NOT_PREFIX = "not:"  # before a path: the mask is inverted
-_GRAY = 6 / 255  # how far JPEG takes the channels of a gray from each other
-_NEARLY = 4 / 255  # how far JPEG takes black from 0 and white from 1
+_GRAY = 6 / 255  # the largest difference that JPEG makes between the channels of a gray pixel
+_NEARLY = 4 / 255  # the largest change that JPEG makes to black and white
 
 
 def load_mask(
     source: Source, of: Picture, kind: str, *, may_be_empty: bool = False
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Read a mask of a picture: the mask file's gray times its alpha; its alpha if it is in color.
+    """Read a mask of a picture.
+
+    The mask is the file's gray value times its alpha. If the file is in color, it is the alpha
+    alone.
 
     Args:
         source: the mask; a path that begins with "not:" inverts it.
@@ -35,7 +38,7 @@ def load_mask(
         kind: the mask's name in error messages.
         may_be_empty: whether a mask that is black everywhere is allowed.
 
-    Returns: (1, 1, h, w) in [0, 1], of the picture's proportions but maybe not its size; and the
+    Returns: (1, 1, h, w) in [0, 1], with the picture's proportions, but maybe another size; and the
              mask's name, SHA-256 and whether it was inverted, for metadata.
     Raises:  ImageError: the mask cannot be read, has other proportions, is in color without an
              alpha channel, or is black everywhere.
@@ -55,8 +58,8 @@ def load_mask(
     colored = bool(((picture.image - gray).abs() > _GRAY).any())
     if colored and picture.alpha is None:
         raise ImageError(
-            "is in color, but a mask is gray: white is painted, black is not; use regions for a "
-            "map in several colors",
+            "is in color, but a mask must be gray: white selects, black does not; use regions for "
+            "a map in several colors",
             path=name,
         )
     mask = torch.ones_like(gray) if colored else gray
@@ -77,8 +80,9 @@ def check_shape(picture: Picture, of: Picture, name: str) -> None:
     if any(abs(a - b) > 1 for a, b in zip(picture.size, expected, strict=True)):
         (height, width), (rows, columns) = picture.size, of.size
         raise ImageError(
-            f"is {width} x {height} px, which is not the shape of {of.name or 'its picture'}, "
-            f"{columns} x {rows}; any size of that shape is allowed",
+            f"is {width} x {height} px, which are not the proportions of "
+            f"{of.name or 'its picture'}, {columns} x {rows}; any size with these proportions is "
+            "allowed",
             path=name,
         )
 
@@ -86,8 +90,8 @@ def check_shape(picture: Picture, of: Picture, name: str) -> None:
 def fitted(mask: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize a mask, (1, 1, h, w), to (H, W).
 
-    A pixel of the result is 0 only where every pixel it covers is 0, and 1 only where every one
-    is 1. Means over areas and linear interpolation do not ring.
+    A pixel of the result is 0 only if all pixels that it covers are 0, and 1 only if all of them
+    are 1. Means over areas and linear interpolation never overshoot.
     """
     if tuple(mask.shape[-2:]) == tuple(size):
         return mask
@@ -97,7 +101,7 @@ def fitted(mask: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def feathered(mask: Tensor, feather: float) -> Tensor:
-    """Soften the edges of a mask over ± feather px, by two means over squares."""
+    """Soften the edges of a mask over ± feather px, by averaging over squares twice."""
     reach = math.ceil(feather / 2)
     if reach < 1:
         return mask

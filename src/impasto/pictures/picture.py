@@ -40,7 +40,7 @@ __all__ = [
 
 Image = Tensor  # (1, 3, H, W) float32, sRGB in [0, 1]
 
-_ROUNDING = 1e-6  # how far rounding may take floats out of [0, 1]
+_ROUNDING = 1e-6  # the largest distance from [0, 1] that counts as rounding
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,7 +87,7 @@ def from_array(array: npt.NDArray[Any] | Tensor, max_pixels: int) -> Picture:
 
     Raises:
         ShapeError: it has another shape.
-        ImageError: more than max_pixels, another type, or values that are not in [0, 1].
+        ImageError: it has more than max_pixels, another type, or values that are not in [0, 1].
     """
     if isinstance(array, Tensor):
         label, allowed = "the tensor", "(1, C, H, W) or (C, H, W)"
@@ -111,13 +111,13 @@ def check_pixel_count(size: tuple[int, int], max_pixels: int) -> None:
     if size[0] * size[1] > max_pixels:
         raise ImageError(
             f"has {size[0]} × {size[1]} = {size[0] * size[1]:,} pixels; "
-            f"at most {max_pixels:,} are read"
+            f"at most {max_pixels:,} are allowed"
         )
 
 
 @contextlib.contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Add a picture's name to every ImageError about it that has none yet."""
+    """Add a picture's name to every ImageError that has no name yet."""
     try:
         yield
     except ImageError as error:
@@ -140,7 +140,7 @@ def picture_of(
     sha256: str | None = None,
     dpi: float | None = None,
 ) -> Picture:
-    """Make a Picture of (H, W, 1, 3 or 4) values of any allowed kind, sharing no memory with it."""
+    """Make a Picture from (H, W, 1, 3 or 4) values of any allowed type, without shared memory."""
     planes = torch.from_numpy(_to_unit(values.transpose(2, 0, 1)[None]))  # (1, C, H, W)
     if planes.shape[1] < 4:
         return Picture(planes.expand(-1, 3, -1, -1).contiguous(), None, name, sha256, dpi)
@@ -151,7 +151,7 @@ def picture_of(
 
 
 def _to_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return a float32 copy in [0, 1]: whole numbers are scaled, floats must lie there already."""
+    """Return a float32 copy in [0, 1]. Whole numbers are scaled; floats must be in [0, 1]."""
     full = {"bool": 1, "uint8": 255, "uint16": 65535}.get(values.dtype.name)
     if full is not None:
         scaled = np.array(values, np.float32, order="C")
@@ -159,7 +159,8 @@ def _to_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         return scaled
     if values.dtype.kind != "f":
         raise ImageError(
-            f"holds {values.dtype.name}; allowed are uint8, uint16, bool, and floats in [0, 1]"
+            f"holds {values.dtype.name}; the allowed types are uint8, uint16, bool, and floats in "
+            "[0, 1]"
         )
     if not np.isfinite(values).all():
         raise ImageError("holds values that are not finite (NaN or infinity)")
@@ -185,8 +186,8 @@ def _fill_transparent(image: Image, alpha: Tensor) -> Image:
 def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
     """Return colors everywhere from colors that are known only where their weight is above 0.
 
-    Halve the picture until no pixel is unknown. Then double it again and again, each time with
-    the known colors of that size over the enlarged ones.
+    The picture is halved until no pixel is unknown. Then it is doubled repeatedly, and each time
+    the known colors of that size are laid over the enlarged ones.
 
     Paper: Gortler, Grzeszczuk, Szeliski & Cohen, The Lumigraph, SIGGRAPH 1996, section 3.4.
     """
@@ -200,7 +201,7 @@ def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
 
 
 def on_white(image: Image, alpha: Tensor) -> Image:
-    """Lay a picture on white, for formats without alpha; values clamped to [0, 1].
+    """Put a picture on a white background, for formats without alpha; clamp it to [0, 1].
 
     Raises: ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
     """
@@ -210,7 +211,7 @@ def on_white(image: Image, alpha: Tensor) -> Image:
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resample every plane to size, antialiased (Lanczos, 3 lobes), clamped to [0, 1].
+    """Resize every plane, antialiased (Lanczos, 3 lobes), and clamp it to [0, 1].
 
     The filter is Pillow's, run on float32, so nothing is rounded to 8 bits. Gradients stop here.
 
@@ -238,9 +239,9 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """Return the (H, W) whose longer side is long_side, with the shape of size.
+    """Return the (H, W) with the proportions of `size` whose longer side is `long_side`.
 
-    The shorter side is rounded to the nearest px, halves up, and is at least 1.
+    The shorter side is rounded to the nearest px (a half is rounded up), and is at least 1.
 
     Raises: SettingsError: long_side is below 1.
     """
@@ -270,7 +271,7 @@ def with_long_side(picture: Picture, long_side: int | None) -> Picture:
 
 
 def to_pillow(image: Image, alpha: Tensor | None = None) -> PIL.Image.Image:
-    """Return an 8-bit Pillow image, RGB or with alpha RGBA; values clamped and rounded.
+    """Return an 8-bit Pillow image, RGB, or RGBA if there is alpha; values clamped and rounded.
 
     Raises:
         ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).

@@ -1,4 +1,4 @@
-"""Color as a file states it: ICC profiles, and 16 bits a channel. Only `codecs` uses it.
+"""The colors of a file: ICC profiles, and 16 bits per channel. Only `codecs` uses it.
 
 Pillow reads 16-bit RGB as 8 bit and cannot write it, so libvips (pyvips) reads and writes 16-bit
 PNG and every TIFF; it is imported with the first such file. Arrays here are (H, W, C), uint8 or
@@ -53,9 +53,9 @@ def srgb_profile() -> bytes:
 def transform_to_srgb(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform, str] | None:
     """Return the transform of a profile to sRGB, and the Pillow mode to apply it in.
 
-    None if no transform is needed: the profile is broken or for another kind of picture (a
-    warning says so), or it is sRGB under any name, i.e. moves no color by more than 1/255.
-    So files that are sRGB keep their exact values.
+    It is None in two cases. The profile is damaged or is for another kind of picture; then there is
+    a warning. Or the profile is sRGB, under any name: it changes no color by more than 1/255. So
+    files in sRGB keep their exact values.
 
     Args:
         profile: the ICC profile.
@@ -76,8 +76,8 @@ def transform_to_srgb(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTrans
                 return None
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
         warnings.warn(
-            f"{reading.get()}: its color profile cannot be used ({error}), so its colors are "
-            "taken as sRGB",
+            f"{reading.get()}: its color profile cannot be used ({error}), so its colors are read "
+            "as sRGB",
             stacklevel=2,
         )
         return None
@@ -116,14 +116,14 @@ def header_of(data: bytes) -> Any | None:
 def read_with_vips(
     image: Any,
 ) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.uint16], float | None]:
-    """Decode a header of header_of: upright, in sRGB.
+    """Decode a picture whose header `header_of` returned: upright, in sRGB.
 
     Returns: (H, W, 3) or (H, W, 4) at the file's own depth, and its dots per inch if it has any.
     Raises:  ImageError: the file is damaged.
     """
     import pyvips
 
-    # libvips reads and writes 1 px/mm if a file does not say.
+    # libvips reads and writes 1 px/mm if a file states no resolution.
     dpi = None if image.xres == 1 else round(image.xres * MM_PER_INCH, 1)
     depth = 16 if image.format == "ushort" else 8
     try:
@@ -189,7 +189,7 @@ def encode_deep(
         if text is not None:
             image.set_type(pyvips.GValue.gstr_type, DESCRIPTION[kind], text)
         if kind == "png":
-            # With keep="all" libvips would add EXIF of its own.
+            # With keep="all", libvips would add its own EXIF data.
             data: bytes = image.pngsave_buffer(bitdepth=16, keep="icc:other")
         else:
             data = image.tiffsave_buffer(
@@ -201,6 +201,6 @@ def encode_deep(
 
 
 def description_of(header: Any) -> str | None:
-    """Return the ImageDescription of a header of header_of."""
+    """Return the ImageDescription of a header that `header_of` returned."""
     name = DESCRIPTION["tiff"]
     return str(header.get(name)) if name in header.get_fields() else None

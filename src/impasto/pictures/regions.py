@@ -15,9 +15,9 @@ from impasto.pictures.picture import Picture
 
 __all__ = ["Color", "masks_by_color"]
 
-_ALIKE = 40  # of 255, in every channel: how far scaling and JPEG change a flat color
-_FLAT = 12  # of 255, between neighbors; a larger change is an edge, which blends two colors
-_SMALLEST = 5e-4  # share of a map; a color with less is noise and no region
+_ALIKE = 40  # of 255, in every channel: the most that scaling and JPEG change a flat color
+_FLAT = 12  # of 255, between neighbors; a larger change is an edge, where two colors are blended
+_SMALLEST = 5e-4  # share of a map; a color with a smaller share is noise and not a region
 _MOST = 16  # colors; a picture with more is a photo
 
 
@@ -67,7 +67,7 @@ def masks_by_color(picture: Picture) -> dict[Color, Tensor]:
         palette = palette[sizes >= _SMALLEST * len(pixels)]
     if not 1 <= len(palette) <= _MOST:
         raise ImageError(
-            f"is not drawn in 1 to {_MOST} flat colors, as a map of regions is; is it a photo?",
+            f"is not a map of regions, which has 1 to {_MOST} flat colors; it may be a photo",
             path=picture.name or "the map of regions",
         )
     chosen = _closest(pixels, palette).reshape(height, width)
@@ -78,7 +78,7 @@ def masks_by_color(picture: Picture) -> dict[Color, Tensor]:
 
 
 def _is_flat(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Tell which pixels of (H, W, 3) nearly equal all four neighbors."""
+    """Return a mask, (H, W), of the pixels of (H, W, 3) that nearly equal all four neighbors."""
     padded = np.pad(pixels.astype(int), ((1, 1), (1, 1), (0, 0)), mode="edge")
     middle = padded[1:-1, 1:-1]
     sides = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])

@@ -40,8 +40,8 @@ class VideoSettings(Options):
     )
     frame_steps: int = option(
         30,
-        "Number of steps for every frame except the first of a scene, which takes --steps. More "
-        "steps take more time and give a more finished picture.",
+        "Number of steps for a frame; the first frame of a scene has the number --steps instead. "
+        "More steps take more time and give a more finished picture.",
         half="video",
         low=1,
         common=True,
@@ -49,7 +49,7 @@ class VideoSettings(Options):
     distances: tuple[int, ...] = option(
         (1, 2, 4),
         "Distances, in frames, to the earlier frames that a frame is compared with; a farther "
-        "frame is used only where nearer ones do not show the pixel.",
+        "frame is used only for pixels that the nearer ones do not show.",
         half="video",
         low=1,
         high=100,
@@ -58,7 +58,7 @@ class VideoSettings(Options):
     passes: int = option(
         1,
         "Number of passes through the clip, forward and backward in turn; two or more improve "
-        "clips with fast motion. Every pass takes --frame-steps for each frame.",
+        "clips with fast motion. Every pass paints each frame with --frame-steps.",
         half="video",
         low=1,
         high=100,
@@ -66,8 +66,9 @@ class VideoSettings(Options):
     )
     pass_blend: float = option(
         0.5,
-        "Share of the neighboring frame in the start of a later pass. There, a frame starts from "
-        "a mix of its neighbor, moved along the motion, and its own result of the pass before.",
+        "Share of the neighboring frame in the start of a frame, from the second pass on. Such a "
+        "frame starts from a mix of its neighbor, moved along the motion, and its own result of "
+        "the previous pass.",
         half="video",
         low=0,
         high=1,
@@ -90,9 +91,9 @@ class VideoSettings(Options):
     )
     draft: bool = option(
         False,
-        "Paint key frames only, and move them along the motion to the frames between. This takes "
-        "a fraction of the time. But motion that is not detected looks smeared, and changes of "
-        "light appear suddenly.",
+        "Paint key frames only, and move them along the motion to the frames between them. This "
+        "takes a fraction of the time. But motion that is not detected looks smeared, and changes "
+        "of light appear suddenly.",
         half="video",
         common=True,
     )
@@ -106,7 +107,8 @@ class VideoSettings(Options):
     )
     refresh_steps: int = option(
         8,
-        "Number of steps for a frame of a draft if part of it is not visible in any key frame.",
+        "Number of steps for a frame of a draft in which more than 0.2 % of the pixels are not "
+        "visible in any key frame; above 25 %, --frame-steps is used.",
         half="video",
         low=0,
     )
@@ -119,8 +121,8 @@ class VideoSettings(Options):
             )
         if (self.flow == "raft") != (self.flow_weights != "none"):
             raise SettingsError(
-                "flow_weights: the flow method raft needs a file of trained weights; the other "
-                "methods take none"
+                f"flow_weights is {self.flow_weights}, and flow is {self.flow}: raft needs a file "
+                "of trained weights, and the other methods take none"
             )
         if self.draft and self.passes > 1:
             raise SettingsError("a draft has only one pass: set passes to 1, or turn draft off")

@@ -63,7 +63,7 @@ class MachineOptions(Options):
 
     # Thousands of threads crash the OpenMP library of some builds.
     threads: int | None = option(
-        None, "CPU threads.", low=1, high=256, metavar="N", shown_default="one per core"
+        None, "Number of CPU threads.", low=1, high=256, metavar="N", shown_default="one per core"
     )
     device: str = option(
         "auto",
@@ -73,7 +73,7 @@ class MachineOptions(Options):
     )
     memory: float | None = option(
         None,
-        "Memory limit, like 4GB. Pictures that need more are computed in tiles.",
+        "Memory limit, like 4GB. If possible, a picture that needs more is computed in tiles.",
         low=50e6,
         metavar="SIZE",
         shown_default="the free memory",
@@ -95,7 +95,7 @@ class RunOptions(MachineOptions, ForceOptions):
 class FileOptions(Options):
     """The format of a picture's file."""
 
-    bits: int = option(8, "Bits per channel; 16 needs .png or .tiff.", metavar="8|16")
+    bits: int = option(8, "Bits per channel; 16 bits need .png or .tiff.", metavar="8|16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ class PrintOptions(Options):
     def check(self, settings: Mapping[str, Any]) -> None:
         """Raise a SettingsError if `paper` and the given settings both name a size."""
         if self.paper and "long_side" in settings:
-            raise SettingsError("--print and --long-side both give the size; choose one")
+            raise SettingsError("--print and --long-side both determine the size; give only one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,10 +152,10 @@ class RecordOptions(Options):
         None, "Folder for the pictures of single steps.", metavar="FOLDER"
     )  # fmt: skip
     timelapse: Path | None = option(
-        None, "Film of the run: .gif, .webp or .mp4; .mp4 needs impasto[video].", metavar="FILE"
+        None, "Film of the steps: .gif, .webp or .mp4; .mp4 needs impasto[video].", metavar="FILE"
     )
     plot: Path | None = option(
-        None, "Plot of the losses: .png, .svg or .pdf; it needs impasto[plot].", metavar="FILE"
+        None, "Plot of the losses: .png, .svg or .pdf; needs impasto[plot].", metavar="FILE"
     )
 
     @property
@@ -181,7 +181,7 @@ class RecipeOptions(Options):
     )
     schedule: str | None = option(
         None,
-        "Use the schedule (start, sizes, optimizer and steps) of this other recipe.",
+        "Use the schedule (start, sizes, optimizer and steps) of another recipe.",
         metavar="NAME|FILE",
         suggest=lambda: list(RECIPES),
     )
@@ -217,7 +217,9 @@ class TimeOptions(Options):
     def check(self, settings: Mapping[str, Any]) -> None:
         """Raise a SettingsError if the time and the given settings both determine the steps."""
         if self.time is not None and "steps" in settings:
-            raise SettingsError("--time and --steps both give the number of steps; choose one")
+            raise SettingsError(
+                "--time and --steps both determine the number of steps; give only one"
+            )
 
 
 # ---- colors -------------------------------------------------------------------------------------
@@ -229,9 +231,9 @@ class RecolorOptions(Options):
 
     method: MatchingName = option(
         "symmetric",
-        "Statistics of the colors to match: their mean and covariance, with the smallest change "
-        "(symmetric), in the order red, green, blue (cholesky) or along the main axes (pca); or "
-        "the distribution of each channel (histogram).",
+        "Statistics of the colors to match. Their mean and covariance: with the smallest change of "
+        "the colors (symmetric), channel by channel in the order red, green, blue (cholesky), or "
+        "along the main axes of the colors (pca). Or the distribution of each channel (histogram).",
         common=True,
     )
     strength: float = option(
@@ -266,6 +268,7 @@ class PartOptions(Options):
         low=0,
         unit="s",
         metavar="TIME",
+        shown_default="the clip's end",
         common=True,
         parse=parse_time,
     )
@@ -299,7 +302,10 @@ class ClipFileOptions(SoundTrackOptions):
         None, "Video codec: h264, h265, vp9, av1 or prores.", half="video", metavar="NAME"
     )  # fmt: skip
     frames: Path | None = option(
-        None, "Folder that keeps the painted frames, as PNG.", half="video", metavar="FOLDER"
+        None,
+        "Folder in which the painted frames are kept, as PNG files.",
+        half="video",
+        metavar="FOLDER",
     )
     rate: float | None = option(
         None,

@@ -30,7 +30,7 @@ CONVOLUTIONS: dict[str, tuple[tuple[int, int], ...]] = {
 def _blocks(network: str) -> tuple[tuple[int, int], ...]:
     if network not in CONVOLUTIONS:
         raise SettingsError(
-            f"{network}: no such network (there are {', '.join(CONVOLUTIONS)})"
+            f"{network}: no such network (there are {' and '.join(CONVOLUTIONS)})"
             f"{nearest_match(network, CONVOLUTIONS)}"
         )
     return CONVOLUTIONS[network]

@@ -58,12 +58,15 @@ class RegionOptions(MaskOptions):
 
     regions: str | None = option(
         None,
-        "Map of the photo in flat colors: a region gets the style of the regions with the same "
-        "color in --style-regions; black pixels stay as in the photo.",
+        "Map of the photo in flat colors, one color for each region. A region gets the style of "
+        "the regions with the same color in --style-regions; black regions stay as in the photo.",
         metavar="FILE",
     )
     style_regions: tuple[str, ...] = option(
-        (), "Map of a STYLE in flat colors, for --regions.", metavar="FILE", repeated=True
+        (),
+        "Map of a painting in flat colors, for --regions; one for each STYLE.",
+        metavar="FILE",
+        repeated=True,
     )
 
     @property

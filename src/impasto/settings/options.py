@@ -59,12 +59,12 @@ def option(
     """Declare a field with everything that flags, forms and documentation need.
 
     Args:
-        help: what the option does, in one or two sentences.
+        help: the effect of the option, in one or two sentences.
         half: the half of a recipe, or the group, that lists the option; "": the general group.
         low, high: the closed range of a number, or of each number in a list.
         unit: the unit of a number: "px".
         source: the paper or program that the option or its default comes from.
-        common: whether `--help` shows the option; `--help-all` shows all options.
+        common: whether `--help` shows the option. `--help-all` shows all options.
         flag: the flag's name, if it is not the field's: "print" for `--print`.
         short: the flag's short form: "-f".
         metavar: the word for a value in the help; "": by the field's type.
@@ -258,7 +258,7 @@ def _checked_item(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
         return value
     if kind in (int, float) and isinstance(value, int) and abs(value) > _LARGEST:
         allowed = _range_text(option.metadata["low"], option.metadata["high"])
-        raise SettingsError(f"{option.name}: such a large number is not {allowed}")
+        raise SettingsError(f"{option.name}: the number is too large; it must be {allowed}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if kind is Path and isinstance(value, str | Path):
@@ -296,5 +296,5 @@ def check_pairs(kind: str, given: Sequence[str], styles: Sequence[str]) -> None:
     count = f"{len(styles)} style{'s' if len(styles) > 1 else ''}"
     raise SettingsError(
         f"{len(given)} × {kind} for {count} ({pairs}): give one for each style, in their order; "
-        "none skips a style"
+        "write none for a style without one"
     )

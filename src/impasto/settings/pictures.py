@@ -99,8 +99,8 @@ class Settings(Options):
     )
     padding: PaddingName = option(
         "replicate",
-        "Values that the first layer sees beyond the border: the nearest pixel (replicate), or "
-        "zero as in training, which paints a pale frame.",
+        "Values that the first layer sees beyond the border: those of the nearest pixel "
+        "(replicate), or zero as in training. Zero paints a pale frame.",
         half="objective",
         source="crowsonkb/style-transfer-pytorch",
     )
@@ -130,14 +130,14 @@ class Settings(Options):
     )
     content_layer_weights: tuple[float, ...] = option(
         (),
-        "Weight of each content layer, in the order of the layers; none means 1 each.",
+        "Weight of each content layer, in the order of the layers; none means 1 for every layer.",
         half="objective",
         low=0,
     )
     content_weighting: WeightingName = option(
         "given",
-        "Use of the weights of content layers: unchanged (given); divided by their sum (shares); "
-        "or doubled from each layer to the next deeper one and then divided by their sum "
+        "How the weights of the content layers are used: unchanged (given); divided by their sum "
+        "(shares); or doubled from each layer to the next deeper one and then divided by their sum "
         "(geometric).",
         half="objective",
         source="Novak & Nikulin 2016, for geometric",
@@ -150,14 +150,15 @@ class Settings(Options):
     )
     style_layer_weights: tuple[float, ...] = option(
         (),
-        "Weight of each style layer, in the order of the layers; none means 1 each.",
+        "Weight of each style layer, in the order of the layers; none means 1 for every layer.",
         half="objective",
         low=0,
     )
     style_weighting: WeightingName = option(
         "given",
-        "Use of the weights of style layers: unchanged (given); divided by their sum (shares); or "
-        "halved from each layer to the next deeper one and then divided by their sum (geometric).",
+        "How the weights of the style layers are used: unchanged (given); divided by their sum "
+        "(shares); or halved from each layer to the next deeper one and then divided by their sum "
+        "(geometric).",
         half="objective",
         source="Novak & Nikulin 2016, for geometric",
     )
@@ -171,14 +172,14 @@ class Settings(Options):
     )
     activation_shift: float = option(
         -1.0,
-        "Number added to the features before their correlations are computed, in the statistics "
-        "shifted and chained.",
+        "For the statistics shifted and chained: number that is added to the features before their "
+        "correlations are computed.",
         half="objective",
         source="Novak & Nikulin 2016",
     )
     correlation_blur: float = option(
         0.0,
-        "Blur of the shallower layer in the statistic chained: its standard deviation, in "
+        "For the statistic chained: standard deviation of the blur of the shallower layer, in "
         "positions of that layer. Larger values blur more; 0 means no blur.",
         half="objective",
         low=0,
@@ -187,8 +188,8 @@ class Settings(Options):
     )
     directions: int = option(
         0,
-        "Number of random lines along which the statistic sliced compares features; 0 means as "
-        "many as the layer has channels.",
+        "For the statistic sliced: number of random lines along which features are compared; 0 "
+        "means as many lines as the layer has channels.",
         half="objective",
         low=0,
         high=100_000,
@@ -196,24 +197,26 @@ class Settings(Options):
     )
     neighbors: int = option(
         4096,
-        "Number of positions of the paintings that the statistic nearest searches in each layer; "
-        "larger values find better matches and take more time.",
+        "For the statistic nearest: number of positions of the paintings that are searched in each "
+        "layer; larger values find better matches and take more time.",
         half="objective",
         low=1,
         high=10**7,
-        source="NNST's last pass: 64 x 64",
+        source="the last pass of NNST, Kolkin et al. 2022: 64 x 64",
     )
     content_form: ContentFormName = option(
         "relative",
-        "Form of the content loss: a mean over features (mean); this mean divided by the photo's "
-        "own mean square (relative); or the form of the recipe with this name.",
+        "Form of the content loss: the mean squared difference of the features (mean); this mean "
+        "divided by the mean square of the photo's features (relative); or the form of the recipe "
+        "with the same name (gatys, vgg16).",
         half="objective",
     )
     style_form: StyleFormName = option(
         "relative",
-        "Form of the style loss: a mean (mean); this mean divided by the painting's own mean "
-        "square, so that every layer, network and painting has equal influence (relative); or the "
-        "form of the recipe with this name.",
+        "Form of the style loss: the distance between the statistics (mean); this distance divided "
+        "by the distance of features that are all 0, so that every layer, network and painting has "
+        "the same influence (relative); or the form of the recipe with the same name (gatys, "
+        "notebook, vgg16).",
         half="objective",
     )
     normalize_gradients: bool = option(
@@ -264,7 +267,7 @@ class Settings(Options):
     )
     tv_weight: float = option(
         0.07,
-        "Weight of the smoothness term (total variation); larger values give a calmer picture.",
+        "Weight of the smoothness term (total variation); larger values give a smoother picture.",
         half="objective",
         low=0,
         common=True,
@@ -293,7 +296,8 @@ class Settings(Options):
     )
     tv_isotropic: bool = option(
         False,
-        "Compute the total variation from ∂x² + ∂y² instead of |∂x| + |∂y|.",
+        "Compute the total variation from ∂x² + ∂y² instead of |∂x| + |∂y|. ∂x and ∂y are the "
+        "differences between neighboring pixels.",
         half="objective",
         source="Mahendran & Vedaldi 2015",
     )
@@ -327,14 +331,14 @@ class Settings(Options):
     )
     init: str = option(
         "content",
-        "Picture to start from: content, style, noise, or a file.",
+        "Picture to start from: content (the photo), style (the first painting), noise, or a file.",
         half="schedule",
         common=True,
     )
     noise: float = option(
         0.25,
-        "Standard deviation of the noise, in pixel values of [0, 1], if the start is noise; "
-        "larger values give it more contrast.",
+        "Standard deviation of the noise, in pixel values of [0, 1], if the picture starts from "
+        "noise; larger values give the noise more contrast.",
         half="schedule",
         low=0,
     )
@@ -362,18 +366,19 @@ class Settings(Options):
     )
     step_decay: float = option(
         0.0,
-        "Exponent p that divides the steps among levels: a level's number of steps is "
-        "proportional to 1 / (long side)^p. With 0, every level has the same number; with larger "
-        "values, larger levels have fewer steps, with negative values more.",
+        "Exponent p that distributes the steps over the levels: a level's number of steps is "
+        "proportional to 1 / (long side)^p. With 0, every level has the same number. With positive "
+        "values, larger levels have fewer steps; with negative values, they have more.",
         half="schedule",
         low=-4,
         high=4,
     )
     level_steps: tuple[int, ...] = option(
         (),
-        "Number of steps of each level, coarse to fine, instead of --steps and --step-decay. Levels "
-        "beyond these are not painted: the last picture is enlarged, with the photo's finest "
-        "detail. A run with --time records its levels here.",
+        "Number of steps of each level, coarse to fine; it replaces --steps and --step-decay. If "
+        "there are fewer numbers than levels, the finest levels are not painted. The picture is "
+        "then enlarged, and gets its finest detail from the photo. A run with --time records the "
+        "steps of its levels here. none means that the other two options determine the steps.",
         half="schedule",
         low=1,
     )
@@ -420,8 +425,8 @@ class Settings(Options):
     )
     history: int = option(
         20,
-        "Number of past steps from which L-BFGS estimates curvature; larger values need more "
-        "memory.",
+        "Number of past steps from which L-BFGS estimates the curvature of the objective; larger "
+        "values need more memory.",
         half="schedule",
         low=1,
         high=1000,
@@ -461,10 +466,15 @@ class Settings(Options):
             )
             self._check_layers(kind, layers, weights)
         if self.content_weight == self.largest_style_weight == 0:
-            raise SettingsError("content_weight and style_weight are both 0: nothing to aim at")
+            raise SettingsError(
+                "content_weight and style_weight are both 0; at least one must be above 0"
+            )
         styled = self.largest_style_weight > 0
         if self.statistic == "chained" and styled and len(self.style_layers) < 2:
-            raise SettingsError("the statistic chained needs at least two style_layers")
+            raise SettingsError(
+                "the statistic chained needs at least two style_layers, and there is only "
+                f"{', '.join(self.style_layers)}"
+            )
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some values changed, as `override` changes them.
@@ -477,19 +487,24 @@ class Settings(Options):
         for name in layers:
             check_layer(name, self.network)
         if len(set(layers)) != len(layers):
-            raise SettingsError(f"{kind}_layers names a layer twice: {', '.join(layers)}")
+            raise SettingsError(
+                f"{kind}_layers names a layer twice: {', '.join(layers)}; name each layer once"
+            )
         total = self.largest_style_weight if kind == "style" else self.content_weight
         if total > 0 and not layers:
-            raise SettingsError(f"{kind}_layers is empty, but {kind}_weight is not 0")
+            raise SettingsError(
+                f"{kind}_layers is empty, but {kind}_weight is not 0; name a layer, or set the "
+                "weight to 0"
+            )
         if weights and len(weights) != len(layers):
             raise SettingsError(
                 f"{kind}_layer_weights has {len(weights)} numbers for {len(layers)} layers "
-                f"({', '.join(layers)})"
+                f"({', '.join(layers)}); give one for each layer"
             )
         if kind == "style" and self.statistic == "chained":
             weights = weights[1:]  # the first layer has no term of its own, see `Statistic.inputs`
         if weights and not any(weights):
-            raise SettingsError(f"{kind}_layer_weights are all 0: nothing to aim at")
+            raise SettingsError(f"{kind}_layer_weights are all 0; at least one must be above 0")
 
     @property
     def largest_style_weight(self) -> float:

@@ -142,8 +142,9 @@ RECIPES: dict[str, Recipe] = {
         schedule={"long_side": 2048, "step_decay": 1.0},
     ),
     "strokes": Recipe(
-        purpose="The painting CONTENT with the fine strokes and colors of STYLE. Use the result as "
-        "a new style, which has the coarse structure of one painting and the strokes of the other.",
+        purpose="Paints CONTENT, a painting, with the fine strokes and colors of STYLE. Use the "
+        "result as a new style: it has the coarse structure of one painting and the strokes of the "
+        "other.",
         source="Gatys et al. 2017, arXiv 1611.07865, section 6, with the objective of default",
         objective={"style_layers": ("relu1_1", "relu2_1")},
     ),
@@ -182,8 +183,8 @@ RECIPES: dict[str, Recipe] = {
         schedule=_GATYS_SCHEDULE,
     ),
     "novak-nikulin": Recipe(
-        purpose="More of a style's structure: shifted correlations between successive layers, on "
-        "all layers, with weights by depth.",
+        purpose="Transfers more of a style's structure, by shifted correlations between successive "
+        "layers, on all layers, with weights by depth.",
         source="Novak & Nikulin, arXiv 1605.04603",
         objective={
             **_PLAIN_OBJECTIVE,
@@ -205,8 +206,9 @@ RECIPES: dict[str, Recipe] = {
         schedule=_GATYS_SCHEDULE,
     ),
     "notebook": Recipe(
-        purpose="The style transfer of many course notebooks. --weights torchvision "
-        "--style-weight 1e4 makes it exact; the default is adjusted to the bundled weights.",
+        purpose="The style transfer of many course notebooks. With --weights torchvision "
+        "--style-weight 1e4, the losses are those of the notebook; the style weight of this recipe "
+        "is adjusted to the bundled weights.",
         source="Udacity's style transfer notebook (deep-learning-v2-pytorch)",
         objective={
             **_PLAIN_OBJECTIVE,
@@ -228,7 +230,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     "vgg16": Recipe(
         purpose="VGG-16 with a style term on every layer and an isotropic total variation.",
-        source="a VGG-16 program with weights 0.1, 5 and 0.01; start and steps are ours",
+        source="a VGG-16 program with weights 0.1, 5 and 0.01; start and steps were chosen for "
+        "impasto",
         objective={
             **_PLAIN_OBJECTIVE,
             "network": "vgg16",
@@ -251,7 +254,8 @@ RECIPES: dict[str, Recipe] = {
     "average-pooling": Recipe(
         purpose="Mean squared errors with average pooling, and the content of the deep layer "
         "relu5_2. For VGG-19 and VGG-16.",
-        source="Gatys et al. 2016, section 2, on pooling; weights and schedule are ours",
+        source="Gatys et al. 2016, section 2, on pooling; weights and schedule were chosen for "
+        "impasto",
         objective={
             **_PLAIN_OBJECTIVE,
             "pooling": "average",
@@ -336,12 +340,11 @@ USED_SETTINGS: Mapping[str, UsedSettings] = {
         *_NETWORK, "long_side", "coarsest", "level_ratio", "step_decay", "learning_rate",
         defaults=DREAM,
         helps={
-            "coarsest": "Long side of the first octave.",
-            "level_ratio": "Factor between two octaves.",
-            "steps": "Steps, over all octaves.",
-            "learning_rate": "Distance that the average pixel moves per step, in pixel values of "
-            "[0, 1].",
-            "seed": "Seed of the jitter.",
+            "coarsest": "Long side of the first, smallest octave.",
+            "level_ratio": "Ratio between the sizes of two successive octaves.",
+            "steps": "Number of steps over all octaves.",
+            "learning_rate": "Mean change of a pixel per step, in pixel values of [0, 1].",
+            "seed": "Seed of the random shifts; see --jitter.",
         },
     ),
 }  # fmt: skip
@@ -393,15 +396,15 @@ def _split(values: Mapping[str, Any], name: str) -> Recipe:
 def read_settings_file(path: Path) -> dict[str, Any]:
     """Read a TOML file whose keys are fields of `Settings`.
 
-    Raises: SettingsError: the file cannot be read, is not TOML, or has a key that is no setting.
+    Raises: SettingsError: the file cannot be read, is not TOML, or has a key that is not a setting.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise SettingsError(f"{path}: cannot read these settings: {reason}") from error
+        raise SettingsError(f"{path}: this settings file cannot be read: {reason}") from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: not a TOML file: {error}") from error
+        raise SettingsError(f"{path}: this is not a TOML file: {error}") from error
     try:
         return Settings.known(values)
     except SettingsError as error:

@@ -35,8 +35,9 @@ class AudioSettings(Options):
     )
     filters: int = option(
         0,
-        "Number of random filters that describe a sound; the paper has 4096. 0 means infinitely "
-        "many, in closed form, which is better and much faster.",
+        "Number of random filters that describe a sound; Ulyanov and Lebedev use 4096. 0 means "
+        "infinitely many filters, in closed form: the result is better, does not depend on random "
+        "filters, and is computed much faster.",
         half="objective",
         low=0,
         high=65536,
@@ -78,7 +79,9 @@ class AudioSettings(Options):
         high=384_000,
         unit="Hz",
     )
-    init: StartName = option("content", "Sound to start from.", half="schedule", common=True)
+    init: StartName = option(
+        "content", "Sound to start from: the content, or noise.", half="schedule", common=True
+    )
     steps: int = option(
         50,
         "Number of steps, each with one evaluation of the objective and its gradient; more steps "
@@ -89,8 +92,8 @@ class AudioSettings(Options):
     )
     history: int = option(
         20,
-        "Number of past steps from which L-BFGS estimates curvature; larger values need more "
-        "memory.",
+        "Number of past steps from which L-BFGS estimates the curvature of the objective; larger "
+        "values need more memory.",
         half="schedule",
         low=1,
         high=1000,

@@ -33,7 +33,9 @@ def parse_duration(text: str) -> float:
     Raises: SettingsError: the text is not a duration, or is 0.
     """
     seconds = _seconds(text)
-    if not seconds:
+    if seconds == 0:
+        raise SettingsError(f"{text!r} is not a time above 0; write it like 90s, 2m, 1m30s or 1h")
+    if seconds is None:
         raise _no_time(text)
     return seconds
 
@@ -58,7 +60,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _no_time(text: str) -> SettingsError:
-    return SettingsError(f"{text!r} is not a time, like 90s, 2m, 1m30s or 1h")
+    return SettingsError(f"{text!r} is not a time; write it like 90s, 2m, 1m30s or 1h")
 
 
 def show_duration(seconds: float) -> str:
@@ -88,7 +90,9 @@ def parse_memory(text: str) -> float:
     scale = " kmgt".index(match[2].lower() or " ") if match else 0
     size = float(match[1]) * (1024 if match[3] else 1000) ** scale if match else 0.0
     if size < _LEAST_MEMORY:
-        raise SettingsError(f"memory: {text!r} is not a size of at least 50 MB, like 4GB or 800MB")
+        raise SettingsError(
+            f"memory: {text!r} is not a size of at least 50 MB; write it like 4GB or 800MB"
+        )
     return size
 
 
@@ -109,7 +113,9 @@ def parse_print(text: str) -> tuple[float, float]:
     match = _PAPER.fullmatch(text.strip())
     sides = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
     if match is None or min(sides) <= 0:
-        raise SettingsError(f"print: {text!r} is not a size, like 40x30cm, 400x300mm or 16x12in")
+        raise SettingsError(
+            f"print: {text!r} is not a size; write it like 40x30cm, 400x300mm or 16x12in"
+        )
     inch = _INCHES[match[3].lower()]
     return sides[0] * inch, sides[1] * inch
 
@@ -135,5 +141,7 @@ def parse_size(text: str) -> tuple[int, int]:
     match = _PIXELS.fullmatch(text.strip())
     width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 1 <= min(width, height) <= max(width, height) <= _LARGEST_SIDE:
-        raise SettingsError(f"size: {text!r} is not a size in px, like 800x600")
+        raise SettingsError(
+            f"size: {text!r} is not a size in px from 1 to {_LARGEST_SIDE}; write it like 800x600"
+        )
     return height, width

@@ -107,13 +107,13 @@ def _check_keys(host: str, keys: Keys) -> None:
             "--token TOKEN to protect it (and use a TLS proxy)"
         )
     if keys.login is not None and not all(keys.login.partition(":")):
-        raise SettingsError("--auth must be USER:PASSWORD, and neither may be empty")
+        raise SettingsError("--auth must be USER:PASSWORD, and neither part may be empty")
     if keys.token is not None and len(keys.token) < 16:
         raise SettingsError("--token must have at least 16 characters, so that nobody can guess it")
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Listen on the port. Called first, so that an error is reported at once."""
+    """Listen on the port. This is called first, so that an error is reported immediately."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -134,10 +134,10 @@ def _listening(host: str, port: int) -> socket.socket:
             ) from error
         reason = error.strerror or error
         raise SettingsError(
-            f"--host {host} --port {port}: cannot listen there: {reason}"
+            f"--host {host} --port {port}: cannot listen at this address: {reason}"
         ) from error
     except (UnicodeError, OverflowError) as error:
-        raise SettingsError(f"--host {host} --port {port}: no such address") from error
+        raise SettingsError(f"--host {host} --port {port}: there is no such address") from error
 
 
 def _address(host: str, listener: socket.socket) -> str:
@@ -146,7 +146,7 @@ def _address(host: str, listener: socket.socket) -> str:
 
 
 def _lock(store: Store) -> Any:
-    """Lock the folder against a second server while this process lives."""
+    """Lock the folder against a second server while this process runs."""
     import sqlite3
 
     lock = sqlite3.connect(store.folder / "lock.db", timeout=0.2, isolation_level=None,
@@ -156,7 +156,7 @@ def _lock(store: Store) -> Any:
     except sqlite3.OperationalError as error:
         lock.close()
         raise StudioError(
-            f"{store.folder}: another studio uses this folder; end that studio, or choose another "
+            f"{store.folder}: another studio uses this folder; stop that studio, or choose another "
             "folder with --data"
         ) from error
     return lock
@@ -184,7 +184,7 @@ def _run(
                 return
             time.sleep(0.02)
         say(f"impasto studio: {address}")
-        say("Press Ctrl-C to end it. The next start resumes unfinished jobs.")
+        say("Press Ctrl-C to stop it. The next start resumes unfinished jobs.")
         if open_page:
             query = f"?token={keys.token}" if keys.token else ""
             webbrowser.open(address + query)
@@ -194,4 +194,4 @@ def _run(
     threading.Thread(target=announce, daemon=True).start()
     with suppress(KeyboardInterrupt):  # uvicorn raises it again after the shutdown
         server.run(sockets=[listener])
-    say("Ended.")
+    say("Stopped.")

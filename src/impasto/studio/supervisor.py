@@ -1,4 +1,4 @@
-"""Starts the worker, starts it again when it dies, and deletes old files."""
+"""Starts the worker, restarts it after a crash, and deletes old files."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ class Supervisor:
 
 
 def recover(jobs: Jobs, reason: str, *, blame: bool = False) -> None:
-    """Queue the running jobs whose worker is gone; the next worker resumes them.
+    """Queue the running jobs whose worker has ended; the next worker resumes them.
 
-    Args: blame: whether a job may have killed its worker. After three times, the job fails.
+    Args: blame: whether a job may have caused the crash. After three crashes, the job fails.
     """
     store = jobs.store
     for row in store.jobs.find(states=(State.RUNNING,)):
@@ -111,7 +111,7 @@ def recover(jobs: Jobs, reason: str, *, blame: bool = False) -> None:
 
 
 def tidy(jobs: Jobs) -> None:
-    """Delete old results and uploads, and the oldest ones if all take too much space."""
+    """Delete old results and uploads, and the oldest ones if all together take too much space."""
     store, limits, now = jobs.store, jobs.limits, time.time()
     ended = store.jobs.find(states=ENDED)
     for row in ended:

@@ -48,7 +48,7 @@ def chosen_statistic(settings: Settings) -> Statistic:
     if settings.statistic not in STATISTICS:
         raise SettingsError(
             f"statistic: {settings.to_dict()['statistic']} is not an impasto.Statistic; derive its "
-            "class from that one"
+            "class from impasto.Statistic"
         )
     statistic = STATISTICS[settings.statistic]
     names = [field.name for field in dataclasses.fields(statistic)]  # type: ignore[arg-type]

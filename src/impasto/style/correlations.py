@@ -18,7 +18,7 @@ __all__ = ["Chained", "Gram", "Shifted", "gram_matrix"]
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Correlate every pair of channels over all positions: the style of Gatys et al.
+    """Correlate every pair of channels over all positions. This is the style of Gatys et al.
 
     G[b, i, j] = Σ_p F[b, i, p] · F[b, j, p] / (h·w)
 
@@ -78,7 +78,7 @@ class Shifted(Gram):
 
 @dataclass(frozen=True)
 class Chained(Summed):
-    """Correlations between a layer and the one before, instead of within a layer, (B, C, C′).
+    """Correlations between a layer and the layer before it, (B, C, C′), not within a layer.
 
     G = (F^l + s)(F^(l−1) + s)ᵀ / n over the n positions of the finer grid. The coarser map is
     enlarged to this grid: each of its values is repeated over the positions that were pooled into

@@ -252,7 +252,8 @@ class Nearest(Statistic):
     averaged, which gives the sharpest strokes.
 
     Attributes:
-        neighbors: how many positions of the paintings are kept at most, drawn at random.
+        neighbors: the largest number of positions of the paintings that are kept. They are drawn
+            at random.
 
     Paper: Kolkin et al., Neural Neighbor Style Transfer, arXiv 2203.13215. Differs: matches are
            found for each layer separately, at every step and for all positions of the picture,

@@ -47,7 +47,7 @@ class Statistic(ABC):
 
     @abstractmethod
     def distance(self, measured: Tensor, target: Tensor) -> Tensor:
-        """Return the distance of two descriptions: a scalar ≥ 0, which is 0 if they are equal."""
+        """Return the distance between two descriptions: a scalar ≥ 0, and 0 if they are equal."""
 
     def blend(self, targets: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         """Return the weighted mean of the targets of several paintings; the weights have the sum 1.
@@ -156,8 +156,8 @@ def gram_distance(measured: Tensor, target: Tensor) -> Tensor:
     Args:    measured, target: (B, C, C′); C′ is C if one layer is measured.
     Returns: a scalar.
     Paper:   neural-style (Johnson 2015) divides the Gram matrix by C·h·w and takes the mean squared
-             error. Gatys et al. sum over the pairs and divide by 4·C²·(h·w)². At equal sizes that
-             is C²/4 times as much, so deep layers, with their many channels, weigh more there.
+             error. Gatys et al. sum over the pairs and divide by 4·C²·(h·w)². At equal sizes, this
+             is C²/4 times as much, so deep layers, which have many channels, have more weight.
     """
     channels = math.sqrt(target.shape[-2] * target.shape[-1])
     return ((measured - target) / channels).square().mean()

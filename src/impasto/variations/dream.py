@@ -97,7 +97,9 @@ def plan_dream(
 
     return PicturePlan(
         settings=settings,
-        works=without_history.allot(levels, files=(photo,), whole="a dream has no tiles"),
+        works=without_history.allot(
+            levels, files=(photo,), whole="a dream is not computed in tiles"
+        ),
         inputs={
             "made": {"command": "dream", "layer": layer, "channel": channel, "jitter": jitter},
             "content": identity(photo),
@@ -143,4 +145,4 @@ def _check_channel(stylizer: Stylizer, layer: str, channel: int | None) -> None:
         blank = torch.zeros((1, 3, least, least), device=stylizer.device)
         count = stylizer.encoder(blank)[layer].shape[1]
     if channel is not None and not 0 <= channel < count:
-        raise SettingsError(f"channel {channel}: {layer} has {count}, counted from 0")
+        raise SettingsError(f"channel {channel}: {layer} has {count} channels, counted from 0")

@@ -69,7 +69,7 @@ def plan_texture(
     settings = settings or Settings().replace(**TEXTURE)
     size = size or (settings.long_side, settings.long_side)
     if settings.style_weight == 0:
-        raise SettingsError("style_weight is 0, but a texture consists of style alone")
+        raise SettingsError("style_weight is 0, but a texture has only a style; set it above 0")
     settings = settings.replace(long_side=max(size), content_weight=0.0, init="noise")
     many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
     paintings = [load_picture(style) for style in many]
@@ -114,7 +114,7 @@ def _seamless_objective(stylizer: Stylizer, inputs: Inputs, work: Workload) -> O
     this spacing do not change the objective. So the objective has no seam.
     """
     # With zero padding, features near a painting's border depend on the zeros beyond it. A picture
-    # without a border imitated such features in its interior, by specks of pure color.
+    # without a border would imitate such features in its interior, by specks of pure color.
     extended = stylizer.encoder.with_padding("extended")
     targets = measure_targets(extended, inputs, stylizer.settings, work)
     return Objective(stylizer.encoder.with_padding("circular"), targets, stylizer.settings)

@@ -58,7 +58,7 @@ class ClipRun:
 
     Attributes:
         clip: the source of the photos.
-        start, end: the part of the clip that is painted, seconds; None: from or to its own end.
+        start, end: the part of the clip that is painted, in seconds; None: its start or end.
         painter: paints one frame.
         video: the settings of the clip.
         store: holds the painted frames.
@@ -96,7 +96,7 @@ class ClipRun:
     def photos(self) -> Iterator[Frame]:
         """Read the frames at the size of painting; if the clip ends early, all that are readable.
 
-        Raises: VideoError: as `read_frames`.
+        Raises: VideoError: as for `read_frames`.
         """
         read = 0
         side = self.painter.stylizer.settings.long_side

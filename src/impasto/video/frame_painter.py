@@ -52,7 +52,7 @@ class FramePainter:
     def first(self, frame: Frame) -> FrameSteps:
         """Paint the first frame of a scene, with the whole schedule.
 
-        Raises: as `Stylizer.steps`.
+        Raises: as for `Stylizer.steps`.
         """
         inputs = self.styling.inputs(frame.image, frame.index)
         if not self._is_painted(inputs):
@@ -67,14 +67,14 @@ class FramePainter:
     def onward(
         self, frame: Frame, start: Image, target: Image, trust: Image, weight: float, steps: int
     ) -> FrameSteps:
-        """Paint a frame at full size; the temporal loss holds it near a target.
+        """Paint a frame at full size; the temporal loss keeps it close to a target.
 
         Args:
             start: (1, 3, H, W).
             target: the prediction of the frame, (1, 3, H, W).
             trust: the weight of each pixel in the temporal loss, (1, 1, H, W) in [0, 1].
-            weight: of the temporal loss.
-            steps: number of evaluations; 0: the start is the result.
+            weight: the weight of the temporal loss.
+            steps: the number of evaluations; 0: the start is the result.
 
         Raises: DivergenceError: the optimization failed.
         """
@@ -113,7 +113,7 @@ class FramePainter:
         return surface.seen(surface.start(target.to(self.stylizer.device)))
 
     def _is_painted(self, inputs: Inputs) -> bool:
-        """Tell whether the masks of a frame leave any pixel to paint."""
+        """Return whether any pixel of a frame is painted, by its masks."""
         painted = inputs.layout.painted(self.work.level.size, self.stylizer.settings.feather)
         return painted is None or bool(painted.any())
 

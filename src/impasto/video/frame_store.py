@@ -40,7 +40,7 @@ class FrameInfo:
         index: the number of the frame in the run, from 0.
         time, duration: seconds, as in `Frame`.
         starts_scene: whether it is the first frame of a scene.
-        losses: of its last step.
+        losses: the losses of its last step.
     """
 
     index: int
@@ -74,7 +74,7 @@ class FrameInfo:
 class FrameStore:
     """The folder with the frames of a run.
 
-    Frames are stored as PNG files of 8 bits, and the next frame starts from those. So an
+    Frames are stored as PNG files of 8 bits, and the next frame starts from these files. So an
     interrupted run that is resumed paints the same frames as an uninterrupted one.
 
     Args:
@@ -118,7 +118,7 @@ class FrameStore:
         return self.folder / folder / f"frame-{index + 1:06d}.png"
 
     def has(self, index: int, folder: str = FINAL) -> bool:
-        """Tell whether the frame is stored."""
+        """Return whether the frame is stored."""
         return self.path(index, folder).is_file()
 
     def load(self, index: int, folder: str = FINAL) -> Image:
@@ -174,14 +174,14 @@ class FrameStore:
         """Return the error for a folder that belongs to another run."""
         if stored is None:
             return VideoError(
-                "has frames already, and no record of their run, so that it cannot be resumed; "
-                "--force (overwrite=True) replaces them",
+                "has frames already, but no record of their run, so it cannot be resumed; "
+                "--force (overwrite=True) replaces the frames",
                 path=self.folder,
             )
         changes = _differences(stored, self.record)
         return VideoError(
             f"holds an unfinished run with other inputs ({'; '.join(changes[:3])}): resume it with "
-            "the same command, or start again with --force (overwrite=True)",
+            "its own inputs, or start again with --force (overwrite=True)",
             path=self.folder,
         )
 

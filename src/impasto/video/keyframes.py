@@ -1,8 +1,8 @@
 """A draft: key frames are painted, and warped along the motion to the frames between them.
 
-A draft paints a clip in minutes on a plain CPU. The price: a frame between key frames is not
-optimized, so that it is only as good as the motion is known; and a change of light without motion
-appears in jumps, at the key frames.
+A draft paints a clip in minutes on an ordinary CPU. It has two disadvantages. A frame between key
+frames is not optimized, so errors of the estimated motion are visible. And a change of light
+without motion appears suddenly, at the key frames.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = ["interpolate", "paint_key_frames"]
 
 # The share of a frame's pixels that no key frame shows:
 _REFRESH = 0.002  # above this, the frame is painted with `refresh_steps`;
-_REPAINT = 0.25  # above this, with `frame_steps`, as a key frame is.
+_REPAINT = 0.25  # above this, with `frame_steps`, like a key frame.
 _UNRELIABLE = 1e-3  # The weight of a pixel whose motion is not reliable.
 _LEAST = 1e-9  # against 0 / 0
-_DIFFERENT = 0.1  # mean difference of colors, in [0, 1], from which on the motion is wrong
+_DIFFERENT = 0.1  # the motion is wrong if the mean difference of colors, in [0, 1], is this large
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +61,11 @@ class _Segment:
 
 
 def paint_key_frames(run: ClipRun) -> ClipSteps:
-    """Paint the key frames of a clip, and warp them to the frames between.
+    """Paint the key frames of a clip, and warp them to the frames between them.
 
     Key frames are every `key_every`-th frame, and the first and the last frame of each scene. A key
-    frame starts from the one before, and the temporal loss holds it there, as in
-    `paint_sequentially`.
+    frame starts from its prediction by the key frame before it, and the temporal loss keeps it
+    close to this prediction, as in `paint_sequentially`.
     """
     key: PaintedFrame | None = None
     for segment in _segments(run):
@@ -106,7 +106,7 @@ def _segments(run: ClipRun) -> Iterator[_Segment]:
 def _paint_segment(
     run: ClipRun, key: PaintedFrame, links: Sequence[_Link]
 ) -> Generator[VideoStep, None, PaintedFrame]:
-    """Paint the next key frame, then the frames between; return the key frame."""
+    """Paint the next key frame, then the frames before it; return the key frame."""
     to_old = [links[0].back]
     for link in links[1:]:
         to_old.append(chain(link.back, to_old[-1]))
@@ -132,7 +132,7 @@ def _paint_key_frame(run: ClipRun, frame: Frame, key: PaintedFrame, motion: Moti
 def _paint_between(
     run: ClipRun, frame: Frame, neighbors: Sequence[tuple[PaintedFrame, Motion]], part: float
 ) -> FrameSteps:
-    """Warp the key frames to a frame between, and optimize it if they leave holes."""
+    """Warp the key frames to a frame between them, and optimize it if they leave holes."""
     expected = interpolate(frame.image, neighbors, part)
     if expected.holes > _REPAINT:
         steps = run.video.frame_steps
@@ -142,7 +142,7 @@ def _paint_between(
 
 
 def _paint_from(run: ClipRun, frame: Frame, expected: Prediction, steps: int) -> FrameSteps:
-    """Paint a frame from its prediction, and hold it there."""
+    """Paint a frame from its prediction; the temporal loss keeps it close to the prediction."""
     image, weight = expected.image, run.video.temporal_weight
     return (yield from run.painter.onward(frame, image, image, expected.trust, weight, steps))
 

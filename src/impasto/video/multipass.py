@@ -1,6 +1,6 @@
 """Several passes over a clip, alternately forwards and backwards.
 
-Later frames can so influence earlier ones.
+So later frames can influence earlier ones.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _photo(run: ClipRun, info: FrameInfo) -> Frame:
 def _paint_blended(
     run: ClipRun, frame: Frame, before: str, neighbor: PaintedFrame | None
 ) -> FrameSteps:
-    """Paint a frame from its own pastiche of the pass before, and its neighbor's new one."""
+    """Paint a frame from its own pastiche of the pass before, and its neighbor's new pastiche."""
     own, video = run.store.load(frame.index, before), run.video
     start, target, trust, weight = own, own, own.new_zeros(1, 1, *own.shape[-2:]), 0.0
     if neighbor is not None:

@@ -41,7 +41,7 @@ def preview_frames(
     device: str | torch.device | None = None,
     memory: float | None = None,
 ) -> Iterator[tuple[Frame, Image]]:
-    """Paint every 10th frame of a clip at a small size, at most 60 frames.
+    """Paint every 10th frame of a clip at a small size; of a long clip, at most 60 frames.
 
     Args:   as for `stylize_video`.
     Yields: pairs of a frame and its pastiche.

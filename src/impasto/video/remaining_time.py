@@ -1,4 +1,4 @@
-"""How long the rest of a clip takes."""
+"""The remaining time of a clip."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _RECENT = 8  # frames whose times the estimate uses
 
 
 class RemainingTime:
-    """The remaining time of a clip, by the times of its last frames.
+    """The remaining time of a clip, estimated from the times of its last frames.
 
     A scene's first frame takes longer than the others. Its time counts only until there are others.
 
-    Attributes: frames: how many frames were finished while this watched.
+    Attributes: frames: the number of frames that have been finished since this object exists.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""One pass over a clip: a frame starts from its prediction, and the temporal loss holds it there.
+"""One pass over a clip: a frame starts from its prediction, and is kept close to the prediction.
 
 Paper: Ruder, Dosovitskiy & Brox, arXiv 1604.08610, sections 4.1 and 4.2.
 """
@@ -55,7 +55,7 @@ def paint_sequentially(
 def _starts_scene(
     frame: Frame, past: Sequence[PaintedFrame], video: VideoSettings
 ) -> tuple[bool, Motion | None]:
-    """Tell whether a frame starts a scene; if not, return its motion to the frame before, too."""
+    """Return whether a frame starts a scene and, if it does not, its motion to the frame before."""
     if not past:
         return True, None
     motion, _ = find_motion(frame.image, past[0].photo, video)

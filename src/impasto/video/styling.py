@@ -29,7 +29,7 @@ class Styling:
         paintings: at least one.
         guidance: the masks; a folder instead of a picture holds one mask for each frame.
         times: for each painting, the time in seconds at which it is the only one; None: all
-            paintings apply all the time.
+            paintings apply at all times.
         init: a picture from which the first frame of a scene starts; None: as the settings say.
     """
 
@@ -137,12 +137,12 @@ def blend_at(times: Sequence[float], time: float) -> tuple[float, ...]:
 
 
 def check_times(times: Sequence[float], styles: int) -> None:
-    """Raise a SettingsError unless each style has a time of its own, and none is below 0."""
+    """Raise a SettingsError unless all styles have different times, and no time is below 0."""
     if len(times) != styles:
         raise SettingsError(f"{len(times)} times for {styles} styles: give one time for each style")
     if len(set(times)) != len(times) or min(times) < 0:
         shown = ", ".join(f"{each:g} s" for each in times)
-        raise SettingsError(f"styles at {shown}: each style needs a time of its own, not below 0")
+        raise SettingsError(f"styles at {shown}: each style needs a different time, not below 0")
 
 
 def mask_folders(guidance: Guidance | None) -> dict[str, tuple[Path, ...]]:

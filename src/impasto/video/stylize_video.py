@@ -48,12 +48,13 @@ class Film:
     Attributes:
         path: the file, or the folder of frames.
         size: (H, W) of the pictures in it, px.
-        frames: number of frames.
-        resumed: number of frames that an earlier, interrupted run had painted.
+        frames: the number of frames.
+        resumed: the number of frames that an earlier, interrupted run had painted.
         scenes: the numbers of the frames, from 1, at which scenes begin.
-        losses: loss by term, a mean over the frames that have the term.
-        truncated: the damage, if the source ends early; None: it is complete.
-        about: all inputs that determine the frames: settings, identities of clip and pictures.
+        losses: the loss of each term, as a mean over the frames that have the term.
+        truncated: the error, if the clip that was painted ends early; None: it is complete.
+        about: all inputs that determine the frames: the settings, and the names and SHA-256 sums of
+            clip and pictures.
         notes: one line for each way in which the file differs from the painted frames.
     """
 
@@ -194,7 +195,8 @@ def plan_video(
 
     Args: as for `stylize_video`. Its options are arguments here.
 
-    Raises: as `stylize_video`, but not TruncatedClip or DivergenceError: only painting raises them.
+    Raises: as for `stylize_video`, except TruncatedClip and DivergenceError: only painting raises
+        these.
     """
     settings, video = settings or Settings(), video or VideoSettings()
     source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
@@ -217,7 +219,9 @@ def plan_video(
         )  # fmt: skip
         _try_writer(encode)
     elif codec is not None or crf is not None:
-        raise VideoError("is a folder of PNG files: codec and crf are for clips", path=target)
+        raise VideoError(
+            "is a folder of PNG files, which has no codec and no crf; leave both out", path=target
+        )
     stylizer = Stylizer(settings, device=device, memory=memory)
     painter = FramePainter(stylizer, styling, size, video.frame_steps)
     record = {
@@ -271,7 +275,7 @@ def stylize_video(
                 one mask for every frame.
             style_times: for each painting, the time in seconds at which it is the only one; between
                 two times, the result changes gradually from one painting to the other.
-            start, end: the part of the clip to paint, seconds; None: from or to its own end.
+            start, end: the part of the clip to paint, in seconds; None: the clip's start or end.
             rate: frames per second, for a folder of frames.
             frames: a folder that keeps the painted frames as PNG files; None: they are in a folder
                 beside the output, which is deleted after the output is written.
@@ -281,7 +285,7 @@ def stylize_video(
 
     Raises:
         VideoError: the clip cannot be read, the result cannot be written, or the folder of frames
-            holds a run of other inputs.
+            holds a run with other inputs.
         TruncatedClip: the clip ends early. Its readable frames are painted and written before this
             error is raised.
         All errors that `stylize` raises.
@@ -292,7 +296,9 @@ def stylize_video(
             on_step(step)
     film = plan.finish()
     if film.truncated is not None:
-        raise TruncatedClip(f"{film.truncated}; {film.path} holds these frames", film.frames)
+        raise TruncatedClip(
+            f"{film.truncated}; {film.path} holds the frames before this point", film.frames
+        )
     return film
 
 
@@ -301,7 +307,7 @@ def _folder_of(clip: Clip, output: Path, frames: Path | None) -> Path:
     is_folder = output.is_dir() or not output.suffix
     if is_folder and frames is not None:
         raise SettingsError(
-            "is a folder of frames itself; name a clip as the output, or leave out frames",
+            "is a folder of frames already; name a clip as the output, or leave out frames",
             path=output,
         )
     folder = output if is_folder else frames or output.with_name(output.name + ".frames")

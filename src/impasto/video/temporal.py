@@ -16,7 +16,7 @@ def temporal_loss(image: Image, target: Image, trust: Tensor) -> Tensor:
 
     Args:
         image, target: x and ω, (1, 3, H, W).
-        trust: c, how far each pixel is held to the target, (1, 1, H, W) in [0, 1].
+        trust: c, the weight of each pixel, (1, 1, H, W) in [0, 1].
 
     Paper: Ruder et al. 1604.08610, equation 7.
     """

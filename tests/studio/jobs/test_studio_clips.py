@@ -315,7 +315,7 @@ def test_frames_are_told_of_one_by_one_and_the_clip_is_whole(jobs):
     assert load_image(preview_file(jobs.store, job)).shape == (1, 3, 36, 48)
     assert not jobs.store.jobs.frames_folder(job).exists()
     for suffix in (".png", ".gif"):
-        with pytest.raises(NoSuchThing, match=f"no result{suffix}; there is .mp4"):
+        with pytest.raises(NoSuchThing, match=f"no result{suffix}; the result of this job is .mp4"):
             result_file(jobs.store, job, suffix)
     with pytest.raises(NoSuchThing, match="no time-lapse"):
         timelapse_file(jobs.store, job, ".gif")
@@ -384,7 +384,7 @@ def test_a_clip_that_cannot_be_written_keeps_its_frames_and_is_resumed(jobs, mon
         job = jobs.create(request, "me").id
         with working(jobs):
             failed = wait_for_state(jobs, job, "failed", "done")
-    assert failed.error == "the disk is full; free some space, then resume"
+    assert failed.error == "the disk is full; free some space, then resume the job"
     tidy(jobs)
     assert len([*jobs.store.jobs.frames_folder(job).glob("frame-*.png")]) == 4
     assert jobs.resume(job).state == "queued"
@@ -456,7 +456,7 @@ def test_the_limits_of_time_and_frames_keep_what_is_there(tmp_path):
     with working(brief):
         job = brief.create(clip_request(brief, **LONG), "me").id
         done = wait_for_state(brief, job, "stopped", "failed")
-    assert done.error == "stopped at its time limit of 0.01 s"
+    assert done.error == "stopped at the time limit of the studio, 0.01 s"
 
 
 def test_a_clip_that_ends_early_is_painted_as_far_as_it_goes(jobs):
@@ -547,7 +547,7 @@ def test_a_result_that_differs_from_the_frames_has_a_note(jobs):
     assert (even.notes, even.error) == ([], "")
     assert padded.notes == [
         "H.264 needs even sides: the last row and column of every frame are repeated once, "
-        "47 x 35 px become 48 x 36"
+        "so 47 x 35 px become 48 x 36"
     ]
     assert (padded.state, padded.error) == ("done", "")
 
@@ -593,7 +593,7 @@ def test_a_sheet_grows(jobs):
 def test_the_weights_of_a_clip_stay(jobs):
     job = jobs.create(clip_request(jobs), "me").id
     jobs.store.jobs.take()
-    with pytest.raises(StudioError, match="the weights of a clip cannot change"):
+    with pytest.raises(StudioError, match="the weights of a clip cannot be changed"):
         jobs.change(job, style_weight=3.0)
 
 

@@ -102,7 +102,7 @@ def test_files_and_settings_in_one_form(client):
         ({"settings": {"steps": 0}}, 400, "steps: 0 is not a finite number ≥ 1"),
         ({"settings": {"long_side": 100_000}}, 413, "megapixels"),
         ({"content": "example:../../x"}, 404, "bundled pictures"),
-        ({"content": "data:image/png;base64,!!"}, 400, "not base64"),
+        ({"content": "data:image/png;base64,!!"}, 400, "not valid base64"),
         ({"content": "data:image/png,xx"}, 400, "must look like this: data:image/…;base64,…"),
         ({"content": data_uri(b"x")}, 400, "not a picture"),
         ({"content": "http://127.0.0.1:1/x.png"}, 404, "no such picture"),
@@ -132,7 +132,7 @@ def test_the_queue_is_full(client):
         assert client.post("/api/jobs", json=small_body()).status_code == 201
     answer = client.post("/api/jobs", json=small_body())
     assert answer.status_code == 429
-    assert answer.json()["error"].startswith("queue full: 3 jobs are waiting")
+    assert answer.json()["error"].startswith("the queue is full: 3 jobs are waiting")
     assert answer.headers["retry-after"] == "10"
 
 
@@ -141,7 +141,7 @@ def test_commands_in_the_wrong_state(client):
     for command in ("pause", "resume", "stop"):
         answer = client.post(f"{path}/{command}")
         assert answer.status_code == 409
-        assert answer.json()["error"].startswith("the job is queued; only")
+        assert answer.json()["error"].startswith("the job is queued; the command")
     assert client.patch(path, json={"style_weight": 3}).status_code == 409
     assert client.patch(path, json={"style_weight": -3}).status_code == 400
     assert client.delete(path).status_code == 409

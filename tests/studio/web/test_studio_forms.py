@@ -121,7 +121,7 @@ def test_values_of_a_grid(forms):
     assert values_of(rows["steps"], "5, 10") == [5, 10]
     assert values_of(rows["clamp"], "on, off") == [True, False]
     assert values_of(rows["statistic"], "gram") == ["gram"]
-    with pytest.raises(SettingsError, match="steps: '5, x' are not whole numbers"):
+    with pytest.raises(SettingsError, match="steps: '5, x' cannot be read; enter whole numbers"):
         values_of(rows["steps"], "5, x")
     with pytest.raises(SettingsError, match="at least one"):
         values_of(rows["steps"], " , ")

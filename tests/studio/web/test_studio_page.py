@@ -509,7 +509,7 @@ def test_a_grid_over_two_settings(visit):
     page.get_by_role("tab", name="Grid", exact=True).click()
     page.fill("#grid-these :is(input, textarea)", "5, x")
     page.click("#start-grid")
-    page.wait_for_selector("#message-grid >> text=are not numbers")
+    page.wait_for_selector("#message-grid >> text=enter numbers, separated by commas")
     page.fill("#grid-these :is(input, textarea)", "5, 80")
     page.click("#start-grid")
     page.wait_for_function("document.querySelectorAll('[data-cell][data-ended] img').length == 4")

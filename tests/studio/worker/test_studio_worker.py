@@ -238,7 +238,9 @@ def test_other_weights_go_on_from_the_present_picture(jobs):
     assert noted["settings"]["content_weight"] == 0.5
     assert noted["settings"]["style_weight"] == 40.0
     assert "--content-weight 0.5" in command_line(jobs.store, job)
-    with pytest.raises(StudioError, match="the job is stopped; only running or paused"):
+    with pytest.raises(
+        StudioError, match="the job is stopped; the command change is only for running"
+    ):
         jobs.change(job, style_weight=1.0)
 
 
@@ -248,7 +250,7 @@ def test_other_weights_go_on_from_the_present_picture(jobs):
         ({"style_weight": -1.0}, "style_weight: -1"),
         ({"style_weight": "much"}, "'much' is not a number"),
         ({"style_weight": [1.0, 2.0]}, "2 numbers"),
-        ({"style_weight": 0.0, "content_weight": 0.0}, "nothing to aim at"),
+        ({"style_weight": 0.0, "content_weight": 0.0}, "at least one must be above 0"),
     ],
 )
 def test_weights_that_are_refused(jobs, weights, words):
@@ -275,7 +277,7 @@ def test_the_time_limit_keeps_the_picture(tmp_path):
     with working(jobs):
         job = jobs.create(small_request(jobs, **LONG), "me").id
         done = wait_for_state(jobs, job, "stopped")
-    assert done.error == "stopped at its time limit of 0.01 s"
+    assert done.error == "stopped at the time limit of the studio, 0.01 s"
     assert done.has_result
 
 
@@ -311,7 +313,7 @@ def test_a_failed_job_is_resumed_from_its_last_preview(jobs):
     with working(jobs):
         done = wait_for_state(jobs, job, "done", "failed")
     assert done.continued[0]["step"] == left
-    with pytest.raises(StudioError, match="is done; only paused or failed jobs can resume"):
+    with pytest.raises(StudioError, match="is done; the command resume is only for paused"):
         jobs.resume(job)
 
 

@@ -139,7 +139,7 @@ def test_a_zoom_out_is_reliable():
 
 def test_an_unknown_method():
     with pytest.raises(
-        SettingsError, match=r"farnebak: unknown flow method.*did you mean farneback"
+        SettingsError, match=r"farnebak: no such flow method.*did you mean farneback"
     ):
         optical_flow(*shifted_pair(0, 0), method="farnebak")
 

@@ -130,6 +130,6 @@ def test_shapes_that_do_not_fit(image, flow, complaint):
 
 def test_an_unknown_interpolation():
     with pytest.raises(
-        SettingsError, match=r"bicubik: unknown interpolation.*did you mean bicubic"
+        SettingsError, match=r"bicubik: no such interpolation.*did you mean bicubic"
     ):
         warp(picture(), uniform(0, 0), interpolation="bicubik")

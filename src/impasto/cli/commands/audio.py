@@ -32,10 +32,10 @@ _TOO_LARGE = (
 
 
 Content = Annotated[
-    Path, typer.Argument(metavar="CONTENT", help="The sound whose events and timing are kept.")
+    Path, typer.Argument(metavar="CONTENT", help="The sound whose events and rhythm are kept.")
 ]
 Style = Annotated[
-    Path, typer.Argument(metavar="STYLE", help="The sound whose texture and timbre are taken.")
+    Path, typer.Argument(metavar="STYLE", help="The sound that gives the texture and timbre.")
 ]
 Output = Annotated[
     str, typer.Option("--output", "-o", metavar="OUT", help="The result: .wav or .flac.")
@@ -44,7 +44,7 @@ Plot = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Plot of the three spectrograms: .png, .svg or .pdf, with impasto[plot].",
+        help="Plot of the three spectrograms: .png, .svg or .pdf; needs impasto[plot].",
     ),
 ]
 Bits = Annotated[int, typer.Option(metavar="16|24", help="Bits per sample.", hidden=True)]
@@ -70,7 +70,7 @@ def audio_command(
     with interruptible(task), failed_allocations(_TOO_LARGE):
         prepare(task)
         transfer, ending = _paint(task, settings)
-        task.note("Finding the phases …")
+        task.note("Computing the sound from its spectrogram …")
         finished = ending.finished
         pastiche = transfer.finish(ending.image, ending.history, finished=finished)
         pastiche.save(output, bits=bits)
@@ -130,7 +130,7 @@ def _conclude(pastiche: SoundPastiche, ending: Ending, task: Task, seconds: floa
 def plot_spectrograms(
     transfer: SoundTransfer, pastiche: SoundPastiche, suffix: str = ".png"
 ) -> bytes:
-    """Draw content, style and result one below the other, in decibels, at one scale.
+    """Draw content, style and result one below the other, in decibels, at the same scale.
 
     Args: suffix: ".png", ".svg" or ".pdf".
 

@@ -22,7 +22,10 @@ Styles = Annotated[
     typer.Argument(metavar="STYLE...", help="Two paintings for a row, four for a grid."),
 ]
 Count = Annotated[
-    int, typer.Option(min=2, max=25, metavar="N", help="Pictures in the row, or along each side.")
+    int,
+    typer.Option(
+        min=2, max=25, metavar="N", help="Pictures in the row, or along each side of the grid."
+    ),
 ]
 
 
@@ -41,12 +44,13 @@ def blend_command(
 ) -> None:
     """Paint CONTENT in several blends of styles, on one sheet.
 
-    Two styles make a row, from only the first to only the second; four make a grid with one in
-    each corner. To paint one of these pictures at full size, use `impasto stylize` with a
-    --style-weight for each style.
+    Two styles make a row: the first picture has only the first style, and the last picture only
+    the second. Four styles make a grid with one style in each corner. To paint one of these
+    pictures at full size, use `impasto stylize` with a --style-weight for each style.
     """
     if len(styles) not in (2, 4):
-        raise SettingsError(f"{len(styles)} styles: two make a row and four a grid")
+        count = f"{len(styles)} style{'s' if len(styles) > 1 else ''}"
+        raise SettingsError(f"{count} given; a blend needs two styles (a row) or four (a grid)")
     task = Task(
         content=content, styles=styles, output=output, guides=masks.guides_for(len(styles)),
         file=file, run=run,

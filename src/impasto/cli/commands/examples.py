@@ -19,7 +19,7 @@ __all__ = ["examples_command"]
 
 @with_flags
 def examples_command(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put them.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the pictures.")],
     *,
     options: ForceOptions,
 ) -> None:

@@ -23,6 +23,6 @@ Network = Annotated[
 
 
 def layers_command(network: Network = _DEFAULT) -> None:
-    """List the layers of a network and the smallest picture for each."""
+    """List the layers of a network, and the shortest allowed side of a picture for each."""
     for name in layer_names(network):
-        typer.echo(f"{name:8}  from {minimum_side(name)} px")
+        typer.echo(f"{name:8}  at least {minimum_side(name)} px")

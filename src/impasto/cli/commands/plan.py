@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 
 from impasto.cli.arguments import Content
 from impasto.cli.failures import interruptible, memory_errors
-from impasto.cli.run import prepared
+from impasto.cli.run import START_UP, prepared
 from impasto.cli.task import Task, check_streams
 from impasto.cli.typer_flags import Changes, gather_settings, with_flags
 from impasto.settings.command_flags import MachineOptions, PrintOptions, RecipeOptions, RunOptions
@@ -26,7 +27,8 @@ __all__ = ["plan_command"]
 Paintings = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[STYLE...]", help="The paintings; if not given, one of the photo's size."
+        metavar="[STYLE...]",
+        help="The paintings; if not given, one painting of the photo's size is assumed.",
     ),
 ]
 
@@ -42,8 +44,9 @@ def plan_command(
     changes: Changes,
 ) -> None:
     """Show sizes, memory and time before painting CONTENT."""
+    start = time.perf_counter()
     print.check(changes)
-    # Only the sizes of the paintings matter here: the photo can stand in for one.
+    # Only the sizes of the paintings matter here, so the photo can replace a painting.
     paintings = list(styles or [Path(content)])
     settings = gather_settings(recipe, changes, paintings)
     run = RunOptions.from_dict(machine.to_dict())
@@ -51,15 +54,16 @@ def plan_command(
     check_streams(task)
     with interruptible(task), memory_errors(settings.long_side):
         stylizer, inputs = prepared(task, settings)
+        beginning = START_UP + time.perf_counter() - start
         from impasto.painting.timing import measure_pace
 
         plan = stylizer.plan(inputs).works
         pace = measure_pace(stylizer, inputs)
     seen = [each.size[0] * each.size[1] for each in inputs.paintings]
     if run.json:
-        typer.echo(json.dumps(_facts(plan, pace, seen)))
+        typer.echo(json.dumps(_facts(plan, pace, seen, beginning)))
     else:
-        for line in _table(plan, pace, seen):
+        for line in _table(plan, pace, seen, beginning):
             typer.echo(line)
 
 
@@ -68,9 +72,15 @@ def _seconds(work: Workload, pace: Pace, seen: Sequence[int]) -> float:
     return pace.seconds(work, sum(min(each, work.pixels) for each in seen))
 
 
-def _facts(plan: Sequence[Workload], pace: Pace, seen: Sequence[int]) -> dict[str, Any]:
+def _facts(
+    plan: Sequence[Workload], pace: Pace, seen: Sequence[int], beginning: float
+) -> dict[str, Any]:
+    """Return the plan for JSON.
+
+    Args: beginning: the seconds until the first level begins.
+    """
     return {
-        "seconds": round(sum(_seconds(work, pace, seen) for work in plan), 1),
+        "seconds": round(beginning + sum(_seconds(work, pace, seen) for work in plan), 1),
         "memory": round(max(work.memory for work in plan)),
         "levels": [
             {
@@ -89,12 +99,14 @@ def _facts(plan: Sequence[Workload], pace: Pace, seen: Sequence[int]) -> dict[st
     }
 
 
-def _table(plan: Sequence[Workload], pace: Pace, seen: Sequence[int]) -> list[str]:
+def _table(
+    plan: Sequence[Workload], pace: Pace, seen: Sequence[int], beginning: float
+) -> list[str]:
     """Format the plan for a terminal of 80 columns."""
     from impasto.cli.progress import clock
     from impasto.painting.memory_plan import show_bytes
 
-    rows = [("size", "steps", "memory", "a step", "in all", "tiles", "history")]
+    rows = [("size", "steps", "memory", "per step", "total", "tiles", "history")]
     for work in plan:
         height, width = work.level.size
         step = pace.seconds_per_step(work)
@@ -109,6 +121,6 @@ def _table(plan: Sequence[Workload], pace: Pace, seen: Sequence[int]) -> list[st
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     ]
-    seconds = sum(_seconds(work, pace, seen) for work in plan)
+    seconds = beginning + sum(_seconds(work, pace, seen) for work in plan)
     most = show_bytes(max(work.memory for work in plan))
     return [*lines, f"About {clock(seconds)} on this machine, in up to {most} of memory."]

@@ -25,7 +25,7 @@ def recipes_command(
             autocompletion=lambda: list(RECIPES),
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """List the recipes, or show the settings of one."""
     if name is not None and name not in RECIPES:
@@ -37,13 +37,13 @@ def recipes_command(
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     elif name is None:
         for key, recipe in RECIPES.items():
-            typer.echo(f"{key}\n  {recipe.purpose}\n  After: {recipe.source}")
+            typer.echo(f"{key}\n  {recipe.purpose}\n  Source: {recipe.source}")
     elif as_json:
         facts = {"name": name, "purpose": RECIPES[name].purpose, "source": RECIPES[name].source}
         typer.echo(json.dumps(facts | recipe_halves(name), indent=2, ensure_ascii=False))
     else:
         halves = recipe_halves(name)
-        typer.echo(f"{name}: {RECIPES[name].purpose}\nAfter: {RECIPES[name].source}")
+        typer.echo(f"{name}: {RECIPES[name].purpose}\nSource: {RECIPES[name].source}")
         for half in ("objective", "schedule"):
             typer.echo(f"\n{half}")
             for key, value in halves[half].items():

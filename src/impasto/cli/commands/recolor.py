@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.cli.arguments import Output
-from impasto.cli.failures import memory_errors
+from impasto.cli.failures import failed_allocations
 from impasto.cli.output import check_output, write_image
 from impasto.cli.task import Task, prepare, read_content
 from impasto.cli.typer_flags import with_flags
@@ -25,7 +25,11 @@ __all__ = ["recolor_command"]
 
 # Measured on Linux with torch 2.13, for pictures of up to 2000 x 2000 px.
 _PROCESS = 240e6  # bytes of the interpreter, torch and its libraries
-_BYTES_PER_PIXEL = 128  # of both pictures, for the costliest method, histogram
+_BYTES_PER_PIXEL = 128  # of both pictures, for the method that needs most, histogram
+_TOO_LARGE = (
+    "both pictures do not fit into this machine's memory together; try a smaller --long-side, or "
+    "a smaller painting"
+)
 
 Photo = Annotated[
     str, typer.Argument(metavar="PHOTO", help="The picture to change; - reads it from stdin.")
@@ -33,7 +37,9 @@ Photo = Annotated[
 Style = Annotated[Path, typer.Argument(metavar="STYLE", help="The painting that gives the colors.")]
 LongSide = Annotated[
     int | None,
-    typer.Option(metavar="PX", min=1, help="Long side of the result; if not given, the photo's."),
+    typer.Option(
+        metavar="PX", min=1, help="Long side of the result; if not given, that of the photo."
+    ),
 ]
 
 
@@ -52,7 +58,7 @@ def recolor_command(
     task = Task(content=photo, styles=[style], output=output, file=file, run=run)
     start = time.perf_counter()
     prepare(task)
-    with memory_errors(long_side or 4096):
+    with failed_allocations(_TOO_LARGE):
         picture, metadata = recolored(task, colors, long_side)
         write_image(picture.image, task, alpha=picture.alpha, metadata=metadata)
     height, width = picture.size
@@ -66,7 +72,7 @@ def recolor_command(
 def recolored(
     task: Task, colors: RecolorOptions, long_side: int | None
 ) -> tuple[Picture, dict[str, Any]]:
-    """Read, check that the result can be written, and recolor; return it and its metadata."""
+    """Read the pictures, check the output, recolor, and return the result and its metadata."""
     from impasto._version import __version__
     from impasto.machine import choose_device
     from impasto.pictures.colors import recolor
@@ -77,10 +83,9 @@ def recolored(
     style = load_picture(task.styles[0])
     check_output(task)
     check_memory(task, photo, style)
-    with memory_errors(max(photo.size)):
-        image = recolor(
-            photo.image.to(device), style.image, method=colors.method, strength=colors.strength
-        ).cpu()
+    image = recolor(
+        photo.image.to(device), style.image, method=colors.method, strength=colors.strength
+    ).cpu()
     metadata = {
         "impasto": __version__,
         "made": {"command": "recolor", **colors.to_dict(), "long_side": long_side},
@@ -98,7 +103,7 @@ def check_memory(task: Task, *pictures: Picture) -> None:
     needed = _PROCESS + _BYTES_PER_PIXEL * pixels
     if task.run.memory is not None and needed > task.run.memory:
         raise MemoryLimitError(
-            f"both pictures need {show_bytes(needed)} of memory, and "
+            f"both pictures together need {show_bytes(needed)} of memory, and "
             f"{show_bytes(task.run.memory)} are allowed; try a smaller --long-side, or a larger "
             "--memory"
         )

@@ -41,17 +41,19 @@ LookIn = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FOLDER",
-        help="Folder of the photo, the paintings and a weights file, if they are not beside the "
-        "picture; may be repeated.",
+        help="Folder of the photo, the paintings and a weights file, if they are not in the folder "
+        "of PICTURE; may be repeated.",
     ),
 ]
 LongSide = Annotated[
     int | None,
-    typer.Option(min=1, metavar="PX", help="Another size: the run starts from the picture."),
+    typer.Option(
+        min=1, metavar="PX", help="Long side, for another size; the run then starts from PICTURE."
+    ),
 ]
 Steps = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Another number of steps than the picture's."),
+    typer.Option(min=1, metavar="N", help="Number of steps, instead of the number in PICTURE."),
 ]
 
 
@@ -69,7 +71,7 @@ def redo_command(
     file: FileOptions,
     run: RunOptions,
 ) -> None:
-    """Paint PICTURE again from its own metadata; an equal size gives equal pixels."""
+    """Paint PICTURE again from its metadata; the same size gives the same pixels."""
     flags = {"long_side": long_side, "steps": steps}
     given = {name: value for name, value in flags.items() if value is not None}
     print.check(given)
@@ -108,12 +110,12 @@ class Origin:
     Attributes:
         label: the picture's name, for messages.
         settings: all settings.
-        content: name and SHA-256 of the photo.
-        styles: the same of the paintings.
-        init: the same of the picture that the run started from; None: there was none.
-        weights: the same of the user's weights file; None: there was none.
-        guidance: the same of masks and maps, one or a list of them under each name.
-        ended: in words, why the picture is unfinished; None: it is finished.
+        content: the name and the SHA-256 of the photo.
+        styles: the same for each painting.
+        init: the same for the picture that the run started from; None: there was none.
+        weights: the same for the user's weights file; None: there was none.
+        guidance: the same for masks and maps; each name has one of them, or a list.
+        ended: in words, how an unfinished picture ended; None: it is finished.
     """
 
     label: str
@@ -137,7 +139,7 @@ def read_origin(picture: Path) -> Origin:
     """Read how a picture was made from its metadata.
 
     Raises:
-        ImageError: it cannot be read, or has no metadata of impasto.
+        ImageError: it cannot be read, or has no metadata from impasto.
         SettingsError: it has settings that this version does not know.
     """
     from impasto.pictures.files import read_metadata
@@ -166,10 +168,12 @@ def read_origin(picture: Path) -> Origin:
         *(each for masks in guidance.values() for each in _as_list(masks) if each is not None),
     ]
     if not styles or not all(map(_is_input, inputs)):
-        raise ImageError("does not name the pictures that it was made from", path=picture)
+        raise ImageError(
+            "does not name the pictures that it was made from, so it cannot be redone", path=picture
+        )
     values = noted.get("settings")
     if not isinstance(values, dict):
-        raise ImageError("holds no settings in its metadata", path=picture)
+        raise ImageError("holds no settings in its metadata, so it cannot be redone", path=picture)
     try:
         # Compiling depends on the machine; this one may have no compiler.
         settings = Settings.from_dict({**values, "compiled": False})
@@ -177,12 +181,12 @@ def read_origin(picture: Path) -> Origin:
         version = noted.get("impasto", "unknown")
         if "." in str(values.get("statistic", "")):  # a class of somebody's own module
             raise SettingsError(
-                f"was painted with a statistic of its author's own, {values['statistic']}; only "
-                "Python code that has this class can paint it again",
+                f"was painted with the user-defined statistic {values['statistic']}; only Python "
+                "code that has this class can paint it again",
                 path=picture,
             ) from error
         raise SettingsError(
-            f"was made by impasto {version}, whose settings this version does not know: {error}",
+            f"was made by impasto {version}, and this version does not know its settings: {error}",
             path=picture,
         ) from error
     paintings = inputs[1 : 1 + len(styles)]
@@ -196,8 +200,8 @@ def _ended(noted: Mapping[str, Any], settings: Settings) -> str | None:
         return None
     done = noted.get("steps")
     if isinstance(done, int):
-        return f"was ended after {done} of its {settings.steps} steps"
-    return "was ended before its last step"
+        return f"was stopped after {done} of its {settings.steps} steps"
+    return "was stopped before its last step"
 
 
 # Further inputs in the metadata, besides photo, paintings, start and weights.
@@ -231,11 +235,12 @@ def _is_input(value: Any) -> bool:
 def find_files(origin: Origin, folders: Sequence[Path]) -> dict[str, Path]:
     """Find the files that a picture was made from, by their SHA-256.
 
-    Files of the right name are tried first, then all files of the folders: they may be renamed.
+    Files with the right names are tried first. All other files of the folders follow, because a
+    file may be renamed.
 
     Returns: SHA-256 → file.
 
-    Raises: ImageError: some are missing; names them all.
+    Raises: ImageError: files are missing; the message names all of them.
     """
     for folder in folders:
         if not folder.is_dir():
@@ -258,14 +263,14 @@ def find_files(origin: Origin, folders: Sequence[Path]) -> dict[str, Path]:
     ]
     if lost:
         raise ImageError(
-            f"{origin.label} was made from {', '.join(dict.fromkeys(lost))}, not found in "
-            f"{', '.join(str(folder) for folder in folders)}; name their folder with --look-in"
+            f"{origin.label} was made from {', '.join(dict.fromkeys(lost))}, which cannot be found "
+            f"in {', '.join(str(folder) for folder in folders)}; name their folder with --look-in"
         )
     return found
 
 
 def _candidates(folders: Sequence[Path], names: set[str]) -> Iterator[Path]:
-    """Yield the files of the folders, those of the right names first."""
+    """Yield the files of the folders, those with the right names first."""
     files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
     yield from (path for path in files if path.name in names)
     yield from (path for path in files if path.name not in names)
@@ -275,14 +280,14 @@ def _digest(path: Path) -> str | None:
     try:
         return sha256_of(path)
     except ImpastoError:
-        return None  # a file that we may not read is none of the inputs
+        return None  # a file that cannot be read is not one of the inputs
 
 
 def resized(picture: Path, settings: Settings, long_side: int) -> Settings:
     """Return settings that paint the picture, from itself, in another size.
 
     The pyramid begins at the picture's own size, so that no coarser level changes its composition.
-    An enlarged picture gets the photo's detail, as between two levels.
+    An enlarged picture gets fine detail from the photo, as between two levels.
     """
     from impasto.pictures.files import load_picture
 

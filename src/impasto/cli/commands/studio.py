@@ -20,7 +20,7 @@ _DEFAULT = Limits()
 
 @dataclass(frozen=True, kw_only=True)
 class StudioOptions(Options):
-    """Where the studio listens, who may use it, and how much it accepts."""
+    """The address of the studio, its passwords, and its limits."""
 
     host: str = option(
         "127.0.0.1",
@@ -44,7 +44,7 @@ class StudioOptions(Options):
     )
     token: str | None = option(
         None,
-        "Token that programs must send: Authorization: Bearer TOKEN.",
+        "Token that programs must send in a header: Authorization: Bearer TOKEN.",
         metavar="TOKEN",
         common=True,
     )
@@ -87,7 +87,7 @@ class StudioOptions(Options):
     )
     grace: float = option(
         float(_DEFAULT.grace),
-        "Time from closing a page until its job stops.",
+        "Time after which a job stops if its page was closed: 90s, 2m.",
         metavar="TIME",
         shown_default=show_duration(_DEFAULT.grace),
         parse=parse_duration,
@@ -95,7 +95,7 @@ class StudioOptions(Options):
     )
     keep: float = option(
         _DEFAULT.keep / 1e9,
-        "Space for results and uploads; the oldest are deleted first.",
+        "Disk space for results and uploads; the oldest are deleted first.",
         low=0.01,
         unit="GB",
         common=True,
@@ -103,7 +103,7 @@ class StudioOptions(Options):
 
     @property
     def limits(self) -> Limits:
-        """How much the studio accepts."""
+        """The limits of the studio."""
         return Limits(
             queue=self.queue, max_pixels=self.max_pixels,
             max_bytes=self.max_megabytes * 1_000_000,

@@ -1,4 +1,4 @@
-"""The commands texture, reconstruct and dream: other results of the loop that paints."""
+"""The commands texture, reconstruct and dream: other uses of the loop that paints."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Layer = Annotated[
     ),
 ]
 Style = Annotated[
-    bool, typer.Option("--style", help="Reconstruct the style up to that layer, not the content.")
+    bool, typer.Option("--style", help="Reconstruct the style up to the layer, not the content.")
 ]
 Sheet = Annotated[
     bool, typer.Option("--sheet", help="Paint one sheet: content and style at five layers.")
@@ -53,11 +53,15 @@ DreamLayer = Annotated[
 ]  # fmt: skip
 Channel = Annotated[
     int | None,
-    typer.Option(metavar="N", help="One channel of the layer, from 0; if not given, all."),
+    typer.Option(
+        metavar="N", help="Channel of the layer, counted from 0; if not given, all channels."
+    ),
 ]
 Jitter = Annotated[
     int,
-    typer.Option(min=0, max=4096, metavar="PX", help="Largest random shift of the picture a step."),
+    typer.Option(
+        min=0, max=4096, metavar="PX", help="Longest random shift of the picture before a step."
+    ),
 ]
 
 
@@ -90,7 +94,7 @@ def texture_command(
             paintings, canvas, settings, seamless=seamless, device=run.device, memory=run.memory
         )
 
-    paint_plan(task, max(canvas), plan)
+    paint_plan(task, max(canvas), plan, smaller="a smaller --size")
 
 
 @with_flags
@@ -130,10 +134,13 @@ def _check_sheet(layer: str | None, style: bool, record: RecordOptions) -> None:
     given = [name for name, value in (("--style", style), ("--layer", layer)) if value]
     if given:
         raise SettingsError(
-            f"--sheet shows content and style at five layers; leave {' and '.join(given)} out"
+            f"--sheet paints content and style at five layers; leave {' and '.join(given)} out"
         )
     if record != RecordOptions():
-        raise SettingsError("--sheet keeps no pictures, film, plot or settings of its runs")
+        raise SettingsError(
+            "--sheet cannot be combined with --frames, --every, --timelapse, --plot or "
+            "--save-settings; leave them out"
+        )
 
 
 @with_flags

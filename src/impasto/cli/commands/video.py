@@ -37,7 +37,7 @@ __all__ = ["VideoCommand", "video_command"]
 
 
 class VideoCommand(GroupedCommand):
-    """A command whose --style-at takes two values: Typer has no such repeated flag."""
+    """A command whose --style-at takes two values. Typer has no repeated flags with two values."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Join the two values of each --style-at before they are parsed."""
@@ -77,15 +77,16 @@ StyleAt = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TIME STYLE",
-        help="Instead of STYLE..., repeated: at TIME this painting is the only style; between two "
-        "times, one style fades into the other.",
+        help="Painting that is the only style at TIME, instead of STYLE...; repeat the flag for "
+        "each painting. Between two times, one style fades into the other.",
     ),
 ]
 Preview = Annotated[
     Path | None,
     typer.Option(
         metavar="SHEET",
-        help="First paint every 10th frame, small, on one picture; without -o, only that.",
+        help="First paint every 10th frame at a small size, at most 60 frames, on one sheet; "
+        "without -o, paint nothing else.",
     ),
 ]
 
@@ -177,27 +178,29 @@ def _preview(task: Task, settings: Settings, part: Mapping[str, Any], path: Path
         frames.append((frame, image))
         task.note(f"preview: frame {frame.index + 1}, {float(frame.time):.2f} s")
     save_image(contact_sheet(frames), path, overwrite=task.run.force)
-    task.note(f"Wrote {path}: {len(frames)} frames, each painted by itself")
+    task.note(f"Wrote {path}: {len(frames)} frames, each painted independently")
 
 
 def _announce(task: Task, plan: VideoPlan) -> None:
-    """Print what the run is going to do."""
+    """Print the number of frames, their size and their steps."""
     run, video, painter = plan.run, plan.run.video, plan.run.painter
     height, width = painter.work.level.size
     count = f"{run.expected} frames" if run.expected else "Frames"
-    steps = f"{video.frame_steps} steps each, a scene's first {painter.stylizer.settings.steps}"
+    first = painter.stylizer.settings.steps
+    steps = f"{video.frame_steps} steps for each, {first} for the first of a scene"
     if video.draft:
         steps = (
-            f"a draft: every {video.key_every}th frame is painted and warped along the motion to "
-            "those between; parts whose motion is not found are less true, and light changes in "
-            "jumps"
+            f"a draft: every {video.key_every}th frame is painted and moved along the motion to "
+            "the frames between them; motion that is not detected looks smeared, and changes of "
+            "light appear suddenly"
         )
     task.note(f"{count} of {width} x {height} px, {steps}")
     for text in memory_notes([painter.work]):
         task.note(text)
     if run.store.resumed:
         task.note(
-            f"Resuming the run in {run.store.folder}: {run.store.resumed} frames are there already"
+            f"Resuming the run in {run.store.folder}: {run.store.resumed} frames are already "
+            "painted"
         )
 
 
@@ -237,7 +240,7 @@ def _conclude(task: Task, film: Film, seconds: float) -> None:
         task.note(text)
     if film.truncated is not None:
         typer.echo(
-            f"Warning: {film.truncated}; the frames that could be read are painted", err=True
+            f"Warning: {film.truncated}; all frames that could be read are painted", err=True
         )
     if task.run.json:
         summary = {
@@ -256,12 +259,12 @@ def _styles(
 ) -> tuple[list[Path], list[float] | None]:
     """Return the paintings and the time at which each is the only style; None: no times.
 
-    Raises: SettingsError: both ways of naming them, or a time without a painting.
+    Raises: SettingsError: both ways of naming them are used, or a time has no painting.
     """
     if styles and style_at:
         raise SettingsError(
-            "STYLE... and --style-at both name the paintings; give one, as --style-at 0s for the "
-            "first"
+            "STYLE... and --style-at both name the paintings; give all of them in the same way, "
+            "the first as --style-at 0s STYLE"
         )
     if not styles and not style_at:
         raise typer.BadParameter("name at least one painting", param_hint="STYLE...")

@@ -1,9 +1,9 @@
-"""Uploaded clips: checked and stored as they are, never given out again.
+"""Uploaded clips: they are checked and stored unchanged, and nobody can download them.
 
 FFmpeg opens other files and URLs that a playlist, list or manifest names. So the studio opens only
-containers that hold all their data, whatever the name of the file, and only by the protocol `file`.
-A clip's metadata may tell where it was filmed. A result contains none of it: it is a new file, made
-of frames and packets of sound.
+containers that hold all their data, and only by the protocol `file`. The name of a file does not
+matter. A clip's metadata may contain the location of the camera. A result contains none of this
+metadata: it is a new file, made from frames and packets of sound.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _POSTER_SIDE = 512  # px
 
 
 def missing_extra() -> str:
-    """Return what to install for clips; "": everything is installed."""
+    """Return the message that says how to install the libraries for clips; "": none is missing."""
     if all(find_spec(name) is not None for name in ("av", "cv2")):
         return ""
     return "clips need PyAV and OpenCV: pip install 'impasto[video]'"
@@ -58,7 +58,7 @@ def add_clip(store: Store, file: BinaryIO, name: str, owner: str, limits: Limits
 
     Raises:
         TooLarge: it has more bytes, or larger frames, than allowed.
-        VideoError: it is not a readable clip; or the extra is not installed.
+        VideoError: it is not a readable clip; or PyAV or OpenCV is not installed.
     """
     if missing_extra():
         raise VideoError(missing_extra())
@@ -67,7 +67,7 @@ def add_clip(store: Store, file: BinaryIO, name: str, owner: str, limits: Limits
 
 
 def known_clip(store: Store, clip: str) -> UploadedClip:
-    """Return what is known of an uploaded clip. Raises: NoSuchThing."""
+    """Return the facts about an uploaded clip. Raises: NoSuchThing."""
     return UploadedClip.of(store.clips.get(clip))
 
 
@@ -109,7 +109,7 @@ def named(path: Path, name: str) -> Iterator[None]:
 
 
 def read_clip(path: Path) -> Clip:
-    """Return what a stored clip says of itself. Raises: VideoError."""
+    """Return the properties of a stored clip. Raises: VideoError."""
     from impasto.video.io.clips import probe
 
     return probe(path, CONTAINERS)
@@ -131,7 +131,7 @@ def _copy(file: BinaryIO, path: Path, name: str, limits: Limits) -> None:
 
 
 def _check_frames(path: Path, name: str, limits: Limits) -> None:
-    """Refuse frames that are too large before one is decoded."""
+    """Raise a TooLarge for frames that are too large, before one is decoded."""
     from impasto.video.io.clips import open_container, video_stream
 
     with open_container(path, CONTAINERS) as container:

@@ -1,8 +1,8 @@
-"""The jobs of a studio: created, estimated, listed, commanded.
+"""The jobs of a studio: create, estimate, list and control them.
 
-Methods are quick, except `estimate`, which may take seconds. They may be called from any thread and
-raise an ImpastoError whose message can be shown to people. Whoever knows the id of a job may see
-and command it. Nobody can guess an id, and a session lists only its own jobs.
+Methods are quick, except `estimate`, which may take seconds. They may be called from any thread.
+They raise an ImpastoError whose message can be shown to people. Everyone who knows the id of a job
+may see and control it. Nobody can guess an id, and a session lists only its own jobs.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Jobs:
     """The jobs of a studio.
 
     Args:
-        store: a worker that uses the same store paints the jobs.
-        limits: what the studio allows.
+        store: the store of the jobs. A worker that uses the same store paints them.
+        limits: the limits of the studio.
     """
 
     def __init__(self, store: Store, limits: Limits) -> None:
@@ -57,9 +57,9 @@ class Jobs:
 
         Args:
             request: see `requests.Request` and `requests.describe_settings`.
-            owner: session that will list it.
-            watched: stop it when nobody has called `touch` for the grace time. For pages, which
-                people may close.
+            owner: the session that will list the job.
+            watched: stop the job when nobody has called `touch` for the grace time. This is for
+                pages, because people may close them.
 
         Raises: SettingsError, TooLarge, NoSuchThing (a picture), QueueFull.
         """
@@ -73,15 +73,15 @@ class Jobs:
         return _view(job, self.store)
 
     def check_queue(self) -> None:
-        """Raise a QueueFull if the queue is full: call it before you decode pictures for a job."""
+        """Raise a QueueFull if the queue is full. Call this before decoding pictures for a job."""
         if self.store.jobs.count(State.QUEUED) >= self.limits.queue:
             raise _queue_full(self.limits)
 
     def estimate(self, request: Request) -> Estimate:
-        """Return time on this machine, memory and sizes of a job.
+        """Return the time on this machine, the memory and the sizes of a job.
 
-        Raises: as `create`; MemoryLimitError: it does not fit into memory; Busy: the worker did
-            not answer in time.
+        Raises: as for `create`; MemoryLimitError: the job does not fit into memory; Busy: the
+            worker did not answer in time.
         """
         checked = _checked(request, self.store, self.limits)
         sizes = [(row.width, row.height) for row in map(self.store.pictures.get, checked.ids)]
@@ -100,7 +100,7 @@ class Jobs:
     # ---- looking --------------------------------------------------------------------------------
 
     def job(self, job: str) -> Job:
-        """Return a job as it is now. Raises: NoSuchThing."""
+        """Return the present state of a job. Raises: NoSuchThing."""
         return _view(self.store.jobs.get(job), self.store)
 
     def history(self, owner: str) -> list[Job]:
@@ -112,7 +112,7 @@ class Jobs:
         self._seen[job] = time.monotonic()
 
     def queue(self) -> dict[str, int]:
-        """Return how many jobs wait, run and are paused, and how many may wait."""
+        """Return the numbers of waiting, running and paused jobs, and the most that may wait."""
         count = self.store.jobs.count
         return {
             "waiting": count(State.QUEUED), "running": count(State.RUNNING),
@@ -126,7 +126,7 @@ class Jobs:
         return self._command(job, Command.PAUSE, (State.RUNNING,))
 
     def resume(self, job: str) -> Job:
-        """Resume a paused or failed job from its last preview or finished frame.
+        """Resume a paused or failed job from its last checkpoint or its last finished frame.
 
         Raises: QueueFull: a failed job has to queue again.
         """
@@ -139,11 +139,11 @@ class Jobs:
         return self._command(job, Command.RESUME, (State.PAUSED, State.FAILED))
 
     def stop(self, job: str) -> Job:
-        """Stop a running or paused job and keep the picture as it is."""
+        """Stop a running or paused job, and keep the picture as it is."""
         return self._command(job, Command.STOP, (State.RUNNING, State.PAUSED))
 
     def cancel(self, job: str) -> Job:
-        """Stop a job and keep nothing."""
+        """Stop a job, and do not keep its picture."""
         if self.store.jobs.move(job, State.CANCELLED, among=(State.QUEUED,)):
             return self.job(job)
         return self._command(job, Command.CANCEL, (State.RUNNING, State.PAUSED))
@@ -163,7 +163,7 @@ class Jobs:
         request = row.current_request
         if row.kind in ("video", "preview"):
             raise StudioError(
-                "the weights of a clip cannot change: its frames would no longer match"
+                "the weights of a clip cannot be changed: its frames would no longer match"
             )
         changes = {**request["changes"], **given}
         check_request(Request(**{**request, "settings": changes, "changes": {}}), self.limits)
@@ -173,7 +173,8 @@ class Jobs:
         row = self.store.jobs.get(job)
         if row.state not in among:
             raise StudioError(
-                f"the job is {row.state}; only {' or '.join(among)} jobs can {command}"
+                f"the job is {row.state}; the command {command} is only for "
+                f"{' or '.join(among)} jobs"
             )
         self.store.commands.add(job, command, **details)
         return _view(row, self.store)
@@ -186,7 +187,7 @@ class Jobs:
         self.store.jobs.delete(job)
 
     def stop_unwatched(self) -> None:
-        """Stop running jobs of closed pages, keeping their pictures; cancel queued ones."""
+        """Stop the running jobs of closed pages and keep their pictures; cancel the queued ones."""
         now = time.monotonic()
         for row in self.store.jobs.find(states=ALIVE):
             seen = self._seen.setdefault(row.id, now)  # pages get the grace time after a restart
@@ -199,7 +200,7 @@ class Jobs:
 
 
 def _checked(request: Request, store: Store, limits: Limits) -> Request:
-    """Check a request and its uploads; return it complete."""
+    """Check a request and its uploads, and return the complete request."""
     checked = check_request(request, limits)
     for each in checked.ids:
         picture_file(store, each)
@@ -231,7 +232,7 @@ def _ask_worker(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _view(row: StoredJob, store: Store) -> Job:
-    """Return what pages and programs see of a job."""
+    """Return the facts about a job that pages and programs see."""
     facts = row.progress
     return Job(
         id=row.id, kind=row.kind, state=row.state, position=store.jobs.position(row),
@@ -249,4 +250,4 @@ def _view(row: StoredJob, store: Store) -> Job:
 
 
 def _queue_full(limits: Limits) -> QueueFull:
-    return QueueFull(f"queue full: {limits.queue} jobs are waiting; try again later")
+    return QueueFull(f"the queue is full: {limits.queue} jobs are waiting; try again later")

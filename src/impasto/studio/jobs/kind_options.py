@@ -36,7 +36,7 @@ class ReconstructOptions(Options):
     )
     of: Literal["content", "style"] = option(
         "content",
-        "Reconstruct the layer's content, or the style up to that layer.",
+        "Reconstruct the content at the layer, or the style up to the layer.",
         half="",
         common=True,
     )
@@ -44,4 +44,4 @@ class ReconstructOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ClipOptions(SoundTrackOptions, VideoSettings, PartOptions):
-    """Options of a painted clip: its part, how its frames are tied together, and its sound."""
+    """Options of a painted clip: its part, its video settings, and its sound."""

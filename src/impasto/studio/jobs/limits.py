@@ -10,13 +10,13 @@ __all__ = ["Busy", "Limits", "NoSuchThing", "QueueFull", "StudioError", "TooLarg
 
 
 class StudioError(ImpastoError):
-    """The studio cannot do what was asked; the message says why."""
+    """The studio cannot fulfill a request; the message gives the reason."""
 
     status = 409
 
 
 class NoSuchThing(StudioError):  # noqa: N818  (the name says what happened)
-    """There is no job, picture or file of this name (any more)."""
+    """There is no job, picture or file with this name, or it was deleted."""
 
     status = 404
 
@@ -42,15 +42,16 @@ class Limits:
     """The limits of a studio.
 
     Attributes:
-        queue: jobs that may wait, besides the one that is being painted.
-        max_bytes: bytes of an uploaded picture file.
-        max_pixels: pixels of an uploaded picture, and of a result.
-        max_clip_bytes: bytes of an uploaded clip.
-        max_frames: frames of a clip, or of the painted part of it.
-        max_time: painting time of a job in seconds; after that it is stopped, and its picture kept.
-        grace: seconds after which the jobs of a closed page are stopped.
-        keep: bytes of results and uploads to keep; the oldest are deleted first.
-        keep_days: days after which results and uploads are deleted in any case.
+        queue: the largest number of waiting jobs, besides the one that is being painted.
+        max_bytes: the largest size of an uploaded picture file, in bytes.
+        max_pixels: the largest number of pixels of an uploaded picture, and of a result.
+        max_clip_bytes: the largest size of an uploaded clip, in bytes.
+        max_frames: the largest number of frames of a clip, or of the painted part of it.
+        max_time: the longest painting time of a job, in seconds. Then the job is stopped, and its
+            picture is kept.
+        grace: the time, in seconds, after which the jobs of a closed page are stopped.
+        keep: the largest size of all results and uploads, in bytes; the oldest are deleted first.
+        keep_days: the age, in days, at which results and uploads are always deleted.
     """
 
     queue: int = 20

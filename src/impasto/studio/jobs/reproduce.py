@@ -137,7 +137,7 @@ def _chosen(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _schedule(request: Mapping[str, Any]) -> str | None:
-    """Return the schedule that the command chooses by itself, if the job used it."""
+    """Return the schedule that the command chooses without a flag, if the job used it."""
     schedule = schedule_of(request["options"], request["recipe"], {})
     if schedule is None:
         return None

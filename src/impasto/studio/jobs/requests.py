@@ -58,12 +58,12 @@ class Kind:
 
     Attributes:
         purpose: its result, in one line.
-        needs: required roles.
-        takes: optional roles.
-        settings: the fields of `Settings` that it reads.
-        defaults: its own defaults, where they differ from a recipe's.
-        options: its other options.
-        recipes: whether it begins with a recipe.
+        needs: the roles that a request must have.
+        takes: the roles that a request may have.
+        settings: the fields of `Settings` that the kind reads.
+        defaults: the kind's own defaults, if they differ from those of a recipe.
+        options: the class of the kind's other options.
+        recipes: whether a request can choose a recipe.
     """
 
     purpose: str
@@ -96,14 +96,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
         options=RecolorOptions,
     ),
     "reconstruct": Kind(
-        purpose="Paint, from noise, the parts of a picture that a layer of the network describes.",
+        purpose="Paint a picture again from noise, as one layer of the network describes it.",
         needs=("content",),
         settings=USED_SETTINGS["reconstruct"].names,
         defaults=USED_SETTINGS["reconstruct"].defaults,
         options=ReconstructOptions,
     ),
     "video": Kind(
-        purpose="Paint a clip without flicker: strokes move with the objects.",
+        purpose="Paint a clip without flicker: the brush strokes move with the objects.",
         needs=("clip", "styles"),
         takes=("masks", "style_masks", "content_mask"),
         settings=USED_SETTINGS["stylize"].names,
@@ -111,7 +111,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
         recipes=True,
     ),
     "preview": Kind(
-        purpose="Paint every 10th frame of a clip, small and each by itself, on one sheet.",
+        purpose="Paint every 10th frame of a clip, at most 60 frames, small and independently of "
+        "each other, on one sheet.",
         needs=("clip", "styles"),
         takes=("masks", "style_masks", "content_mask"),
         settings=USED_SETTINGS["stylize"].names,
@@ -128,11 +129,11 @@ class Request:
     Attributes:
         kind: a name in `KINDS`.
         pictures: role (see `ROLES`) → id of an upload, or a list of ids for a plural role. None in
-            a list of masks: everywhere. The id of a clip is among them.
-        recipe: the settings to begin with.
+            a list of masks means everywhere. The role "clip" has the id of a clip.
+        recipe: the name of the recipe.
         settings: changes to the recipe; after the check, all settings.
         options: the kind's other options; after the check, all of them.
-        changes: after the check, the settings that the request named.
+        changes: after the check, the settings that the request has changed.
     """
 
     kind: str = "stylize"
@@ -164,10 +165,10 @@ class Request:
 
 
 def check_request(request: Request, limits: Limits) -> Request:
-    """Return the request complete: all settings and options with their values.
+    """Return the complete request, with the values of all settings and options.
 
     Raises:
-        SettingsError: an unknown name, or a value that is not allowed.
+        SettingsError: a name is unknown, or a value is not allowed.
         TooLarge: the result would be larger than the studio allows.
     """
     kind = _kind(request.kind)
@@ -180,7 +181,7 @@ def check_request(request: Request, limits: Limits) -> Request:
             raise SettingsError(f"{name}: no such setting of the kind {request.kind}{hint}")
     _check_names(changes)
     if not kind.recipes and request.recipe != "default":
-        raise SettingsError(f"recipe: the kind {request.kind} has none but default")
+        raise SettingsError(f"recipe: the kind {request.kind} has only the recipe default")
     _check_recipe(request.recipe)
     schedule = schedule_of(options, request.recipe, changes)
     settings = recipe_settings(request.recipe, schedule=schedule, **{**kind.defaults, **changes})
@@ -196,7 +197,7 @@ def check_request(request: Request, limits: Limits) -> Request:
 
 
 def schedule_of(options: Mapping[str, Any], recipe: str, changes: Mapping[str, Any]) -> str | None:
-    """Return the schedule of a draft's first frames, unless the request names one; else None."""
+    """Return the schedule for a draft's first frames; None: the request determines it."""
     is_draft = bool(options.get("draft")) and recipe == "default" and "steps" not in changes
     return DRAFT_SCHEDULE if is_draft else None
 
@@ -220,7 +221,7 @@ def _kind(name: str) -> Kind:
 
 
 def _check_recipe(name: str) -> None:
-    """Raise a SettingsError for anything but a recipe's name; files are for the command line."""
+    """Raise a SettingsError unless this is a recipe's name. Only the command line reads files."""
     if name not in RECIPES:
         raise SettingsError(
             f"recipe: {name!r} is not one of {', '.join(RECIPES)}{nearest_match(name, RECIPES)}"
@@ -245,14 +246,16 @@ def _checked_roles(request: Request, kind: Kind) -> dict[str, Any]:
     styles = pictures.get("styles", [])
     most = 1 if request.kind == "recolor" else _MOST_STYLES
     if len(styles) > most:
-        raise SettingsError(f"styles: {len(styles)} are more than {most}")
+        raise SettingsError(
+            f"styles: {len(styles)} are given, and the kind {request.kind} takes at most {most}"
+        )
     if None in styles:
-        raise SettingsError("styles: none of them may be left out")
+        raise SettingsError("styles: null is not allowed; give a picture for each style")
     for role in ("masks", "style_masks"):
         if role in pictures and len(pictures[role]) != len(styles):
             raise SettingsError(
                 f"{role}: {len(pictures[role])} for {len(styles)} styles; give one for each, in "
-                "their order, or null"
+                "their order; null means everywhere"
             )
     for each in [*Request(pictures=pictures).ids, pictures.get("clip", "")]:
         if not isinstance(each, str):
@@ -285,12 +288,12 @@ def check_size(
     pixels = 0
     if kind == "texture":
         pixels = options["width"] * options["height"]
-    elif photo is not None and kind not in ("recolor", "preview"):  # which have sizes of their own
+    elif photo is not None and kind not in ("recolor", "preview"):  # these have their own sizes
         pixels = round(settings.long_side**2 * min(photo) / max(photo))
     if pixels > limits.max_pixels:
         raise TooLarge(
-            f"a result of {pixels / 1e6:.1f} megapixels is more than the "
-            f"{limits.max_pixels / 1e6:g} that the studio allows"
+            f"the result has {pixels / 1e6:.1f} megapixels, and the studio allows "
+            f"{limits.max_pixels / 1e6:g}; choose a smaller size"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a job leaves: curves, preview, result, time-lapse, and the lines that reproduce it.
+"""The files and facts of a job: curves, preview, result, time-lapse, and how to reproduce it.
 
 All functions take the store and the id of a job, and raise NoSuchThing if there is no such job.
 """
@@ -26,15 +26,15 @@ __all__ = [
     "title",
 ]
 
-# Suffixes of results and their media types. TIFF has 16 bits a channel.
+# Suffixes of results and their media types. TIFF has 16 bits per channel.
 RESULTS = {
     ".png": "image/png", ".jpg": "image/jpeg", ".tiff": "image/tiff", ".mp4": "video/mp4"
 }  # fmt: skip
-_CURVE = 200  # points of a curve
+_CURVE = 200  # a curve with more points keeps at least this many
 
 
 def losses(store: Store, job: str) -> list[dict[str, Any]]:
-    """Return up to about 200 points of the curves: step, level, seconds, and each loss."""
+    """Return step, level, seconds and losses of all steps; of 400 or more, only of 200 to 300."""
     store.jobs.get(job)
     steps = store.jobs.steps(job)
     every = max(1, len(steps) // _CURVE)
@@ -63,7 +63,9 @@ def result_file(store: Store, job: str, suffix: str | None = None) -> Path:
     if row.state not in (State.DONE, State.STOPPED):
         raise NoSuchThing(f"there is no result{suffix}: the job is {row.state}")
     if suffix not in suffixes:
-        raise NoSuchThing(f"there is no result{suffix}; there is {' or '.join(suffixes)}")
+        raise NoSuchThing(
+            f"there is no result{suffix}; the result of this job is {' or '.join(suffixes)}"
+        )
     if not path.is_file():
         raise NoSuchThing(f"there is no result{suffix}: {row.error or 'it was deleted'}")
     return path
@@ -81,12 +83,12 @@ def _suffixes(kind: str) -> list[str]:
 
 
 def timelapse_file(store: Store, job: str, suffix: str = ".webp") -> Path:
-    """Return a time-lapse of a job that has ended; the first call makes it.
+    """Return a time-lapse of a job that has ended. The first call creates the file.
 
     Args: suffix: .gif, .webp, or .mp4 with impasto[video].
 
-    Raises: NoSuchThing: the job runs, or it has no frames; ImageError, SettingsError: as
-        `films.check_film`.
+    Raises: NoSuchThing: the job has not ended, or it has no frames; ImageError, SettingsError: as
+        for `films.check_film`.
     """
     from impasto.pictures.files import load_image
     from impasto.pictures.films import as_frame, check_film, film
@@ -108,7 +110,7 @@ def timelapse_file(store: Store, job: str, suffix: str = ".webp") -> Path:
 
 
 def title(store: Store, job: str) -> str:
-    """Return a name for a job's files, without suffix, made of its inputs' names."""
+    """Return a name for a job's files, without a suffix, made from the names of its inputs."""
     row = store.jobs.get(job)
     names = _names(store, row)
     parts = [names.get("content"), names.get("clip"), *names.get("styles", [])[:1]]

@@ -1,8 +1,8 @@
-"""What the studio stores: tables in SQLite, pictures and clips as files beside them.
+"""The studio's data: tables in SQLite, and pictures and clips as files beside them.
 
     FOLDER/studio.db              all tables
     FOLDER/pictures/ID.png        uploaded pictures, re-encoded
-    FOLDER/clips/ID.clip .jpg     uploaded clips, never given out, and their first frames
+    FOLDER/clips/ID.clip .jpg     uploaded clips, which nobody can download, and their first frames
     FOLDER/jobs/ID/               preview.jpg, checkpoint.npz, frames/, result.png .jpg .tiff .mp4
 
 Server and worker communicate only through the store, so either may die at any moment. Every change
@@ -26,7 +26,7 @@ __all__ = ["Store"]
 class Store:
     """All tables and files of a studio.
 
-    Args: folder: its folder; created, for this user only, if it is missing.
+    Args: folder: its folder. If it is missing, it is created, and only this user can read it.
 
     Raises: StudioError: the folder cannot be written.
     """
@@ -38,7 +38,9 @@ class Store:
                 each.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._database = Database(folder / "studio.db")
         except (OSError, sqlite3.Error) as error:
-            raise StudioError(f"cannot hold the studio's data: {error}", path=folder) from error
+            raise StudioError(
+                f"cannot be used for the studio's data: {error}", path=folder
+            ) from error
         self.jobs = JobTable(self._database, folder / "jobs")
         self.commands = CommandTable(self._database)
         self.pictures = PictureTable(self._database, folder / "pictures")

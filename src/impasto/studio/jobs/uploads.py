@@ -1,8 +1,8 @@
 """Uploaded pictures: decoded, checked, and written again, so that only their pixels remain.
 
-Reading the new file gives exactly what reading the uploaded one gave (upright, in sRGB, at 8 or 16
-bits). So a result names the uploaded file, by name and SHA-256, and can be reproduced from it. The
-EXIF data, with the place of a photo, is gone.
+The new file gives exactly the same pixels as the uploaded one (upright, in sRGB, at 8 or 16 bits).
+So a result states the name and the SHA-256 of the uploaded file, and can be reproduced from it. The
+EXIF data, which may contain the location of a photo, is removed.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _write(store: Store, picture: Picture, owner: str) -> StoredPicture:
 
 
 def _depth(picture: Picture) -> tuple[int, bool]:
-    """Return the bits a channel to store a picture with, and whether that is lossless."""
+    """Return the bits per channel in which to store a picture, and whether that is lossless."""
     planes = [picture.image]
     if picture.alpha is not None:
         # Reading fills invisible pixels from visible ones, so their values do not matter.
@@ -103,7 +103,7 @@ def _depth(picture: Picture) -> tuple[int, bool]:
 
 
 def known_picture(store: Store, picture: str) -> Upload:
-    """Return what is known of an uploaded picture. Raises: NoSuchThing."""
+    """Return the facts about an uploaded picture. Raises: NoSuchThing."""
     picture_file(store, picture)
     return Upload.of(store.pictures.get(picture))
 

@@ -1,4 +1,4 @@
-"""What pages and programs see of pictures, clips, jobs and estimates."""
+"""The facts about pictures, clips, jobs and estimates that pages and programs see."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Upload:
 
     @classmethod
     def of(cls, row: StoredPicture) -> Upload:
-        """Return what to show of a stored picture."""
+        """Return the public facts about a stored picture."""
         return cls(id=row.id, name=row.name, width=row.width, height=row.height)
 
 
@@ -31,9 +31,9 @@ class UploadedClip:
 
     Attributes:
         width, height: size of its frames, px.
-        frames: number of frames, for some formats estimated; None: unknown.
+        frames: number of frames, an estimate for some formats; None: unknown.
         seconds: duration; None: unknown.
-        rate: frames a second.
+        rate: frames per second.
         sound: whether there is a sound track.
     """
 
@@ -48,7 +48,7 @@ class UploadedClip:
 
     @classmethod
     def of(cls, row: StoredClip) -> UploadedClip:
-        """Return what to show of a stored clip."""
+        """Return the public facts about a stored clip."""
         return cls(
             id=row.id, name=row.name, width=row.width, height=row.height, frames=row.frames,
             seconds=row.seconds, rate=row.rate, sound=bool(row.sound),
@@ -60,7 +60,7 @@ class Estimate:
     """An estimate of the time and memory that a job needs.
 
     Attributes:
-        seconds: painting time, without waiting.
+        seconds: painting time, without the time in the queue.
         memory: peak memory, bytes.
         width, height: size of the result, px.
         levels: width, height, steps, tiles and seconds of each level.
@@ -84,8 +84,8 @@ class ClipProgress:
 
     Attributes:
         frame: number of the frame being painted, from 1; 0: none yet.
-        frames: total number of frames, for some clips estimated; None: unknown.
-        done: number of finished frames, of all passes.
+        frames: total number of frames, an estimate for some clips; None: unknown.
+        done: number of finished frames, over all passes.
         stage, stages: current pass, from 1, and number of passes.
         encoding: whether all frames are painted and the file is being written.
     """
@@ -103,27 +103,27 @@ class Job:
     """A job.
 
     Attributes:
-        id: whoever knows the id may see the job.
+        id: everyone who knows the id may see and control the job.
         kind: see `requests.KINDS`.
-        state: queued, running, paused; or finally done, stopped (kept as it was), failed or
-            cancelled.
+        state: queued, running or paused; or, when the job has ended: done, stopped (its picture is
+            kept as it was), failed or cancelled.
         position: place in the queue, from 1; None: it is not queued.
         created, started, ended: seconds since 1970; None: not yet.
-        error: why it failed or was stopped, in words; "" otherwise.
-        notes: one sentence for each way in which the result differs from the painted frames of a
-            clip.
-        step, count: last step and total number of steps; for a clip, those of the frame.
+        error: the reason why it failed or was stopped, in words; "": there is none.
+        notes: for a clip, one sentence for each way in which the file differs from the painted
+            frames.
+        step, count: last step and total number of steps; for a clip, those of its present frame.
         level, levels: current level (size) and number of levels.
         width, height: size of the last preview; 0: there is none yet.
         losses: losses of the last step: content, style, tv.
         clip: progress of a clip; None: it is not a clip.
-        seconds: painting time at the last report, without pauses. For a clock, add the time since
-            `reported`.
+        seconds: painting time up to the last report, without pauses. To show a clock, add the time
+            since `reported`.
         remaining: estimated remaining seconds; None: unknown.
         reported: time of the worker's last report, seconds since 1970.
         previews: number of previews so far; it changes with every new preview.
-        request: the complete request, with settings as last changed.
-        continued: notes of interruptions and changes, each a dictionary with its step.
+        request: the complete request, with the latest weights.
+        continued: the interruptions and changes so far, each a dictionary that contains its step.
         has_result: whether there is a picture or clip to download.
     """
 

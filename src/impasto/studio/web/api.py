@@ -1,4 +1,4 @@
-"""The HTTP API. It does all that the page does."""
+"""The HTTP API. It can do everything that the page can do."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ __all__ = ["build_api"]
 T = TypeVar("T")
 
 _ABOUT = """\
-Paints pictures and clips in the style of other pictures. Upload your pictures, create a job with
-them, ask for the job until it has ended, then download its result. If something is wrong with a
-request, the answer has a status of 4xx and one sentence in its field `error`."""
+Paints pictures and clips in the style of other pictures. First upload your pictures. Then create a
+job with them, request the job repeatedly until it has ended, and download its result. If a request
+is wrong, the answer has a status of 4xx, and its field `error` gives the reason in one sentence."""
 
 _FAILURES: dict[int | str, dict[str, Any]] = {
-    400: {"model": Failure, "description": "The request is wrong; the error says why"},
-    404: {"model": Failure, "description": "There is no such job, picture or file (any more)"},
-    409: {"model": Failure, "description": "Not possible in the present state of the job"},
-    413: {"model": Failure, "description": "Too large"},
+    400: {"model": Failure, "description": "The request is wrong; the error gives the reason"},
+    404: {
+        "model": Failure,
+        "description": "There is no such job, picture or file, or it was deleted",
+    },
+    409: {"model": Failure, "description": "This is not possible in the present state of the job"},
+    413: {"model": Failure, "description": "The upload or the result is too large"},
     422: {"model": Failure, "description": "The request does not have the documented form"},
     429: {
         "model": Failure,
@@ -78,7 +81,7 @@ def _owner(request: Request) -> str:
 
 Owner = Annotated[str, Depends(_owner)]
 # Requests that decode pictures take long. Limiters keep them from taking all the threads, so that
-# quick requests are answered at once.
+# quick requests are answered immediately.
 _DECODERS = 2
 _ASKERS = 4
 
@@ -92,7 +95,7 @@ def _add_pictures(app: FastAPI, jobs: Jobs) -> None:
 
     @app.post("/api/pictures", status_code=201, tags=["pictures"])
     async def upload_picture(file: Annotated[UploadFile, File()], owner: Owner) -> Upload:
-        """Upload a picture file. The studio keeps only its pixels: no EXIF data, no place."""
+        """Upload a picture file. Its EXIF data, such as the location of a photo, is not stored."""
         # Files are read inside the limiter, so that few large files are in memory at once.
         return await _apart(decoders, lambda: _upload(jobs, file, owner))
 
@@ -131,7 +134,7 @@ def _add_jobs(app: FastAPI, jobs: Jobs) -> None:
 
     @app.post("/api/jobs", status_code=201, tags=["jobs"])
     async def create_job(body: NewJob, owner: Owner) -> Job:
-        """Queue a job. Its pictures are uploads, bundled ones, or part of the request."""
+        """Queue a job. Its pictures are uploads, bundled pictures, or parts of the request."""
         return await _apart(decoders, lambda: jobs.create(_request(body, jobs, owner), owner))
 
     @app.post("/api/jobs/form", status_code=201, tags=["jobs"])
@@ -168,12 +171,12 @@ def _add_estimates(app: FastAPI, jobs: Jobs) -> None:
 def _add_lists(app: FastAPI, jobs: Jobs) -> None:
     @app.get("/api/jobs", tags=["jobs"])
     def list_jobs(owner: Owner) -> list[Job]:
-        """List the jobs of this session (it has a cookie), the newest first."""
+        """List the jobs of this session, the newest first. A cookie identifies the session."""
         return jobs.history(owner)
 
     @app.get("/api/jobs/{job}", tags=["jobs"])
     def get_job(job: str) -> Job:
-        """Return a job as it is now. You may ask twice a second."""
+        """Return the present state of a job. You may request it twice per second."""
         jobs.touch(job)
         return jobs.job(job)
 
@@ -189,12 +192,12 @@ def _add_views(app: FastAPI, jobs: Jobs) -> None:
 
     @app.get("/api/jobs/{job}/losses", tags=["jobs"])
     def get_losses(job: str) -> list[dict[str, Any]]:
-        """Return up to about 200 points of the curves of the losses."""
+        """Return the losses of all steps; of 400 or more steps, only those of 200 to 300."""
         return results.losses(jobs.store, job)
 
     @app.get("/api/jobs/{job}/preview", tags=["jobs"], response_class=FileResponse)
     def get_preview(job: str) -> Response:
-        """Return the current picture, or frame of a clip, as JPEG; 404: there is none yet."""
+        """Return the present picture, or the present frame of a clip, as JPEG; 404: none yet."""
         jobs.touch(job)
         path = results.preview_file(jobs.store, job)
         if path is None:
@@ -207,14 +210,14 @@ def _add_views(app: FastAPI, jobs: Jobs) -> None:
     ) -> Response:
         """Return the result: a clip as MP4, a picture as PNG or in another format.
 
-        Pictures have the settings in their metadata. TIFF has 16 bits a channel.
+        Pictures have the settings in their metadata. TIFF has 16 bits per channel.
         """
         path = results.result_file(jobs.store, job, None if format is None else f".{format}")
         return _download(path, results.title(jobs.store, job), results.RESULTS[path.suffix])
 
     @app.get("/api/jobs/{job}/timelapse", tags=["jobs"], response_class=FileResponse)
     async def get_timelapse(job: str, format: Literal["webp", "gif", "mp4"] = "webp") -> Response:
-        """Return a time-lapse of the job. The first request makes it."""
+        """Return a time-lapse of the job. The first request creates it, which takes time."""
         path = await _apart(decoders, lambda: results.timelapse_file(jobs.store, job, f".{format}"))
         media = "video/mp4" if format == "mp4" else f"image/{format}"
         return _download(path, results.title(jobs.store, job), media)
@@ -250,7 +253,7 @@ def _add_commands(app: FastAPI, jobs: Jobs) -> None:
 def _add_facts(app: FastAPI, jobs: Jobs) -> None:
     @app.get("/api/queue", tags=["studio"])
     def get_queue() -> dict[str, int]:
-        """Return how many jobs wait and run, and how many may wait."""
+        """Return the numbers of waiting, running and paused jobs, and the most that may wait."""
         return jobs.queue()
 
     @app.get("/api/limits", tags=["studio"])
@@ -260,7 +263,7 @@ def _add_facts(app: FastAPI, jobs: Jobs) -> None:
 
     @app.get("/api/recipes", tags=["studio"])
     def list_recipes() -> dict[str, dict[str, Any]]:
-        """List the recipes: purpose, source, and all settings."""
+        """List the recipes with their purpose, source, and all settings."""
         return {
             name: {
                 "purpose": each.purpose,
@@ -319,7 +322,7 @@ def _data_in(rest: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise SettingsError("the data of a picture is not base64") from error
+        raise SettingsError("the data of a picture is not valid base64") from error
 
 
 def _parse_settings(text: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def reference_page(schema: Mapping[str, Any]) -> str:
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{info['title']}: API</title>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<style>{_STYLE}</style><h1>{info['title']}: API</h1><p>{html.escape(info['description'])}"
-        "</p><p><a href='/api/openapi.json'>openapi.json</a> is the same for programs.</p>"
+        "</p><p>For programs, <a href='/api/openapi.json'>openapi.json</a> has the same facts.</p>"
         f"{body}</html>"
     )
 

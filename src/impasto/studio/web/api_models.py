@@ -58,17 +58,17 @@ class NewJob(BaseModel):
     )
     masks: list[Picture | None] | None = Field(
         None, max_length=16,
-        description="For each style a mask of the photo. White is painted in the style, black "
-        "stays the photo; null: everywhere.",
+        description="For each style, a mask of the photo: white pixels get the style, and black "
+        "pixels stay as in the photo. null means everywhere.",
     )  # fmt: skip
     style_masks: list[Picture | None] | None = Field(
         None,
         max_length=16,
-        description="For each painting a mask. The style is taken from its "
-        "white part; null: everywhere.",
+        description="For each painting, a mask of this painting: the style is taken from white "
+        "pixels only. null means the whole painting.",
     )
     content_mask: Picture | None = Field(
-        None, description="A mask. Where it is white, the photo is kept more closely."
+        None, description="A mask of the photo: white pixels stay closer to the photo."
     )
     init: Picture | None = Field(None, description="A picture to start from.")
     recipe: str = Field("default", description=f"One of {', '.join(RECIPES)}.")
@@ -77,13 +77,13 @@ class NewJob(BaseModel):
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="The options of the kind: see /api/settings?kind=…. For a clip, start and end, "
-        "in seconds, choose a part of it.",
+        description="The options of the kind: see /api/settings?kind=…. For a clip, the options "
+        "start and end, in seconds, choose the part to paint.",
     )
 
 
 class Weights(BaseModel):
-    """Other weights for a job that is being painted."""
+    """New weights for a job that is being painted; null: the weight stays the same."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -92,7 +92,7 @@ class Weights(BaseModel):
 
 
 class Failure(BaseModel):
-    """What is wrong with a request."""
+    """The answer to a request that failed: one sentence that gives the reason."""
 
     error: str
 

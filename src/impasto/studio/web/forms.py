@@ -82,7 +82,7 @@ class Form:
     def values(
         self, recipe: str, settings: Mapping[str, Any], options: Mapping[str, Any]
     ) -> list[Any]:
-        """Return the values of the components for a recipe with some changes."""
+        """Return the values of the components for a recipe with these changes."""
         base = {row["name"]: row["default"] for row in describe_settings(self.kind, recipe)}
         return [_shown(row, {**base, **settings, **options}[row["name"]]) for row in self.rows]
 
@@ -173,7 +173,7 @@ def _parsed(row: Mapping[str, Any], value: Any, base: Any) -> Any:
             return [int(each) if each.isdecimal() else float(each) for each in items]
         except ValueError as error:
             raise SettingsError(
-                f"{row['name']}: {value!r} is not a list of numbers, like 1, 0.5, 2"
+                f"{row['name']}: {value!r} is not a list of numbers; write it like 1, 0.5, 2"
             ) from error
     if kind == "integer":
         return int(value)

@@ -46,10 +46,14 @@ class Grid:
         ]  # fmt: skip
         parts.html(parts.GRID)
         with gr.Group(elem_classes="settings"):
-            across = gr.Dropdown(names, value="style_weight", label="Across", elem_id="grid-across")
-            these = gr.Textbox("5, 20, 80", label="Values across", elem_id="grid-these")
-            down = gr.Dropdown(names, value="statistic", label="Down", elem_id="grid-down")
-            those = gr.Textbox("moments, gram", label="Values down", elem_id="grid-those")
+            across = gr.Dropdown(
+                names, value="style_weight", label="Setting of the columns", elem_id="grid-across"
+            )
+            these = gr.Textbox("5, 20, 80", label="Values of the columns", elem_id="grid-these")
+            down = gr.Dropdown(
+                names, value="statistic", label="Setting of the rows", elem_id="grid-down"
+            )
+            those = gr.Textbox("moments, gram", label="Values of the rows", elem_id="grid-those")
         with gr.Column(elem_classes="launch"):
             parts.html(parts.estimate("grid"))
             start = gr.Button(
@@ -129,5 +133,7 @@ def values_of(row: dict[str, Any], text: str) -> list[Any]:
     try:
         return [kinds.get(row["type"], str)(each) for each in items]
     except (ValueError, KeyError) as error:
-        words = {"integer": "whole numbers", "boolean": "on and off"}.get(row["type"], "numbers")
-        raise SettingsError(f"{row['name']}: {text!r} are not {words}") from error
+        words = {"integer": "whole numbers", "boolean": "on or off"}.get(row["type"], "numbers")
+        raise SettingsError(
+            f"{row['name']}: {text!r} cannot be read; enter {words}, separated by commas"
+        ) from error

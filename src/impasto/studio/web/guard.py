@@ -1,4 +1,4 @@
-"""The guard of page and API: checks who may send requests, from where, and how large.
+"""The guard of page and API: checks the keys, the origin and the size of every request.
 
 It is a plain ASGI layer, so it sees every request, including those of Gradio.
 """
@@ -72,12 +72,12 @@ class Guard:
 
     Args:
         app: the app to guard.
-        keys: what visitors need.
+        keys: the password and the token.
         loopback: whether only this machine can reach the server. Then the guard also checks the
             Host header, because a page of another site may use a name that resolves to this
             machine (DNS rebinding).
-        max_bytes: bytes of an upload.
-        max_clip_bytes: bytes of an upload to `CLIPS`.
+        max_bytes: the largest upload, in bytes.
+        max_clip_bytes: the largest upload to `CLIPS`, in bytes.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Guard:
             challenge = 'Basic realm="impasto", charset="UTF-8"' if self.keys.login else "Bearer"
             return (
                 401,
-                "this studio needs its user and password (--auth) or its token (--token)",
+                "this studio asks for its user and password (--auth) or its token (--token)",
                 challenge,
             )
         length = headers.get("content-length", "0")

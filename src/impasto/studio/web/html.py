@@ -48,7 +48,7 @@ EASEL = """
       <p class="of-pictures">Choose a photo and a painting, then press
       <b>Paint</b>.<br>No photo at hand? Choose one from the gallery.</p>
       <p class="of-clips">Choose a clip and a painting, then press
-      <b>Paint the clip</b>.<br>A preview sheet shows you first how it will look.</p></div>
+      <b>Paint the clip</b>.<br>A preview sheet shows beforehand how the clip will look.</p></div>
     <img class="after" alt="" hidden>
     <img class="before" alt="The original photo" hidden>
     <video class="film" controls loop playsinline hidden aria-label="The painted clip"></video>
@@ -141,7 +141,7 @@ def html(text: str, **options: Any) -> gr.HTML:
 
 
 def purpose(kind: str) -> str:
-    """Return a line that says what a kind of job does, and which pictures it needs."""
+    """Return a line with the purpose of a kind of job, and the pictures that it needs."""
     words = {
         "styles": " You only need paintings.", "content": " You only need a photo."
     }  # fmt: skip
@@ -150,7 +150,7 @@ def purpose(kind: str) -> str:
 
 
 def missing(words: str) -> str:
-    """Return a note that says what to install before a tab can be used."""
+    """Return a note with the command that installs the libraries for a tab."""
     what, _, line = words.partition(": ")
     return f"""
 <p class="purpose">{escape(KINDS["video"].purpose)}</p>

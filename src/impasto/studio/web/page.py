@@ -1,8 +1,8 @@
 """The page of the studio.
 
-Gradio does the layout and the forms. The scripts in static/ show pictures, masks, the easel and the
-history, and use the HTTP API. So files are uploaded unchanged, a preview is one small request, and
-a reload of the page finds everything again.
+Gradio makes the layout and the forms. The scripts in static/ show pictures, masks, the easel and
+the history, and use the HTTP API. So files are uploaded unchanged, a preview is one small request,
+and everything is still there after the page is reloaded.
 """
 
 from __future__ import annotations
@@ -149,12 +149,12 @@ def make_request(
     """Return a request with the pictures and the recipe of the page and the settings of a form.
 
     Args:
-        given: pictures by role, the recipe, and shares: a factor of the style weight for each
-            painting.
+        given: the pictures by role; the recipe; and the shares, which are a factor of the style
+            weight for each painting.
         values: values of the form's components.
         name: kind of job; None: the kind of the form.
 
-    Raises: SettingsError.
+    Raises: SettingsError: a text of the form is not a list of numbers.
     """
     name = name or form.kind
     kind = KINDS[name]

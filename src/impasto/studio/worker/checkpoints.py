@@ -1,4 +1,4 @@
-"""Picture jobs that can be interrupted and resumed, and the checkpoint files for it.
+"""Picture jobs that can be interrupted and resumed, and their checkpoint files.
 
 Every kind of picture is painted level by level, coarse to fine. A run resumes from a picture after
 a crash, a change of weights, or a pause during which another job was painted. It then paints the
@@ -64,12 +64,12 @@ class PictureRun:
         levels: sizes and steps, coarse to fine; empty: the job has no steps.
         works: how each level is computed within the available memory.
         size: (H, W) of the result.
-        style_pixels: pixel counts of the pictures whose style is measured.
-        steps: paints from the beginning (None) or goes on after a step.
+        style_pixels: the number of pixels of each picture whose style is measured.
+        steps: paints from the beginning (None), or continues after a step.
         finish: (last image, history, whether all steps were painted) → the result.
-        change: changed settings → the same run with them.
-        pace: returns (stylizer, inputs) with which to measure the pace of this machine; None: the
-            job takes no time worth measuring.
+        change: changed settings → the same run with these settings.
+        pace: returns (stylizer, inputs) with which the pace of this machine is measured; None: the
+            job is so short that its time is not measured.
     """
 
     settings: Settings
@@ -210,7 +210,7 @@ def _plan_recolor(
 
 
 def write_checkpoint(path: Path, step: Step) -> None:
-    """Write a start to a file, its image in 16 bits."""
+    """Write a step to a file, with its image in 16 bits; a run can later continue after it."""
     buffer = io.BytesIO()
     image = (step.image.detach().cpu().clamp(0, 1) * 65535 + 0.5).numpy().astype(np.uint16)
     place = np.array([step.index, step.level, step.seconds])
@@ -219,7 +219,7 @@ def write_checkpoint(path: Path, step: Step) -> None:
 
 
 def read_checkpoint(path: Path) -> Step | None:
-    """Read a start from a file; None: the file is missing or damaged."""
+    """Read a step that `write_checkpoint` wrote; None: the file is missing or damaged."""
     try:
         with np.load(io.BytesIO(path.read_bytes())) as saved:
             image = torch.from_numpy(saved["image"].astype(np.float32) / 65535)

@@ -30,14 +30,14 @@ __all__ = ["estimate_clip", "later_work", "learn_clip_pace"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Effort:
-    """The work that a clip, or its preview sheet, takes.
+    """The work for a clip, or for its preview sheet.
 
     Attributes:
-        works: the levels of a first frame, or of a sheet's pictures.
+        works: the levels of a scene's first frame, or of a picture on the sheet.
         work: the level of each later frame.
-        pictures: how often all levels are painted.
-        steps, motions: steps and motion searches of later frames, see `later_work`.
-        first: first frame, (1, 3, H, W).
+        pictures: the number of times that all levels are painted.
+        steps, motions: the steps and motion searches of later frames, see `later_work`.
+        first: the first frame, (1, 3, H, W).
     """
 
     footage: Footage
@@ -119,7 +119,7 @@ def _effort(request: Mapping[str, Any], store: Store) -> _Effort:
 def later_work(video: VideoSettings, frames: int) -> tuple[int, int]:
     """Return the steps at full size and the motion searches after the first frame.
 
-    For clips of one or two scenes; each further scene takes another first frame.
+    This is for clips with one scene. Each further scene has a first frame, which takes longer.
 
     >>> later_work(VideoSettings(frame_steps=30, distances=(1, 2, 4)), 11)
     (300, 30)

@@ -1,7 +1,7 @@
-"""Paints a clip's job: frames, progress, the finished file; and the preview sheet of a clip.
+"""Paints the job of a clip, or of a clip's preview sheet.
 
 The painted frames stay in the job's folder until the file is written. So the next worker resumes
-at the frame that an earlier one left, and a stopped job yields a clip of its finished frames.
+at the first missing frame, and a stopped job yields a clip of its finished frames.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def paint_clip(row: StoredJob, interrupts: Interrupts, limits: Limits) -> None:
 
 
 def _plan(footage: Footage, folder: Path) -> VideoPlan:
-    """Plan a clip. Raises: StudioError: MP4 (for browsers) cannot hold the clip's sound."""
+    """Plan a clip. Raises: StudioError: the clip's sound cannot be stored in MP4."""
     try:
         return _plan_as_is(footage, folder)
     except VideoError as error:
@@ -86,7 +86,8 @@ def _check_size(plan: VideoPlan, limits: Limits) -> None:
     height, width = plan.run.painter.work.level.size
     if height * width > limits.max_pixels:
         raise StudioError(
-            f"{width} x {height} px are more than the {limits.max_pixels} px that the studio allows"
+            f"the result has {width} x {height} px, and the studio allows "
+            f"{limits.max_pixels / 1e6:g} megapixels; choose a smaller size"
         )
 
 

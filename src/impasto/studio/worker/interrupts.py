@@ -14,7 +14,7 @@ from impasto.studio.worker.job_log import JobLog
 
 __all__ = ["IDLE", "Cause", "Interrupted", "Interrupts", "Outcome", "requeue_paused"]
 
-IDLE = 0.05  # seconds between two looks into the store
+IDLE = 0.05  # seconds between two queries of the store
 
 
 class Cause(StrEnum):
@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         state: the job's new state; None: unchanged, because a worker will resume the job.
-        error: why it was stopped, for people; "": it was finished, or a person stopped it.
+        error: the reason why it was stopped, in words; "": it was finished, or a person stopped it.
     """
 
     state: State | None
@@ -40,10 +40,10 @@ class Outcome(NamedTuple):
 
 
 class Interrupted(Exception):  # noqa: N818  (not an error)
-    """Raised to leave the loop over the steps of a job.
+    """Is raised to leave the loop over the steps of a job.
 
     Attributes:
-        details: details of the command.
+        details: the details of the command.
     """
 
     def __init__(self, cause: Cause, **details: Any) -> None:
@@ -66,10 +66,10 @@ class Interrupts:
 
     Args:
         log: log of the job.
-        going: set when the worker has to end.
+        going: is set when the worker has to end.
         max_time: see `Limits`.
-        answer: answers the questions that wait, and returns whether there were any. Its argument
-            `idle` says whether there is time to measure.
+        answer: a function that answers the waiting questions, and returns whether there were any.
+            Its argument `idle` says whether there is time to measure.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Interrupts:
         if self.going.is_set():
             raise Interrupted(Cause.SHUTDOWN)
         if self.log.seconds > self.max_time:
-            reason = f"stopped at its time limit of {self.max_time:g} s"
+            reason = f"stopped at the time limit of the studio, {self.max_time:g} s"
             raise Interrupted(Cause.STOP, reason=reason)
         self.answer(idle=False)
         requeue_paused(self.store)
@@ -124,7 +124,7 @@ class Interrupts:
 
 
 def requeue_paused(store: Store) -> None:
-    """Obey the commands for paused jobs that no worker holds: cancel them or queue them again."""
+    """Obey the commands for paused jobs without a worker: cancel the jobs, or queue them again."""
     for row in store.jobs.find(states=(State.PAUSED,)):
         names = store.commands.waiting(row.id)
         if Command.CANCEL in names:

@@ -1,4 +1,4 @@
-"""The record that the worker keeps of a job: progress, clock, preview, result files."""
+"""The worker's record of a job: progress, clock, preview, result files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PREVIEW_SIDE = 1024  # px; as much as a page shows
 
 
 class JobLog:
-    """Writes what happens to a job into the store and the job's folder.
+    """Writes the progress of a job into the store, and its pictures into the job's folder.
 
     Args:
         store, row: the job.
@@ -61,7 +61,7 @@ class JobLog:
         self._clock = time.monotonic()
 
     def note(self, what: str, *, step: int, **details: Any) -> None:
-        """Note an interruption or a change; the result's metadata will contain it."""
+        """Note an interruption or a change, for the metadata of the result."""
         notes = [*self.progress.get("continued", []), {"step": step, "after": what, **details}]
         self.progress["continued"] = notes
 
@@ -70,7 +70,7 @@ class JobLog:
 
     @property
     def preview_due(self) -> bool:
-        """Whether the last preview is old enough for a new one."""
+        """Whether the last preview is so old that a new one is needed."""
         return time.monotonic() - self._previewed >= _PREVIEW_EVERY
 
     def save_preview(self, image: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The pace of this machine per settings: measured once, corrected by what finished jobs took."""
+"""The pace of this machine per settings: measured once, and corrected by the times of jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FREE = (
     "learning_rate", "feather", "averaging", "clamp",
 )  # fmt: skip
 _LATEST = "the latest pace"
-_SHORTEST = 2.0  # seconds; a shorter job says little about the pace
+_SHORTEST = 2.0  # seconds; the time of a shorter job is not used to correct the pace
 
 
 def known_pace(
@@ -40,7 +40,7 @@ def known_pace(
     """Return the pace of this machine, and whether it was measured with these settings.
 
     Args:
-        subject: returns what to measure the pace with.
+        subject: returns the stylizer and the inputs with which the pace is measured.
         idle: whether there is time to measure.
     """
     name = _name(settings)
@@ -62,10 +62,10 @@ def learn_pace(
 ) -> float | None:
     """Scale the known pace to the time that a finished job took.
 
-    The first measurement may have been made while the machine was busy.
+    This is useful because the machine may have been busy during the first measurement.
 
     Args:
-        seconds: time that the job took.
+        seconds: the time that the job took.
         expected: pace → the seconds that the job should have taken.
 
     Returns: actual / expected time; None: nothing was learned.
@@ -87,7 +87,7 @@ def level_rows(
 ) -> list[dict[str, Any]]:
     """Return size, steps, tiles and seconds of each level.
 
-    Args: style_pixels: pixel counts of the paintings.
+    Args: style_pixels: the number of pixels of each painting.
     """
     rows = []
     for work in works:

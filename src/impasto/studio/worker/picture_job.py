@@ -25,7 +25,7 @@ from impasto.studio.worker.job_log import JobLog, as_jpeg
 
 __all__ = ["PictureLog", "paint_picture"]
 
-_CHECKPOINT_SHARE = 20  # time between two checkpoints / time to write one
+_CHECKPOINT_SHARE = 20  # time between two checkpoints / time for writing one
 _FRAMES = 60  # frames of a time-lapse
 _FRAME_SIDE = 720
 
@@ -71,7 +71,10 @@ class PictureLog(JobLog):
         self.update(checkpoint=True)
 
     def update(self, *, checkpoint: bool = False) -> None:
-        """Save the preview and report the progress; write a checkpoint if one is due or asked."""
+        """Save the preview and report the progress.
+
+        Args: checkpoint: write a checkpoint in any case; otherwise, only if it is due.
+        """
         step = self._step
         if step is None:
             return

@@ -2,7 +2,7 @@
 
 The server starts it as `python -m impasto.studio.worker.worker FOLDER LIMITS`, and keeps its
 standard input open. When the input closes, the worker ends. It takes jobs and commands from the
-store and writes progress and results there. If it crashes, the server keeps answering.
+store, and writes progress and results into it. If it crashes, the server still answers requests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from impasto.studio.worker.picture_job import PictureLog, paint_picture
 
 __all__ = ["main", "paint_job", "work"]
 
-_NICE = 10  # gives way to the server and to other programs
+_NICE = 10  # a lower priority than that of the server and of other programs
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def _message(error: Exception) -> str:
     if out_of_memory(error):
         return "it does not fit into this machine's memory; try a smaller size"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full; free some space, then resume"
+        return "the disk is full; free some space, then resume the job"
     return f"unexpected error: {type(error).__name__}: {error}"
 
 
@@ -106,8 +106,8 @@ def _paint_picture(store: Store, row: StoredJob, going: threading.Event, limits:
     run = log.run = plan_run(row.current_request, store)
     if run.size[0] * run.size[1] > limits.max_pixels:
         raise StudioError(
-            f"{run.size[1]} x {run.size[0]} px are more than the {limits.max_pixels} px that the "
-            "studio allows"
+            f"the result has {run.size[1]} x {run.size[0]} px, and the studio allows "
+            f"{limits.max_pixels / 1e6:g} megapixels; choose a smaller size"
         )
     paint_picture(log, _interrupts(log, going, limits))
     if run.pace is not None and _painted_in_one_go(store, row):
@@ -123,7 +123,7 @@ def _interrupts(log: JobLog, going: threading.Event, limits: Limits) -> Interrup
 
 
 def _painted_in_one_go(store: Store, row: StoredJob) -> bool:
-    """Return whether a job was finished without a break, so that its time says something."""
+    """Return whether a job was finished without a break, so that its time is the time it needs."""
     ended = store.jobs.get(row.id)
     return ended.state is State.DONE and not ended.error and "continued" not in ended.progress
 

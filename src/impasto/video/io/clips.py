@@ -44,7 +44,7 @@ class Clip:
         frames: number of frames, an estimate for some formats; None if unknown.
         duration: seconds; None if unknown.
         orientation: how to turn a stored frame upright.
-        colors: how stored values are to be read.
+        colors: how stored values are read.
         bits: bits per stored color value.
         aspect: width / height of a pixel of an upright frame.
         time_base: seconds per tick; every frame begins at a whole number of ticks.
@@ -112,7 +112,7 @@ def av_library() -> Any:
     try:
         return video_library()
     except SettingsError as error:
-        raise VideoError("clips need PyAV: pip install impasto[video]") from error
+        raise VideoError("clips need PyAV: pip install 'impasto[video]'") from error
 
 
 def ffmpeg_reason(error: Exception) -> str:

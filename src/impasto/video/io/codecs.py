@@ -43,14 +43,14 @@ class Codec:
     Attributes:
         encoder: FFmpeg's name of the encoder.
         title: the codec's usual name.
-        suffixes: of the files that can hold the codec.
+        suffixes: the suffixes of the files that can hold the codec.
         crf: the default quality (constant rate factor), lower is better; None: the encoder has no
             such setting.
         worst: the largest crf.
-        options: for the encoder.
+        options: the options of the encoder.
         formats: pixel formats: for clips of 8 bits, and for deeper ones.
         tag: the codec's name in QuickTime, if it is not the default.
-        tells_aspect: whether the stream itself tells the shape of a pixel, not only the container.
+        tells_aspect: whether the stream itself states the shape of a pixel, not only the container.
         needs_even_sides: whether frames of an odd width or height are padded by one pixel.
     """
 
@@ -145,12 +145,12 @@ def codec_for(path: Path, name: str | None) -> Codec:
     codec = CODECS.get(_ALIASES.get(key, key))
     if codec is None:
         raise VideoError(
-            f"{name}: no such codec; there are {', '.join(CODECS)}{nearest_match(key, CODECS)}"
+            f"{name}: no such codec (there are {', '.join(CODECS)}){nearest_match(key, CODECS)}"
         )
     if suffix not in codec.suffixes:
         raise VideoError(
-            f"cannot be written: {codec.title} goes into {', '.join(codec.suffixes)}, not into "
-            f"{suffix}",
+            f"cannot be written: {suffix} files cannot hold {codec.title}; use "
+            f"{' or '.join(codec.suffixes)}",
             path=path,
         )
     return codec

@@ -3,7 +3,7 @@
 clip → Clip → Frame, Frame, … → painted frames → ClipWriter → clip
 
 Frames hold R'G'B' as the clip stores it, computed with the clip's matrix and range. Primaries and
-transfer are not converted, but copied to the result: a clip of high dynamic range stays one.
+transfer are not converted, but copied to the result: a clip keeps its high dynamic range.
 Frames are upright, so the result needs no rotation.
 """
 
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 
-_SLACK = 1  # s; a file may state a length that is too short by this, and be read to its end.
+_SLACK = 1  # s; a file that states a length that is too short by this is still read to its end.
 
 # A function that loads the frame, its time, its duration.
 TimedFrame = tuple[Callable[[], Image], Fraction, Fraction]
@@ -70,7 +70,9 @@ def open_clip(source: str | Path, *, rate: Fraction | float | None = None) -> Cl
     if path.is_dir():
         return open_folder(path, 24 if rate is None else rate)
     if rate is not None:
-        raise VideoError("has a frame rate of its own; a rate is for a folder of frames", path=path)
+        raise VideoError(
+            "has its own frame rate; give a rate only for a folder of frames", path=path
+        )
     return probe(path)
 
 
@@ -82,17 +84,17 @@ def read_frames(
     long_side: int | None = None,
     every: int = 1,
 ) -> Iterator[Frame]:
-    """Read a clip frame by frame; memory holds a few frames, however long the clip is.
+    """Read a clip frame by frame. Memory holds only a few frames, even if the clip is long.
 
     Args:
         start: seconds since the beginning of the clip; earlier frames are skipped.
-        end: seconds; reading stops at the first frame from here on.
+        end: seconds; reading stops at the first frame at or after this time.
         long_side: px of the frames' longer side; None keeps the size.
         every: 10 for every 10th frame; the frames keep their indices.
 
     Raises:
         VideoError: there is no frame between start and end, or the size of the frames changes.
-        TruncatedClip: after the last readable frame, if the clip should go on.
+        TruncatedClip: after the last readable frame, if the clip ends early.
     """
     beginning = None if start is None else to_fraction(start)
     ending = None if end is None else to_fraction(end)
@@ -100,7 +102,7 @@ def read_frames(
     if first < 0 or (ending is not None and ending <= first):
         raise VideoError(
             f"cannot be read from {float(first):g} s to {float(ending or 0):g} s: the end must be "
-            "after the start, and the start not below 0",
+            "after the start, and the start must not be below 0",
             path=clip.path,
         )
     if clip.duration is not None and first > clip.duration + _SLACK:
@@ -113,7 +115,7 @@ def read_frames(
 
 def _no_frames(clip: Clip, start: Fraction | None) -> VideoError:
     length = "" if clip.duration is None else f"; it lasts {clip.duration:.2f} s"
-    return VideoError(f"has no frame from {float(start or 0):g} s on{length}", path=clip.path)
+    return VideoError(f"has no frame at or after {float(start or 0):g} s{length}", path=clip.path)
 
 
 def _selected(
@@ -148,7 +150,7 @@ def _selected(
 
 
 def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
-    """Decode from the key frame before start on; the times of the frames rise strictly."""
+    """Decode the frames, beginning at the key frame before start; their times rise strictly."""
     usual, damage = 1 / clip.rate, Damage()
     time: Fraction | None = None
     with contextlib.ExitStack() as files:

@@ -90,14 +90,14 @@ def orientation_of(frame: Any) -> Orientation:
 
 
 def colors_of(frame: Any, codec: Any) -> Colors:
-    """Read how a frame's values are to be read; if the file does not say, guess as players do."""
+    """Return how a frame's values are read; if the file does not state it, guess as players do."""
     primaries, transfer = codec.color_primaries, codec.color_trc
     name = frame.format.name
     if frame.format.is_rgb or name == "pal8":
         return Colors(1, False, primaries, transfer)
     matrix = int(frame.colorspace)
     if matrix not in _SHARES:
-        # mpv and VLC take high definition as BT.709 and anything smaller as BT.601.
+        # mpv and VLC read high definition as BT.709, and smaller frames as BT.601.
         large = frame.width >= 1280 or frame.height > 576
         matrix = 1 if large else 5 if frame.height == 576 else 6
     full = int(frame.color_range) == 2 or name.startswith("yuvj")

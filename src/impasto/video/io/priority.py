@@ -19,7 +19,7 @@ def priority_kept() -> Iterator[None]:
 
     If root runs it, SVT-AV1's `svt_av1_enc_init_handle` sets its calling thread to SCHED_FIFO with
     priority 99. The encoder's own threads and all later threads and child processes inherit that,
-    and nothing else on the machine gets time any more.
+    and no other program on the machine gets any time.
     """
     if not hasattr(os, "sched_getscheduler"):
         yield

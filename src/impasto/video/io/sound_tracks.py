@@ -93,7 +93,7 @@ def _begins_at(packet: Any) -> Any:
 
 
 def _add_track(output: Any, stream: Any, clip: Clip) -> Any:
-    """Add a track with the codec, language and title of one of the clip's."""
+    """Add a track with the codec, language and title of one of the clip's tracks."""
     try:
         track = output.add_stream_from_template(stream, opaque=True)
     except (ValueError, av_library().error.FFmpegError) as error:
@@ -108,6 +108,6 @@ def _add_track(output: Any, stream: Any, clip: Clip) -> Any:
 def cannot_hold(codec: str, output: Any) -> str:
     """Return the message for sound that a container cannot hold."""
     return (
-        f"has sound that is {codec}, which {output.format.name} files cannot hold: "
-        "write .mkv, which holds any, or a file of the clip's own kind"
+        f"has sound in the codec {codec}, which {output.format.name} files cannot hold: write "
+        ".mkv, which can hold any sound, write the clip's own format, or leave out the sound"
     )

@@ -14,7 +14,7 @@ __all__ = ["is_truncated"]
 
 
 def is_truncated(path: Path, format: str) -> bool:
-    """Tell whether a file is shorter than its boxes state; False for formats without lengths.
+    """Return whether a file is shorter than its boxes state; False for formats without lengths.
 
     Args: format: FFmpeg's names of the format: "mov,mp4,…", "matroska,webm", "avi".
     """

@@ -38,7 +38,9 @@ def write_clip(
     overwrite: bool = True,
     metadata: Mapping[str, str] | None = None,
 ) -> ClipWriter:
-    """Return a writer of frames to a file, or to a folder if path has no suffix; use it in `with`.
+    """Return a writer of frames to a file, or to a folder if the path has no suffix.
+
+    Use it in a `with` block.
 
     The file appears only if the block ends without an error. Entering the block raises the errors
     that can be found before the first frame.
@@ -50,16 +52,16 @@ def write_clip(
         like: the clip whose frames were painted; timing, colors, aspect and sound come from it.
         size: (H, W) of the frames; None: that of the clip.
         start, end: seconds; the part of the clip that the frames are from. The sound is cut to this
-            part, and the first frame is shown at once.
-        codec: a name in CODECS; None: H.264, in .webm VP9.
+            part, and the first frame is shown from the beginning.
+        codec: a name in CODECS; None: H.264, or VP9 in .webm.
         crf: the quality, lower is better; None: the codec's default, which is good.
         sound: whether to copy the clip's sound tracks.
         metadata: texts for the file, such as a title or a comment.
         overwrite: whether a file, or frames in a folder, may be replaced.
 
     Raises:
-        VideoError: an unknown codec, a wrong crf, a file that cannot be written or that cannot hold
-            codec or sound; or PyAV is missing.
+        VideoError: the codec is unknown, crf has a value that is not allowed, the file cannot be
+            written, or cannot hold the codec or the sound; or PyAV is missing.
     """
     return ClipWriter(
         Path(path),
@@ -116,7 +118,9 @@ class ClipWriter:
                 self.stored_size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
                 self.notes = _padding_notes(self._codec.title, size)
         elif codec is not None or crf is not None:
-            raise VideoError("is a folder of PNG files: codec and crf are for clips", path=path)
+            raise VideoError(
+                "is a folder of PNG files, which has no codec and no crf; leave both out", path=path
+            )
 
     def __enter__(self) -> Self:
         if self.is_folder:
@@ -255,7 +259,7 @@ class ClipWriter:
         encoder.options = self._options
 
     def _encode(self, frame: Any) -> None:
-        """Encode a frame and write the sound up to it; None: write what the encoder still holds."""
+        """Encode a frame and write the sound up to it; None: write the rest from the encoder."""
         try:
             for packet in self._stream.codec_context.encode(frame):
                 packet.stream = self._stream
@@ -307,7 +311,7 @@ def _padding_notes(codec: str, size: tuple[int, int]) -> tuple[str, ...]:
     height, width = (side + side % 2 for side in size)
     return (
         f"{codec} needs even sides: the last {' and '.join(edges)} of every frame "
-        f"{'are' if len(edges) > 1 else 'is'} repeated once, {size[1]} x {size[0]} px become "
+        f"{'are' if len(edges) > 1 else 'is'} repeated once, so {size[1]} x {size[0]} px become "
         f"{width} x {height}",
     )
 

@@ -72,7 +72,7 @@ def optical_flow(
     """
     if method not in FLOWS:
         raise SettingsError(
-            f"{method}: unknown flow method, choose from {', '.join(FLOWS)}"
+            f"{method}: no such flow method (there are {', '.join(FLOWS)})"
             f"{nearest_match(method, FLOWS)}"
         )
     for image in (first, second):
@@ -146,10 +146,10 @@ def coverage(back: Tensor) -> Tensor:
 def reliable(flow: Tensor, back: Tensor) -> Tensor:
     """Return the mask of pixels where the flow is reliable.
 
-    Not reliable are pixels that the other picture does not show: their flow leaves it, or no flow
-    leads back to them (they are hidden). So is a band of one pixel around hidden pixels. Within
-    three pixels of hidden ones, a pixel is not reliable either if forward and backward flow
-    disagree, because flow is blurred over the edges of moving objects.
+    A pixel is not reliable if the other picture does not show it: its flow leaves the picture, or
+    no flow leads back to it (it is hidden). The direct neighbors of hidden pixels are not reliable
+    either. Within three pixels of hidden ones, a pixel is also not reliable if forward and backward
+    flow disagree, because flow is blurred over the edges of moving objects.
 
     Args:
         flow: from this picture to the other one, (1, 2, H, W), px.
@@ -189,7 +189,7 @@ def _dense_inverse_search(first: Image, second: Image, weights: object) -> Tenso
     """Run dense inverse search (Kroeger et al., ECCV 2016) down to half a pixel.
 
     Differs: the search runs on pictures of twice the size, down to each of their pixels, where
-    OpenCV's presets stop at half or a quarter of the size. Its patches of 8 px are 4 px of ours.
+    OpenCV's presets stop at half or a quarter of the size. So its patches cover 4 px.
     """
     _refuse_weights(weights, "dis")
     cv2 = _opencv()
@@ -206,7 +206,7 @@ def _farneback(first: Image, second: Image, weights: object) -> Tensor:
     """Track the quadratic polynomials that fit each neighborhood (Farnebäck, SCIA 2003).
 
     Differs: contrast is normalized first, (I − μ) / √(σ² + 0.7²) with μ and σ of the neighborhood.
-    Without this, smooth areas such as a sky hardly move.
+    Without this, hardly any motion is found in smooth areas such as a sky.
     """
     _refuse_weights(weights, "farneback")
     cv2 = _opencv()
@@ -237,7 +237,7 @@ def _raft(first: Image, second: Image, weights: str | os.PathLike[str] | None) -
     return raft_flow(_network(os.fspath(weights), changed), first, second)
 
 
-@functools.lru_cache(maxsize=1)  # A clip needs the network twice a frame.
+@functools.lru_cache(maxsize=1)  # A clip needs the network twice per frame.
 def _network(path: str, changed: int) -> torch.nn.Module:
     """Load RAFT once for each file and time of its last change."""
     return load_raft(path)

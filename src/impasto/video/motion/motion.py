@@ -1,7 +1,7 @@
 """Motion between frames, and the prediction of a frame from the pastiches of its neighbors.
 
-A prediction is motion-compensated: every pastiche is warped along the flow, and each pixel takes
-the one that shows it.
+A prediction is motion-compensated: every pastiche is warped along the flow, and each pixel is taken
+from a pastiche that shows it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Prediction:
 def find_motion(frame: Image, other: Image, video: VideoSettings) -> tuple[Motion, Motion]:
     """Find the motion from a frame to another one, and back.
 
-    Raises: as `optical_flow`.
+    Raises: as for `optical_flow`.
     """
     find = partial(
         optical_flow,
@@ -85,7 +85,7 @@ def find_motion(frame: Image, other: Image, video: VideoSettings) -> tuple[Motio
 
 
 def chain(near: Motion, far: Motion) -> Motion:
-    """Join two motions: from a frame to its neighbor, and from that neighbor on.
+    """Join two motions: from a frame to its neighbor, and from the neighbor to a farther frame.
 
     A pastiche that is warped over many frames is then resampled only once, and stays sharp.
     """
@@ -99,7 +99,7 @@ def predict(photo: Image, past: Sequence[tuple[PaintedFrame, Motion]]) -> Predic
     """Predict a frame's pastiche from earlier ones; far frames fill what near ones do not show.
 
     The weight of frame i − j is max(c⁽ⁱ⁻ʲ⁾ − Σ c⁽ⁱ⁻ᵏ⁾, 0) over the nearer k, with c = 1 where the
-    motion is reliable. So each pixel comes from one frame, and one picture suffices for all.
+    motion is reliable. So each pixel comes from one frame, and one picture replaces all of them.
 
     Args:  past: earlier frames from near to far, with the motion from the photo to each.
     Paper: Ruder et al. 1604.08610, section 4.2: long-term consistency.

@@ -89,8 +89,9 @@ def load_raft(path: str | os.PathLike[str]) -> torch.nn.Module:
     ]
     if wrong:
         raise WeightsError(
-            "does not hold the weights of RAFT (torchvision's raft_large, or raft-things.pth and "
-            f"its like): {wrong[0]}" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""),
+            "does not hold the weights of RAFT (torchvision's raft_large, or files such as "
+            f"raft-things.pth): {wrong[0]}"
+            + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""),
             path=path,
         )
     network.load_state_dict({key: found[key].float() for key in wanted}, strict=False)
@@ -108,7 +109,8 @@ def _torchvision() -> Any:
         raise VideoError("the flow raft needs torchvision: pip install 'impasto[raft]'") from None
     except RuntimeError as error:  # torchvision's operators do not fit the installed torch.
         raise VideoError(
-            f"the flow raft needs a torchvision that fits torch {torch.__version__}: {error}"
+            f"the flow raft needs a torchvision that was built for torch {torch.__version__}: "
+            f"{error}"
         ) from error
     return optical_flow
 

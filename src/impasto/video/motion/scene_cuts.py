@@ -13,7 +13,7 @@ __all__ = ["histogram_distance", "is_cut", "unexplained"]
 _BINS = 8  # of each color channel
 _DIFFERENT = 0.1  # mean difference of colors, in [0, 1], that motion does not explain
 
-# On the clips tried, motion leaves at most 13 % of a frame unexplained; a cut leaves at least 87 %.
+# On our test clips, motion leaves at most 13 % of a frame unexplained; a cut leaves at least 87 %.
 _CUT_SHARE = 0.55
 # A lower share is enough if the histograms differ: by 3 % between frames of a scene, by 53 % at a
 # cut.
@@ -22,10 +22,10 @@ _CUT_COLORS = 0.4
 
 
 def is_cut(before: Image, after: Image, motion: Motion) -> bool:
-    """Tell whether a new scene begins.
+    """Return whether a new scene begins.
 
-    It does if motion explains little of the later frame; or not enough of it, and the colors differ
-    as well.
+    A new scene begins if motion explains little of the later frame. It also begins if motion
+    explains more, but not enough, and the colors differ as well.
 
     Args:
         before, after: neighboring photos, (1, 3, H, W).
@@ -41,7 +41,7 @@ def unexplained(before: Image, after: Image, motion: Motion) -> float:
     """Return the share of pixels that the motion does not explain, in [0, 1].
 
     Such a pixel is not reliable, or has another color in the earlier frame. A change of color that
-    is the same all over, such as a light that goes on, is subtracted first.
+    is the same everywhere, such as a light that is switched on, is subtracted first.
     """
     change = after - warp_pastiche(before, motion.flow)
     change = change - change.flatten(2).median(2).values[..., None, None]

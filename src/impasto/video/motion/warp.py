@@ -17,8 +17,8 @@ def warp(image: Tensor, flow: Tensor, *, interpolation: str = "bilinear") -> Ten
     """Warp an image along a flow: out(p) = image(p + flow(p)); edges are repeated outwards.
 
     With the flow from frame t to frame t−1 and the pastiche of frame t−1, the result is the
-    expected pastiche of frame t. Shifts by whole pixels are exact to rounding. Differentiable with
-    respect to image and flow.
+    expected pastiche of frame t. Shifts by whole pixels are exact up to rounding. The result is
+    differentiable with respect to image and flow.
 
     Args:
         image: (B, C, H, W), float.
@@ -34,7 +34,7 @@ def warp(image: Tensor, flow: Tensor, *, interpolation: str = "bilinear") -> Ten
     """
     if interpolation not in _INTERPOLATIONS:
         raise SettingsError(
-            f"{interpolation}: unknown interpolation, choose from {', '.join(_INTERPOLATIONS)}"
+            f"{interpolation}: no such interpolation (there are {', '.join(_INTERPOLATIONS)})"
             f"{nearest_match(interpolation, _INTERPOLATIONS)}"
         )
     if image.ndim != 4 or 0 in image.shape:
@@ -95,7 +95,7 @@ def check_flow(flow: Tensor, size: tuple[int, int] | None = None, *, batch: int 
 
 
 def _targets(flow: Tensor) -> Tensor:
-    """Return p + flow(p), (B, 2, H, W), (x, y) px; float64 keeps whole shifts whole."""
+    """Return p + flow(p), (B, 2, H, W), (x, y) px, in float64, so that whole shifts are exact."""
     height, width = flow.shape[-2:]
     rows = torch.arange(height, device=flow.device, dtype=torch.float64)
     columns = torch.arange(width, device=flow.device, dtype=torch.float64)

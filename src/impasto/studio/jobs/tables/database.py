@@ -15,7 +15,7 @@ from impasto.studio.jobs.limits import NoSuchThing
 
 __all__ = ["Database", "checked_id", "new_id"]
 
-# 144 bits, so that nobody can guess an id: whoever knows an id may see the thing.
+# 144 bits, so that nobody can guess an id: everyone who knows an id may see the job or picture.
 _ID = re.compile(r"[A-Za-z0-9_-]{24}")
 
 _SCHEMA = """

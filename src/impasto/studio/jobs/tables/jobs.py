@@ -109,7 +109,7 @@ class JobTable:
         self._database.run("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", job)
 
     def reset_deaths(self, job: str) -> None:
-        """Set the count of dead workers of a job to 0."""
+        """Set a job's count of dead workers to 0."""
         self._database.run("UPDATE jobs SET deaths = 0 WHERE id = ?", job)
 
     def report(

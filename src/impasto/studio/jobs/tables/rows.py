@@ -97,7 +97,7 @@ class StoredJob:
         request: the checked, complete request: see `requests.Request`.
         created, started, ended: seconds since 1970; None: not yet.
         progress: last report of the worker: step, count, losses, previews …
-        error: why it failed, or was stopped; "" otherwise.
+        error: the reason why it failed or was stopped; "": there is none.
         deaths: number of workers that died while they painted it.
         watched: whether it stops when its page is closed.
     """

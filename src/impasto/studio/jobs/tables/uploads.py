@@ -72,7 +72,7 @@ class ClipTable:
     def file(self, clip: str) -> Path:
         """Return the file of a clip.
 
-        The suffix says nothing about the format, so that FFmpeg goes by the content.
+        The suffix does not name a format, so FFmpeg recognizes the format by the content.
         """
         return self.folder / f"{checked_id(clip)}.clip"
 

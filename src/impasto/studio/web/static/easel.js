@@ -192,8 +192,8 @@
     if (job.remaining !== null && ["running", "paused"].includes(job.state)) {
       rows.push(["Remaining", impasto.time(job.remaining - since)]);
     }
-    for (const name of ["content", "style"]) {
-      if (job.losses?.[name] !== undefined) rows.push([`Loss, ${name}`, job.losses[name].toPrecision(3)]);
+    for (const [name, title] of [["content", "Content loss"], ["style", "Style loss"]]) {
+      if (job.losses?.[name] !== undefined) rows.push([title, job.losses[name].toPrecision(3)]);
     }
     $("#easel .facts").replaceChildren(...rows.map(([name, value]) => impasto.element("div", {},
       impasto.element("dt", { textContent: name }), impasto.element("dd", { textContent: value }))));
@@ -301,7 +301,7 @@
     $(".keep", easel).hidden = false;
     const link = (text, path, title) =>
       impasto.element("a", { href: `/api/jobs/${id}/${path}`, download: "", textContent: text, title });
-    const rows = job.kind === "video" ? [link("MP4", "result?format=mp4", "H.264, with the sound of the clip")] : [
+    const rows = job.kind === "video" ? [link("MP4", "result?format=mp4", "H.264, with the clip's sound if it was kept")] : [
       link("PNG", "result?format=png", "8 bits per channel, contains the settings"),
       link("JPEG", "result?format=jpg", "a smaller file, contains the settings"),
       link("TIFF, 16 bit", "result?format=tiff", "16 bits per channel, contains the settings"),

@@ -40,7 +40,8 @@
         ? "Each painting has a color. Brush with it where you want that style, and with white where you want " +
           "to keep the photo. Areas without color get the style of the paintings that you did not use here. " +
           "If you used all of them, these areas stay as in the photo."
-        : "Brush over the area to paint; the rest stays as in the photo. Or brush with white over the area to keep.";
+        : "Brush over the area to paint; the rest stays as in the photo. Or brush only with white, over the area " +
+          "that stays as in the photo; the rest is painted.";
     if (of === "clip") $(".explain", dialog).textContent += " The mask applies to every frame.";
     $(".swatches", dialog).replaceChildren(
       impasto.element("legend", { textContent: "Brush" }),

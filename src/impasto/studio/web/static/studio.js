@@ -113,7 +113,7 @@ function put(role, picture) {
     impasto.pictures.clip = picture;
     dropMasks("clip");
   } else if (impasto.pictures.styles.length >= 8) {
-    return impasto.say("pictures", "you can blend up to eight paintings");
+    return impasto.say("pictures", "you can blend at most eight paintings. Remove one first.");
   } else {
     impasto.pictures.styles.push({ share: 1, mask: null, clip_mask: null, style_mask: null, ...picture });
     dropMasks();
@@ -376,7 +376,7 @@ document.addEventListener("click", (event) => {
 function showCost() {
   const line = $("#shown-estimate-grid"), each = $("#shown-estimate-stylize");
   if (line && each) line.classList.toggle("wanting", !/about/.test(each.textContent));
-  if (line && each) line.textContent = /about/.test(each.textContent) ? `Each: ${each.textContent}` : each.textContent;
+  if (line && each) line.textContent = /about/.test(each.textContent) ? `Each picture: ${each.textContent}` : each.textContent;
 }
 const titles = { stylize: "Paint", video: "Video", texture: "Texture", recolor: "Recolor", reconstruct: "Reconstruct" };
 
