@@ -215,18 +215,23 @@ def test_schedule_of_another_recipe(stylize):
     assert settings["init"] == "content"
 
 
-def test_time_chooses_the_steps(command, photo_file, painting_file, tmp_path, monkeypatch):
-    def within(stylizer, inputs, seconds, *, spent):  # as a machine that makes 2 steps a second
-        return stylizer.settings.replace(steps=int(2 * seconds))
-
-    monkeypatch.setattr("impasto.painting.timing.settings_within", within)
+def test_a_time_gives_a_picture_and_notes_its_steps(command, photo_file, painting_file, tmp_path):
+    out, again = tmp_path / "out.png", tmp_path / "again.png"
     outcome = command(
-        "stylize", photo_file, painting_file, "-o", tmp_path / "out.png", "--long-side", 32,
-        "--threads", 1, "--time", "4s", "--save-settings", tmp_path / "my.toml", "--json",
+        "stylize", photo_file, painting_file, "-o", out, "--long-side", 48, "--coarsest", 24,
+        "--time", "0.1s", "--save-settings", tmp_path / "my.toml", "--json",
     )  # fmt: skip
-    assert outcome.err.startswith("4s: 8 steps at 32 px\n")
-    assert json.loads(outcome.out)["steps"] == 8
-    assert read_settings_file(tmp_path / "my.toml")["steps"] == 8
+    assert outcome.code == 0
+    facts = json.loads(outcome.out)
+    counts = facts["settings"]["level_steps"]
+    assert (facts["width"], facts["height"]) == (48, 38)
+    assert counts
+    assert min(counts) >= 3
+    assert f"0.1s: {counts[0]} steps at 24 px" in outcome.err
+    assert ("the photo's own detail" in outcome.err) == (len(counts) < 3)
+    assert read_settings_file(tmp_path / "my.toml")["level_steps"] == counts
+    assert command("redo", out, "-o", again, "-q").code == 0
+    assert np.array_equal(np.asarray(PIL.Image.open(out)), np.asarray(PIL.Image.open(again)))
 
 
 def test_time_and_steps_contradict_each_other(command, photo_file, painting_file, tmp_path):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from impasto.errors import SettingsError
-from impasto.painting.pyramid import pyramid, steps_within
+from impasto.painting.pyramid import pyramid
 from impasto.settings.pictures import Settings
+from impasto.settings.recipes import recipe_settings
 
 
 def test_default_levels_of_a_512_px_picture():
@@ -38,22 +39,20 @@ def test_levels_too_small_for_the_network_are_left_out():
     assert len(pyramid((40, 1000), settings, smallest=16)) < len(pyramid((40, 1000), settings))
 
 
-def test_steps_within_a_time():
-    settings = Settings(long_side=512, coarsest=0)
-    chosen = steps_within((512, 512), settings, seconds=60, seconds_per_megapixel=4)
-    assert chosen.steps == int(60 / (4 * 512 * 512 / 1e6))
+def test_level_steps_are_the_steps_of_each_level():
+    settings = Settings(long_side=512, level_ratio=2.0, level_steps=(5, 3))
+    assert settings.steps == 8
+    levels = pyramid((512, 512), settings)
+    assert [(level.long_side, level.steps) for level in levels] == [(128, 5), (256, 3)]
+    with pytest.raises(
+        SettingsError, match=r"4 numbers, but .* only 3 levels, of 128, 256, 512 px"
+    ):
+        pyramid((512, 512), settings.replace(level_steps=(1, 1, 1, 1)))
 
 
-@pytest.mark.parametrize(
-    ("seconds", "message"),
-    [
-        (
-            30,
-            r"30 s is too short for 4096 px.*about 12 s; allow \d+ s, or try --long-side",
-        ),
-        (5, r"5 s is too short for 4096 px.*a step takes about 12 s; allow \d+ s$"),
-    ],
-)
-def test_steps_within_too_short_a_time_says_what_would_do(seconds, message):
-    with pytest.raises(SettingsError, match=message):
-        steps_within((512, 512), Settings(long_side=4096), seconds=seconds, seconds_per_megapixel=4)
+def test_new_steps_replace_level_steps():
+    settings = Settings(level_steps=(5, 3))
+    assert (settings.replace(steps=100).steps, settings.replace(steps=100).level_steps) == (100, ())
+    assert settings.replace(seed=1).level_steps == (5, 3)
+    assert recipe_settings("fast", level_steps=(7, 2)).steps == 9
+    assert Settings.from_dict(settings.to_dict()) == settings

@@ -20,7 +20,7 @@ from impasto.optimize.loop import Step
 from impasto.painting.inputs import load_inputs, scaled_style
 from impasto.painting.pyramid import pyramid
 from impasto.painting.stylizer import Stylizer, stylize
-from impasto.painting.timing import Pace, settings_within
+from impasto.painting.timing import measure_pace
 from impasto.pictures.files import load_image, read_metadata
 from impasto.settings.pictures import Settings
 
@@ -148,10 +148,10 @@ def test_a_step_is_timed_at_the_size_it_will_have(side, measured, photo, monkeyp
     monkeypatch.setattr(time, "perf_counter", lambda: 0.0)
     monkeypatch.setattr("impasto.painting.timing.seconds_per_pair", lambda image: 0.0)
     stylizer = Stylizer(Settings(long_side=side, coarsest=0))
-    settings = settings_within(stylizer, load_inputs(photo, photo, stylizer.settings), 1e4)
+    pace = measure_pace(stylizer, load_inputs(photo, photo, stylizer.settings))
     assert seen == [measured]
-    expected = 1e4 / 2 / (side / measured) ** 2
-    assert settings.steps == pytest.approx(min(expected, 2000), rel=0.01)
+    pixels = side * round(side * 32 / 40)
+    assert pace.fixed + pace.step * pixels == pytest.approx(2 * (side / measured) ** 2, rel=0.01)
 
 
 @pytest.mark.parametrize("color", ["style", "luminance"])
@@ -251,13 +251,3 @@ def test_a_painting_that_style_scale_makes_too_small(photo, painting):
     with pytest.raises(ImageError) as caught:
         stylize(photo, painting, settings.replace(style_scale=2.0, long_side=2))
     assert "style_scale" not in str(caught.value)
-
-
-def test_a_time_budget_chooses_steps(photo, stylizer, monkeypatch):
-    pace = Pace(fixed=0.0, step=5e-4, forward=0.0)
-    monkeypatch.setattr("impasto.painting.timing.measure_pace", lambda *words: pace)
-    inputs = load_inputs(photo, photo, stylizer.settings)
-    chosen = settings_within(stylizer, inputs, 60.0)
-    assert chosen.replace(steps=6) == stylizer.settings
-    works = Stylizer(chosen).plan(inputs).works
-    assert sum(pace.seconds(work, 0) for work in works) == pytest.approx(60.0, rel=0.03)

@@ -1,7 +1,7 @@
 """The import ladder: a module imports only what stands to the right of it.
 
     cli → studio → variations | video → painting → objective → network | style | pictures | audio
-        → optimize | settings | machine | storage → errors → _version
+        → optimize → kernels → settings | machine | storage → errors → _version
 
 These are the packages, and the modules beside them; docs/architecture.md shows the same drawing.
 `INSIDE` below has one such line for the inside of each package. Every module has its place there.
@@ -34,7 +34,8 @@ INSIDE = {
         command_flags → recipes → pictures | clips | sounds | masks → options → layers | units""",
     "pictures": """
         films | masks | examples → files | regions | colors → codecs → picture | profiles""",
-    "network": "encoder → convolution → kernel | weights → weight_formats",
+    "kernels": "products → kernel → threads",
+    "network": "encoder → convolution | weights → weight_formats",
     "style": "correlations | distributions → statistic",
     "objective": """
         deferred_layers → objective → targets | content_term | variation_term | guides
@@ -42,7 +43,7 @@ INSIDE = {
     "optimize": "loop → lbfgs | adam → method",
     "painting": """
         timing → stylizer → canvas | level_targets | picture_plan
-        → inputs | memory_plan | pastiche | progress → guidance | pyramid""",
+        → inputs | time_budget → memory_plan | pastiche | progress → guidance | pyramid""",
     "variations": "texture | reconstruction | dream",
     "audio": "transfer → files | spectrogram | random_filters",
     "video": """
@@ -315,7 +316,7 @@ def test_settings_load_neither_torch_nor_numpy():
         ),
         # siblings
         ("pictures.files", "from impasto.network import encoder", "imports network.encoder: side"),
-        ("optimize.loop", "from impasto.machine import device", "imports machine: sideways"),
+        ("storage", "from impasto.machine import device", "imports machine: sideways"),
         (
             "video.io.clips",
             "from impasto.video.motion.flow import f",

@@ -30,6 +30,8 @@ _NEGLIGIBLE = 1e-3
 # the photo at 256 px, L-BFGS reaches this point after 120 steps. Then the strokes no longer change
 # visibly.
 _SETTLED = 1e-3
+# With fewer steps, a level would hardly change the picture: the first one evaluates the start.
+_FEWEST_STEPS = 3
 # The number of smaller steps that are tried after an explosion.
 _RETRIES = 6
 
@@ -152,7 +154,7 @@ def optimize(
             made. 0: never.
 
         until: a time of `time.perf_counter`. The step after which another one would not end before
-            this time is the last, as if `steps` were its number.
+            this time is the last, as if `steps` were its number; but at least 3 steps are made.
 
     Raises: DivergenceError: smaller steps did not help; the error holds the last good image.
     """
@@ -163,6 +165,7 @@ def optimize(
     )
     average = _Average(averaging)
     start = now = time.perf_counter()
+    shortest = math.inf
     point = image.detach().clamp(0, 1) if clamp else image.detach().clone()
     record, failures = _Record(), 0
     totals: deque[float] = deque(maxlen=patience + 1)  # the least loss so far, after each step
@@ -186,7 +189,9 @@ def optimize(
         seconds = now - start
         totals.append(best.total)
         settled = patience > 0 and len(totals) > patience and _has_settled(totals)
-        is_last = index == steps or settled or now + (now - before) > until
+        shortest = min(shortest, now - before)  # the first step also packs filters, for example
+        late = index >= _FEWEST_STEPS and now + shortest > until
+        is_last = index == steps or settled or late
         shown = steps if settled else index
         if is_last and averaging == 0:
             # Without a line search, the last step can have a larger loss than an earlier one.
