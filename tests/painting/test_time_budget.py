@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from impasto.painting.canvas import minimize
+from impasto.painting.inputs import load_inputs
 from impasto.painting.memory_plan import Workload
 from impasto.painting.picture_plan import PicturePlan
 from impasto.painting.pyramid import pyramid
@@ -70,8 +71,8 @@ def painted(clock, seconds, *, side=512, cost=2e-6, fixed=0.0, **settings) -> tu
 def test_the_time_is_used_and_not_exceeded(clock, seconds, cost):
     counts, taken = painted(clock, seconds, cost=cost)
     assert 0.85 * seconds < taken <= 1.02 * seconds or sum(counts.values()) >= 1900
-    assert max(counts) == 512
-    assert counts[512] >= 6
+    assert max(counts) == 512 or cost * seconds > 2e-5
+    assert min(counts.values()) >= 3
 
 
 def test_levels_share_the_steps_as_settings_do(clock):
@@ -83,6 +84,7 @@ def test_levels_share_the_steps_as_settings_do(clock):
 
 def test_finer_levels_are_left_out_if_the_time_is_short(clock):
     counts, taken = painted(clock, 3, cost=8e-6)
+    assert taken > 2.6
     assert 512 not in counts
     assert counts[128] >= 3
     assert taken < 3.3
@@ -107,8 +109,6 @@ def test_one_size_only_is_still_painted_from_coarse_to_fine(clock):
 def test_the_same_picture_again_without_a_clock(photo, painting):
     settings = Settings(long_side=64, coarsest=32)
     stylizer = Stylizer(settings)
-    from impasto.painting.inputs import load_inputs
-
     inputs = load_inputs(photo, painting, settings)
     pastiche = stylizer.plan(inputs, budget=TimeBudget(time.perf_counter() + 0.6)).paint()
     again = stylizer.with_settings(pastiche.settings).plan(inputs).paint()

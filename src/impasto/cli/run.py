@@ -74,7 +74,7 @@ def paint_plan(
         ending = follow(planned.steps(), planned.levels, task, watch=recorder.watch, end=end)
         picture = planned.finish(ending.image, ending.history)
         picture = replace(picture, finished=ending.finished)
-        save_settings(task, planned.settings)
+        save_settings(task, picture.settings)
         write(picture, task)
         recorder.finish(ending.history)
         if planned.budget is not None:

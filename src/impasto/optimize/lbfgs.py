@@ -146,7 +146,10 @@ def _first_step(loss: float, gradient: Tensor) -> float:
     It is at most the step at which a straight line would reach a loss of 0 (Polyak 1969).
     """
     mean = total(gradient.abs()) / gradient.numel()
-    return min(_FIRST_STEP / mean, loss / dot(gradient, gradient)) if mean > 0 else 0.0
+    square = dot(
+        gradient, gradient
+    )  # 0 also for a gradient whose squares are too small for float32
+    return min(_FIRST_STEP / mean, loss / square) if square > 0 else 0.0
 
 
 def favor_coarse(gradient: Tensor, gain: float = _COARSE_GAIN, bands: int = _BANDS) -> Tensor:

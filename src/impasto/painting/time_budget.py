@@ -16,9 +16,11 @@ __all__ = ["TimeBudget", "step_of"]
 _COARSEST = 128
 # More steps change nothing visible.
 _MOST_STEPS = 2000
-# A level with fewer steps is not worth the time: its result is worse than the enlarged picture of
-# the level before, with more steps there.
-_FEWEST_STEPS = 6
+# A level with fewer steps is not worth the time: an enlarged picture of the level before, with more
+# steps there, is better. Levels are planned with more steps, so that they begin even if the levels
+# before them took longer than expected.
+_FEWEST_STEPS = 4
+_PLANNED_STEPS = 8
 # The first level always gets this much time, so that there is a picture, in seconds.
 _LEAST_SECONDS = 0.4
 # A step of p times as many pixels takes about p^0.85 as long, and before the first step, a pixel
@@ -35,7 +37,7 @@ class TimeBudget:
     """The time of a run, which is shared among its levels while it is painted.
 
     Nothing is measured beforehand. Each level has a share of the time that is left, and ends when
-    its share is over. The levels that would have fewer than 6 steps are not painted; then the last
+    its share is over. Levels that would have too few steps are not painted; then the last
     picture is enlarged, with the photo's finest detail.
 
     Attributes:
@@ -78,7 +80,7 @@ class TimeBudget:
                 for share, each in zip(shares, works[:count], strict=False)
             ]
             steps = left / sum(costs)
-            if steps * shares[count - 1] >= _FEWEST_STEPS or count == 1:
+            if steps * shares[count - 1] >= _PLANNED_STEPS or count == 1:
                 break
         return replace(work, until=now + steps * step)
 
