@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -93,4 +94,4 @@ class TimeBudget:
 
 def step_of(seconds: float, work: Workload, other: Workload) -> float:
     """Estimate how long a step of another level takes, from one of this level."""
-    return seconds * (other.pixels / work.pixels) ** _GROWTH
+    return seconds * math.pow(other.pixels / work.pixels, _GROWTH)

@@ -49,8 +49,8 @@ def blend_command(
     pictures at full size, use `impasto stylize` with a --style-weight for each style.
     """
     if len(styles) not in (2, 4):
-        count = f"{len(styles)} style{'s' if len(styles) > 1 else ''}"
-        raise SettingsError(f"{count} given; a blend needs two styles (a row) or four (a grid)")
+        given = f"{len(styles)} style{'s' if len(styles) > 1 else ''}"
+        raise SettingsError(f"{given} given; a blend needs two styles (a row) or four (a grid)")
     task = Task(
         content=content, styles=styles, output=output, guides=masks.guides_for(len(styles)),
         file=file, run=run,
