@@ -28,8 +28,9 @@ _LEAST_SECONDS = 0.4
 # takes this many seconds. Both only share the time; when a level ends is measured.
 _GROWTH = 0.85
 _PER_PIXEL = 2e-6
-# Seconds, at the end, for enlarging and writing the picture: at least, and for each pixel.
-_FINISHING = 0.1
+# Seconds, at the end, for enlarging and writing the picture and ending the process: at least, and
+# for each pixel.
+_FINISHING = 0.3
 _FINISHING_PER_PIXEL = 2.5e-7
 
 
