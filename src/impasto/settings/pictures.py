@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from impasto.errors import SettingsError
+from impasto.errors import SettingsError, counted
 from impasto.settings.layers import check_layer, relu_names
 from impasto.settings.options import Options, PerStyle, option
 
-__all__ = ["Settings"]
+__all__ = ["ResamplingName", "Settings"]
 
 NetworkName = Literal["vgg19", "vgg16"]
 ConventionName = Literal["auto", "caffe", "torchvision"]
@@ -37,6 +37,7 @@ PrecisionName = Literal["float32", "bfloat16"]
 MatchingName = Literal["symmetric", "cholesky", "pca", "histogram"]
 ColorName = Literal["style", "luminance", MatchingName]
 GuidanceName = Literal["simple", "inside", "all"]
+ResamplingName = Literal["lanczos", "bicubic", "bilinear", "box"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,8 @@ class Settings(Options):
         "normalise_gradients": "normalize_gradients",
         "neighbours": "neighbors",
     }
+    # Until there was a choice, all pictures were scaled by this filter.
+    added: ClassVar[Mapping[str, Any]] = {"resampling": "lanczos"}
 
     # The objective: the network, its layers, and the weights and forms of all terms.
     network: NetworkName = option(
@@ -103,6 +106,14 @@ class Settings(Options):
         "Value of white before the mean color is subtracted, for weights of the caffe convention.",
         half="objective",
         low=1,
+    )
+    resampling: ResamplingName = option(
+        "lanczos",
+        "Filter that scales the photo and the paintings to the size of the picture. lanczos is "
+        "the sharpest, bilinear the softest. The statistics of a painting that is much larger "
+        "than the picture depend on it.",
+        half="objective",
+        source="Pillow, whose filters average over more pixels the more a picture is reduced",
     )
     precision: PrecisionName = option(
         "float32",
@@ -306,6 +317,7 @@ class Settings(Options):
         "Long side of the result; larger pictures take more time and memory.",
         half="schedule",
         low=1,
+        high=500_000,  # 42 m in print
         unit="px",
         common=True,
     )
@@ -460,8 +472,8 @@ class Settings(Options):
             raise SettingsError(f"{kind}_layers is empty, but {kind}_weight is not 0")
         if weights and len(weights) != len(layers):
             raise SettingsError(
-                f"{kind}_layer_weights has {len(weights)} numbers for {len(layers)} layers "
-                f"({', '.join(layers)})"
+                f"{kind}_layer_weights has {counted(len(weights), 'number')} for "
+                f"{counted(len(layers), 'layer')} ({', '.join(layers)})"
             )
         if kind == "style" and self.statistic == "chained":
             weights = weights[1:]  # the first layer has no term of its own, see `Statistic.inputs`
@@ -487,9 +499,10 @@ class Settings(Options):
         value: PerStyle = getattr(self, name)
         if not isinstance(value, tuple):
             return (value,) * (count or 1)
-        if count not in (None, len(value)):
+        if count is not None and count != len(value):
             raise SettingsError(
-                f"{name} has {len(value)} numbers ({', '.join(f'{x:g}' for x in value)}) for "
-                f"{count} style{'s' if count != 1 else ''}: give one for each, or one for all"
+                f"{name} has {counted(len(value), 'number')} "
+                f"({', '.join(f'{x:g}' for x in value)}) for {counted(count, 'style')}: "
+                "give one for each, or one for all"
             )
         return value
