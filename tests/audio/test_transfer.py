@@ -17,7 +17,13 @@ import impasto
 from helpers import assert_clear_error, assert_close, tree
 from impasto.audio.files import Sound, load_sound, save_sound, true_peak
 from impasto.audio.transfer import loudness, plan_sound, stylize_sound
-from impasto.errors import DivergenceError, MemoryLimitError, SettingsError, SoundError
+from impasto.errors import (
+    DivergenceError,
+    MemoryLimitError,
+    SettingsError,
+    SoundError,
+    install_hint,
+)
 from impasto.optimize.loop import Step
 from impasto.settings.options import show_value
 from impasto.settings.sounds import AudioSettings
@@ -287,7 +293,7 @@ def test_a_missing_library_is_named(library, audio, files, monkeypatch):
     before = tree(files)
     extra = "plot" if library == "matplotlib" else "audio"
     words = ("--plot", files / "plot.png") if library == "matplotlib" else ()
-    assert_clear_error(audio(*words), library, f"impasto[{extra}]")
+    assert_clear_error(audio(*words), library, install_hint(extra))
     assert tree(files) == before
 
 

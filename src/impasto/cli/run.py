@@ -11,7 +11,8 @@ from impasto.cli.failures import interruptible, memory_errors
 from impasto.cli.output import check_output, conclude, write
 from impasto.cli.recorder import Recorder, check_record
 from impasto.cli.run_steps import follow
-from impasto.cli.task import Task, prepare, read_content, set_up_machine
+from impasto.cli.task import Task, prepare, read_content, set_up_machine, source
+from impasto.errors import counted, install_hint
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import settings_file
 from impasto.settings.units import long_side_for_print
@@ -42,7 +43,9 @@ def paint(task: Task, settings: Settings) -> None:
         spent = time.perf_counter() - start
         within = settings_within(stylizer, inputs, task.time.time, spent=spent)
         planned = stylizer.with_settings(within).plan(inputs)
-        steps = [f"{level.steps} steps at {level.long_side} px" for level in planned.levels]
+        steps = [
+            f"{counted(level.steps, 'step')} at {level.long_side} px" for level in planned.levels
+        ]
         task.note(f"{task.time.text}: {', then '.join(steps)}")
         return planned
 
@@ -86,7 +89,7 @@ def prepared(task: Task, settings: Settings) -> tuple[Stylizer, Inputs]:
         side = long_side_for_print(content.size, task.print.paper, task.print.dpi)
         settings = settings.replace(long_side=side)
     guidance = Guidance(**task.guides)
-    styles: list[Any] = [*task.styles] or [content]
+    styles: list[Any] = [source(str(style)) for style in task.styles] or [content]
     inputs = load_inputs(content, styles, settings, guidance=guidance, init=task.init)
     stylizer = Stylizer(settings, device=task.run.device, memory=task.run.memory)
     advise_compiler(task, stylizer)
@@ -102,7 +105,7 @@ def advise_compiler(task: Task, stylizer: Stylizer) -> None:
     if wanted and compiled_kernel() is None and not is_switched_off():
         task.note(
             "The fast convolutions could not be compiled here, so steps take two to three times as "
-            "long as they could; pip install 'impasto[fast]' brings a compiler"
+            f"long as they could; {install_hint('fast')} brings a compiler"
         )
 
 
@@ -112,8 +115,8 @@ def memory_notes(plan: Sequence[Workload]) -> list[str]:
 
     return [
         f"{work.level.long_side} px: "
-        + (f"{len(work.tiles)} tiles of {work.side} px, " if work.tiles else "")
-        + (f"{work.history} past steps in 16 bits, " if work.half else "")
+        + (f"{counted(len(work.tiles), 'tile')} of {work.side} px, " if work.tiles else "")
+        + (f"{counted(work.history, 'past step')} in 16 bits, " if work.half else "")
         + f"up to {show_bytes(work.memory)} of memory"
         for work in plan
         if work.is_thrifty

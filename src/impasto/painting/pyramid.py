@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from impasto.errors import SettingsError
 from impasto.pictures.picture import fit
 from impasto.settings.pictures import Settings
+from impasto.settings.units import show_duration
 
 __all__ = ["Level", "pyramid", "steps_within"]
 
@@ -92,8 +93,9 @@ def steps_within(
         side = int(settings.long_side * (max(steps, 0) / _FEWEST_STEPS) ** 0.5)
         smaller = f", or try --long-side {side}" if side >= 64 else ""
         raise SettingsError(
-            f"{seconds:.0f} s is too short for {settings.long_side} px on this machine: a step "
-            f"takes about {cost:.2g} s; allow {math.ceil(spent + cost * _FEWEST_STEPS)} s{smaller}"
+            f"{show_duration(seconds)} is too short for {settings.long_side} px on this machine: a "
+            f"step takes about {cost:.2g} s; "
+            f"allow {math.ceil(spent + cost * _FEWEST_STEPS)} s{smaller}"
         )
     return settings.replace(steps=min(steps, _MOST_STEPS))
 

@@ -11,7 +11,7 @@ from impasto.cli.arguments import Content, Output
 from impasto.cli.sheets import paint_blends
 from impasto.cli.task import Task
 from impasto.cli.typer_flags import Changes, gather_settings, with_flags
-from impasto.errors import SettingsError
+from impasto.errors import SettingsError, counted
 from impasto.settings.command_flags import FileOptions, RecipeOptions, RunOptions
 from impasto.settings.masks import BlendMaskOptions
 
@@ -46,7 +46,7 @@ def blend_command(
     --style-weight for each style.
     """
     if len(styles) not in (2, 4):
-        raise SettingsError(f"{len(styles)} styles: two make a row and four a grid")
+        raise SettingsError(f"{counted(len(styles), 'style')}: two make a row and four a grid")
     task = Task(
         content=content, styles=styles, output=output, guides=masks.guides_for(len(styles)),
         file=file, run=run,

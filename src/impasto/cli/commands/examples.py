@@ -19,11 +19,18 @@ __all__ = ["examples_command"]
 
 @with_flags
 def examples_command(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put them.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="The folder to put them into; it is made if there is none."
+        ),
+    ],
     *,
     options: ForceOptions,
 ) -> None:
     """Copy the bundled pictures to FOLDER."""
+    if folder.exists() and not folder.is_dir():
+        raise ImageError("is a file; name a folder for the pictures", path=folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for picture in example_files():
