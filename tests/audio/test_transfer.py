@@ -209,9 +209,10 @@ def test_sounds_that_cannot_be_used():
         plan_sound(Sound(torch.full((1, 8000), torch.nan), RATE), rattle())
 
 
-@pytest.mark.parametrize("filters", [0, 16])
-def test_a_sound_that_does_not_fit_into_memory(filters, monkeypatch):
-    monkeypatch.setattr("impasto.audio.transfer.free_memory", lambda device: 1e5)
+@pytest.mark.parametrize(("filters", "free"), [(0, 6e4), (16, 1.1e6)])
+def test_a_sound_that_does_not_fit_into_memory(filters, free, monkeypatch):
+    monkeypatch.setattr("impasto.audio.transfer.free_memory", lambda device: free)
+    monkeypatch.setattr("impasto.audio.transfer.held_memory", lambda: 0.0)
     with pytest.raises(MemoryLimitError, match=r"melody\.wav lasts 1 s.*cut both to about \d+ %"):
         plan_sound(melody(), rattle(), SETTINGS.replace(filters=filters))
 

@@ -334,8 +334,13 @@ def _as_loud(sound: Sound, content: Sound) -> Sound:
     return replace(louder, samples=louder.samples * min(1.0, _CEILING / peak))
 
 
+def _least_seconds(transform: Transform, settings: AudioSettings, rate: int) -> float:
+    """Return how long a sound must be at least: as long as a filter."""
+    return (transform.window + (settings.taps - 1) * transform.hop) / rate
+
+
 def _check(sound: Sound, transform: Transform, rate: int, settings: AudioSettings) -> None:
-    least = (transform.window + (settings.taps - 1) * transform.hop) / rate
+    least = _least_seconds(transform, settings, rate)
     if sound.seconds < least:
         raise SoundError(
             f"lasts {sound.seconds:.3g} s; at least {least:.2g} s are needed, the length of a "
@@ -356,30 +361,28 @@ def _check_memory(
     """Raise a MemoryLimitError if the sounds do not fit into memory; the factors are estimates."""
     # The limit is for the whole process, which holds the libraries and both sounds already.
     budget = free_memory(torch.device("cpu")) if memory is None else memory
-    held = held_memory()
     pieces, others = (
         sound.samples.shape[0] * transform.frames(sound.samples.shape[1])
         for sound in (content, style)
     )
-    heard = transform.bins * settings.taps
+    heard, held = transform.bins * settings.taps, held_memory()
+    fixed = 4 * settings.filters * heard
     if settings.filters:
-        fixed = 4 * settings.filters * heard
-        needed = fixed + 4 * (pieces + others) * (3 * heard + 6 * settings.filters)
+        growing = 4.0 * (pieces + others) * (3 * heard + 6 * settings.filters)
     else:
-        needed = 4 * 12 * max(pieces, others) ** 2
-    if budget is None or held + needed <= budget:
+        growing = 4.0 * 12 * max(pieces, others) ** 2
+    if budget is None or held + fixed + growing <= budget:
         return
-    share = max(budget - held, 0.0) / needed
-    share = share if settings.filters else share**0.5
-    remedy = (
-        f"cut both to about {int(share * 100)} % of that, or work at a lower rate"
-        if share >= 0.01
-        else "allow more"
-    )
+    share = max(budget - held - fixed, 0.0) / growing
+    share = int(100 * (share if settings.filters else share**0.5)) / 100
+    shortest = min(content.seconds, style.seconds) * share
+    fits = shortest >= _least_seconds(transform, settings, content.rate)
+    remedy = f"cut both to about {100 * share:.0f} % of that" if fits else "allow more"
     raise MemoryLimitError(
         f"{content.label} lasts {content.seconds:.0f} s, {style.label} {style.seconds:.0f} s: "
-        f"together they take {needed / 1e9:.2g} GB of memory besides the program's own "
-        f"{held / 1e9:.2g} GB, and {budget / 1e9:.2g} GB are free or allowed; {remedy}"
+        f"together they take {(fixed + growing) / 1e9:.2g} GB of memory besides the program's own "
+        f"{held / 1e9:.2g} GB, and {budget / 1e9:.2g} GB are free or allowed; {remedy}, or work at "
+        "a lower rate"
     )
 
 
