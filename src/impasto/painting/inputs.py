@@ -124,7 +124,8 @@ def check_size(
             f"a long_side of at least {fits}" if scale is None
             else f"a style_scale of at least {math.ceil(100 * fits / long_side) / 100:g}"
         )  # fmt: skip
-        remedy = f"crop it to a less narrow shape, or use {wanted}, or shallower layers"
+        crop = "crop it to a less narrow shape, or " if side >= least else ""
+        remedy = f"{crop}use {wanted}, or shallower layers"
     raise ImageError(
         f"{picture.name or role}: {width} x {height} px{becomes}, is too small: the layer "
         f"{layer} needs at least {least} px on each side; {remedy}"
