@@ -24,6 +24,7 @@ from torch import Tensor
 
 from impasto.errors import WeightsError, nearest_match
 from impasto.settings.layers import CONVOLUTIONS, conv_names, layer_names
+from impasto.storage import one_line
 
 __all__ = [
     "CONVENTIONS",
@@ -111,7 +112,9 @@ def _open_safetensors(path: Path) -> File:
         convention = (stored.metadata() or {}).get("convention")
         shapes = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"is damaged, or not a safetensors file ({error})", path=path) from error
+        raise WeightsError(
+            f"is damaged, or not a safetensors file ({one_line(error)})", path=path
+        ) from error
 
     def codebook(name: str) -> Tensor:
         table, indices = stored.get_tensor(f"{name}.table"), stored.get_tensor(f"{name}.indices")
@@ -186,7 +189,9 @@ def _open_keras(path: Path) -> File:
         with h5py.File(path, "r") as stored:
             stored.visititems(visit)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"is damaged, or not a Keras file ({error})", path=path) from error
+        raise WeightsError(
+            f"is damaged, or not a Keras file ({one_line(error)})", path=path
+        ) from error
     return File(entries)
 
 
