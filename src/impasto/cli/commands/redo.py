@@ -82,8 +82,7 @@ def redo_command(
     given = {name: value for name, value in flags.items() if value is not None}
     print.check(given)
     time.check(given)
-    target = output or beside(picture)
-    task = Task(content="", output=target, time=time, record=record, run=run)
+    task = Task(content="", output=output or beside(picture), time=time, record=record, run=run)
     with interruptible(task):  # searching large folders takes time
         origin = read_origin(picture)
         files = find_files(origin, [picture.parent, *(look_in or [])])
