@@ -31,6 +31,7 @@ from impasto.network.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURE = ROOT / "tests" / "fixtures" / "neural_style"
+EXAMPLES = ROOT / "src" / "impasto" / "assets" / "examples"  # larger pictures
 
 PEER = "neural-style==0.5.7"
 TORCH = "torch==2.13.0"
@@ -102,19 +103,21 @@ class ToPILImage:
 
 @dataclass(frozen=True)
 class Case:
-    """A content, a style and a start picture, as names of fixture files."""
+    """A content, a style and a start picture, as names of fixture files or bundled pictures."""
 
     name: str
     content: str
     style: str
     init: str
-    long_side: int  # of content and style, so that the peer resizes neither
+    long_side: int  # the peer resizes a content or style of another size
 
 
 CASES = (
     Case("half_painted", "content.png", "style.png", "half_painted.png", 96),
     Case("noisy", "content.png", "style.png", "noisy.png", 96),
     Case("odd", "content_odd.png", "style_odd.png", "half_painted_odd.png", 113),
+    # The peer reduces both, the painting to a seventh of its size.
+    Case("large", "neuschwanstein.jpg", "langlois_bridge_van_gogh.jpg", "half_painted.png", 96),
 )
 HALF = 15  # evaluations for a half-painted picture
 TRACE = 20  # evaluations whose totals are stored
@@ -199,6 +202,11 @@ class Peer:
         return [{name: float(value) for name, value in loss.findall(b)} for b in blocks]
 
 
+def file_of(name: str) -> Path:
+    """Return the file of a picture, from the fixture or from the bundled ones."""
+    return FIXTURE / name if (FIXTURE / name).exists() else EXAMPLES / name
+
+
 def command_line(case: Case, evaluations: int, *more: str) -> list[str]:
     """Return a command whose first evaluation is at the start picture of the case."""
     return [
@@ -225,6 +233,7 @@ def measure(peer: Peer, case: Case) -> dict[str, object]:
         "content": case.content,
         "style": case.style,
         "init": case.init,
+        "long_side": case.long_side,
         "command": " ".join(command),
         "command_tv": " ".join(alone),
         "losses": {
@@ -285,7 +294,7 @@ def main() -> None:
         make_pictures(peer, arguments.photo, arguments.painting)
     pictures = sorted({name for case in CASES for name in (case.content, case.style, case.init)})
     for name in pictures:
-        (peer.work / name).write_bytes((FIXTURE / name).read_bytes())
+        (peer.work / name).write_bytes(file_of(name).read_bytes())
 
     cases = [measure(peer, case) for case in CASES]
     trace = command_line(CASES[0], TRACE)
@@ -308,7 +317,7 @@ def main() -> None:
             "tv": "0.001 * (sum |dx| + sum |dy|) of the pixels as above",
         },
         "pictures": {
-            name: hashlib.sha256((FIXTURE / name).read_bytes()).hexdigest() for name in pictures
+            name: hashlib.sha256(file_of(name).read_bytes()).hexdigest() for name in pictures
         },
         "cases": cases,
         "trace": {"case": CASES[0].name, "command": " ".join(trace), "totals": totals},

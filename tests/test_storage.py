@@ -62,3 +62,25 @@ def test_reasons_are_on_one_line():
     assert one_line(OSError(28, "No space left on device")) == "No space left on device"
     assert one_line(ValueError("two\n  lines")) == "two lines"
     assert one_line(KeyError()) == "KeyError"
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("image file is truncated (3 bytes not processed)",) * 2,
+        ("Image size (9 pixels) exceeds limit of 8 pixels, could be a bomb.",) * 2,
+        (
+            "Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK",
+            "the library gives no reason",
+        ),
+        ("broken data stream. Set ImageFile.LOAD_TRUNCATED_IMAGES = True.", "broken data stream."),
+        ("Weights only load failed. Please file an issue.", "Weights only load failed."),
+        ("Bad file; use weights_only=False", "Bad file"),
+        ("Unknown format. See https://example.org/formats", "Unknown format."),
+        ("cannot identify image file <_io.BytesIO object at 0x7f3a>", "cannot identify image file"),
+        ("pngload_buffer: libspng read error\nVipsPng: bad crc",
+         "pngload_buffer: libspng read error VipsPng: bad crc"),
+    ],
+)  # fmt: skip
+def test_advice_of_libraries_is_left_out(told, said):
+    assert one_line(ValueError(told)) == said

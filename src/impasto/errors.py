@@ -20,6 +20,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ __all__ = [
     "TruncatedClip",
     "VideoError",
     "WeightsError",
+    "counted",
+    "install_hint",
     "nearest_match",
 ]
 
@@ -130,3 +133,21 @@ def nearest_match(word: str, choices: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number of things: "1 frame", "2 frames"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def install_hint(extra: str) -> str:
+    """Return the command that installs an extra, as a shell takes it.
+
+    An installed impasto is found by its name. Where this package lies in its repository, its
+    folder is named: then the name could be that of another project in the package index. Double
+    quotes keep every shell, also on Windows, from taking the brackets for a pattern.
+    """
+    root = Path(__file__).resolve().parents[2]
+    if (root / "pyproject.toml").is_file():
+        return f'pip install -e "{root}[{extra}]"'
+    return f'pip install "impasto[{extra}]"'

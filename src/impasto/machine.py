@@ -24,6 +24,7 @@ __all__ = [
     "data_folder",
     "free_memory",
     "give_freed_memory_back",
+    "held_memory",
     "keep_freed_memory",
     "out_of_memory",
 ]
@@ -107,6 +108,18 @@ def free_memory(device: torch.device) -> float | None:
         return 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # macOS
     except (OSError, KeyError, ValueError, AttributeError):
         return None
+
+
+def held_memory() -> float:
+    """Return the bytes that this process holds; 0: unknown."""
+    try:
+        if sys.platform == "linux":
+            return _lines("/proc/self/status")["VmRSS"]
+        import resource
+
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
+    except (ImportError, OSError, KeyError, ValueError):  # Windows has no such module
+        return 0.0
 
 
 # One of these is in every message of torch and the C++ library about a failed allocation.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from pathlib import Path
@@ -141,10 +142,30 @@ def write_all(file: IO[bytes], data: bytes) -> None:
         file.flush()
 
 
+# A sentence that advises something to a program that uses a library, not to a person who uses
+# impasto: an imperative, a page, a switch such as weights_only=False, a constant such as
+# ImageFile.LOAD_TRUNCATED_IMAGES.
+_ADVICE = re.compile(
+    r"^(?:please|use|set|pass|try|see|increase|consider|check|ensure|make sure|call|run|report)\b"
+    r"|https?://|\b\w+=(?:true|false|none)\b|\b(?-i:[A-Z][A-Z0-9]*_[A-Z0-9_]+)\b",
+    re.IGNORECASE,
+)
+_OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>", re.IGNORECASE)
+
+
 def one_line(fault: BaseException) -> str:
-    """Return the message of an error from the system or from a decoder, on one line."""
-    text = getattr(fault, "strerror", None) or " ".join(str(fault).split())
-    return text or type(fault).__name__
+    """Return the message of an error from the system or from a decoder, on one line.
+
+    Advice is left out, because it is about the functions of the library.
+    """
+    if text := getattr(fault, "strerror", None):
+        return str(text)
+    text = " ".join(_OBJECT.sub("", str(fault)).split())
+    if not text:
+        return type(fault).__name__
+    sentences = re.split(r"(?<=[.;!])\s+", text)
+    useful = [each for each in sentences if not _ADVICE.search(each)]
+    return " ".join(useful).rstrip(";") or "the library gives no reason"
 
 
 def _target(path: str | os.PathLike[str], overwrite: bool, error: type[ImpastoError]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 
 import numpy as np
@@ -19,7 +20,7 @@ from impasto.audio.files import (
     save_sound,
     true_peak,
 )
-from impasto.errors import SettingsError, ShapeError, SoundError
+from impasto.errors import SettingsError, ShapeError, SoundError, install_hint
 from sound_samples import melody, metadata_of
 
 
@@ -133,5 +134,5 @@ def test_what_cannot_be_written(tmp_path):
 def test_a_library_that_is_missing_is_named(library, tmp_path, monkeypatch):
     save_sound(melody(0.1), tmp_path / "a.wav")
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(SettingsError, match=rf"{library}.*pip install 'impasto\[audio\]'"):
+    with pytest.raises(SettingsError, match=f"{library}.*{re.escape(install_hint('audio'))}"):
         resample(load_sound(tmp_path / "a.wav"), 4000)

@@ -17,7 +17,13 @@ import impasto
 from helpers import assert_clear_error, assert_close, tree
 from impasto.audio.files import Sound, load_sound, save_sound, true_peak
 from impasto.audio.transfer import loudness, plan_sound, stylize_sound
-from impasto.errors import DivergenceError, MemoryLimitError, SettingsError, SoundError
+from impasto.errors import (
+    DivergenceError,
+    MemoryLimitError,
+    SettingsError,
+    SoundError,
+    install_hint,
+)
 from impasto.optimize.loop import Step
 from impasto.settings.options import show_value
 from impasto.settings.sounds import AudioSettings
@@ -203,9 +209,10 @@ def test_sounds_that_cannot_be_used():
         plan_sound(Sound(torch.full((1, 8000), torch.nan), RATE), rattle())
 
 
-@pytest.mark.parametrize("filters", [0, 16])
-def test_a_sound_that_does_not_fit_into_memory(filters, monkeypatch):
-    monkeypatch.setattr("impasto.audio.transfer.free_memory", lambda device: 1e5)
+@pytest.mark.parametrize(("filters", "free"), [(0, 6e4), (16, 1.1e6)])
+def test_a_sound_that_does_not_fit_into_memory(filters, free, monkeypatch):
+    monkeypatch.setattr("impasto.audio.transfer.free_memory", lambda device: free)
+    monkeypatch.setattr("impasto.audio.transfer.held_memory", lambda: 0.0)
     with pytest.raises(MemoryLimitError, match=r"melody\.wav lasts 1 s.*cut both to about \d+ %"):
         plan_sound(melody(), rattle(), SETTINGS.replace(filters=filters))
 
@@ -287,7 +294,7 @@ def test_a_missing_library_is_named(library, audio, files, monkeypatch):
     before = tree(files)
     extra = "plot" if library == "matplotlib" else "audio"
     words = ("--plot", files / "plot.png") if library == "matplotlib" else ()
-    assert_clear_error(audio(*words), library, f"impasto[{extra}]")
+    assert_clear_error(audio(*words), library, install_hint(extra))
     assert tree(files) == before
 
 

@@ -10,6 +10,7 @@ import torch
 
 from helpers import assert_clear_error
 from impasto.cli.sheets import blend_shares, on_white
+from impasto.errors import counted
 from impasto.painting.pastiche import Pastiche
 from impasto.painting.stylizer import stylize
 from impasto.pictures.files import load_image, read_metadata
@@ -69,7 +70,8 @@ def test_other_counts_of_styles(command, photo_file, painting_file, tmp_path):
     out = tmp_path / "row.png"
     for styles in ([painting_file], [painting_file] * 3):
         outcome = command("blend", photo_file, *styles, "-o", out)
-        assert_clear_error(outcome, f"{len(styles)} style", "needs two styles (a row) or four")
+        given = counted(len(styles), "style")
+        assert_clear_error(outcome, f"{given} given; a blend needs two styles (a row) or four")
     assert not out.exists()
 
 

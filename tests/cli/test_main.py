@@ -620,6 +620,7 @@ def test_every_setting_has_its_flag_read_back(
         "precision": "bfloat16",
         "network": "vgg16", "weights_convention": "caffe", "pooling": "average",
         "padding": "zero", "tv_reduction": "sum", "optimizer": "adam", "init": "style",
+        "resampling": "box",
         "style_layers": ("relu1_2", "relu3_1"), "content_layers": ("relu3_2",),
         "style_layer_weights": (1.0, 2.0), "content_layer_weights": (2.0,),
         "content_form": "mean", "style_form": "mean", "color": "pca",

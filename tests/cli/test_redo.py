@@ -194,6 +194,17 @@ def test_larger_it_starts_from_the_picture(command, painted, tmp_path):
     assert load_picture(again).size == (19, 24)
 
 
+@pytest.mark.parametrize("side", [80, 24])
+def test_another_size_shares_the_steps_of_a_time_anew(side, command, painted, tmp_path):
+    """A run with --time records its steps for each level, and another size has other levels."""
+    out = painted("--long-side", 128, "--coarsest", 32, "--level-steps", "3,1,1")
+    new = tmp_path / "new.png"
+    outcome = command("redo", out, "-o", new, "--long-side", side, *CALM)
+    assert outcome.code == 0, outcome.err
+    noted = read_metadata(new)["settings"]
+    assert (max(load_picture(new).size), noted["steps"], noted["level_steps"]) == (side, 5, [])
+
+
 def test_a_print(command, painted, tmp_path):
     out = painted()
     new = tmp_path / "print.png"

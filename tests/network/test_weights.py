@@ -425,7 +425,7 @@ class Trap:
 
 def test_a_pickle_cannot_run_anything(tmp_path: Path) -> None:
     path = save({"features.0.weight": Trap(tmp_path / "sprung")}, tmp_path / "evil.pth")
-    with pytest.raises(WeightsError, match="damaged, or not a file of weights"):
+    with pytest.raises(WeightsError, match=r"holds a Python object \(\w+\.mkdir\)"):
         load_weights("vgg19", path)
     assert not (tmp_path / "sprung").exists()
 

@@ -11,13 +11,19 @@ from pathlib import Path
 import pytest
 import torch
 
+import impasto
 from impasto.painting.inputs import load_inputs
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import load_image
 from impasto.settings.recipes import recipe_settings
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "neural_style"
+EXAMPLES = Path(impasto.__file__).parent / "assets" / "examples"
 FIGURES = json.loads((FIXTURES / "figures.json").read_text(encoding="utf-8"))
+
+
+def file_of(name: str) -> Path:
+    return FIXTURES / name if (FIXTURES / name).exists() else EXAMPLES / name
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +33,13 @@ def stylizer():
 
 @pytest.mark.parametrize("case", FIGURES["cases"], ids=lambda case: case["name"])
 def test_every_loss_agrees_within_a_hundredth_of_a_percent(case, stylizer):
-    content, image = load_image(FIXTURES / case["content"]), load_image(FIXTURES / case["init"])
-    long_side = max(content.shape[-2:])
+    """Where the peer resizes pictures, it rounds them to 8 bits: then within a few thousandths."""
+    content, image = load_image(file_of(case["content"])), load_image(file_of(case["init"]))
+    long_side = case.get("long_side", max(content.shape[-2:]))
+    relative = 1e-4 if max(content.shape[-2:]) == long_side else 2e-3
     settings = recipe_settings("neural-style", long_side=long_side)
     stylizer = stylizer.with_settings(settings)
-    inputs = load_inputs(content, [FIXTURES / case["style"]], settings)
+    inputs = load_inputs(content, [file_of(case["style"])], settings)
     (work,) = stylizer.plan(inputs).works
     assert work.level.size == tuple(image.shape[-2:])
     objective = stylizer.objective(inputs, work)
@@ -41,9 +49,9 @@ def test_every_loss_agrees_within_a_hundredth_of_a_percent(case, stylizer):
     theirs = case["losses"]
     for kind in ("content", "style"):
         for layer, loss in theirs[kind].items():
-            assert ours[f"{kind} {layer}"] == pytest.approx(loss, rel=1e-4), f"{kind} {layer}"
+            assert ours[f"{kind} {layer}"] == pytest.approx(loss, rel=relative), f"{kind} {layer}"
     assert ours["tv"] == pytest.approx(theirs["tv"], rel=1e-4)
-    assert sum(ours.values()) == pytest.approx(theirs["total"], rel=1e-4)
+    assert sum(ours.values()) == pytest.approx(theirs["total"], rel=relative)
 
 
 def test_first_step_starts_from_the_picture_given(stylizer):

@@ -56,7 +56,7 @@ INSIDE = {
     "cli": """
         main → commands → sheets | run | clip_progress
         → output | recorder | arguments | typer_flags → run_steps → failures | progress | help
-        → task""",
+        | streams → task""",
     "cli.commands": """
         audio | blend | demo | examples | layers | plan | recipes | recolor | redo | studio
         | stylize | variations | video""",

@@ -276,7 +276,7 @@ def test_dream_command(command, photo_file, tmp_path):
             ("texture", "PHOTO", "--style-weight", "0"),
             ("style_weight is 0", "a texture has only a style"),
         ),
-        (("texture", "PHOTO", "--style-scale", "0.01"), ("a larger style_scale",)),
+        (("texture", "PHOTO", "--style-scale", "0.01"), ("a style_scale of at least 0.02",)),
         (("reconstruct", "missing.png", "--sheet"), ("missing.png", "no such file")),
         (("dream", "PHOTO", "--channel", "512"), ("channel 512", "has 512 channels")),
         (("dream", "PHOTO", "--layer", "pool9"), ("pool9", "no such layer")),

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.errors import SettingsError, ShapeError, SoundError, nearest_match
+from impasto.errors import SettingsError, ShapeError, SoundError, install_hint, nearest_match
 from impasto.storage import check_target, read_file, write_file
 
 __all__ = [
@@ -39,7 +39,6 @@ _RATES = (4_000, 384_000)
 _MOST_SAMPLES = 500_000_000  # 2 GB as float32; three hours of mono at 44.1 kHz
 # Peaks between samples are searched at this multiple of the rate (ITU-R BS.1770-4, annex 2).
 _OVERSAMPLING = 4
-_MISSING = "sounds need {}, which is not installed: pip install 'impasto[audio]'"
 
 Source = str | os.PathLike[str]
 
@@ -77,11 +76,15 @@ class Sound:
         return f"<Sound, {self.seconds:.2f} s, {channels} × {self.rate} Hz>"
 
 
+def _missing(library: str) -> SettingsError:
+    return SettingsError(f"sounds need {library}, which is not installed: {install_hint('audio')}")
+
+
 def _soundfile() -> Any:
     try:
         import soundfile
     except (ModuleNotFoundError, OSError) as error:  # OSError: libsndfile itself is missing
-        raise SettingsError(_MISSING.format("soundfile")) from error
+        raise _missing("soundfile") from error
     return soundfile
 
 
@@ -89,7 +92,7 @@ def _soxr() -> Any:
     try:
         import soxr
     except ModuleNotFoundError as error:
-        raise SettingsError(_MISSING.format("soxr")) from error
+        raise _missing("soxr") from error
     return soxr
 
 

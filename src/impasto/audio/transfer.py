@@ -21,8 +21,8 @@ from torch.nn import functional
 from impasto.audio.files import Sound, load_sound, resample, save_sound, sound_of, true_peak
 from impasto.audio.random_filters import Filters, choose_filters
 from impasto.audio.spectrogram import Transform, griffin_lim
-from impasto.errors import MemoryLimitError, SoundError
-from impasto.machine import free_memory
+from impasto.errors import MemoryLimitError, SoundError, counted
+from impasto.machine import free_memory, held_memory
 from impasto.optimize.loop import Step, optimize, run_to_end
 from impasto.settings.sounds import AudioSettings
 
@@ -132,7 +132,7 @@ class SoundPastiche:
         save_sound(self.sound, path, bits=bits, metadata=self.metadata, overwrite=overwrite)
 
     def __repr__(self) -> str:
-        return f"<SoundPastiche of {self.sound!r}, {len(self.history)} steps>"
+        return f"<SoundPastiche of {self.sound!r}, {counted(len(self.history), 'step')}>"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -249,7 +249,7 @@ def plan_sound(
     Args:
         content, style: each a path of a file, or a Sound.
         settings: None takes the defaults.
-        memory: the limit, in bytes, for both sounds together; None: the free memory.
+        memory: the limit, in bytes, for the whole process; None: the free memory.
 
     Raises:
         SoundError: a sound cannot be read, is silent, or is too short for the filters.
@@ -334,12 +334,17 @@ def _as_loud(sound: Sound, content: Sound) -> Sound:
     return replace(louder, samples=louder.samples * min(1.0, _CEILING / peak))
 
 
+def _least_seconds(transform: Transform, settings: AudioSettings, rate: int) -> float:
+    """Return how long a sound must be at least: as long as a filter."""
+    return (transform.window + (settings.taps - 1) * transform.hop) / rate
+
+
 def _check(sound: Sound, transform: Transform, rate: int, settings: AudioSettings) -> None:
-    least = (transform.window + (settings.taps - 1) * transform.hop) / rate
+    least = _least_seconds(transform, settings, rate)
     if sound.seconds < least:
         raise SoundError(
             f"lasts {sound.seconds:.3g} s; at least {least:.2g} s are needed, which is the length "
-            f"of a filter of {settings.taps} frames of {settings.window:g} ms",
+            f"of a filter of {counted(settings.taps, 'frame')} of {settings.window:g} ms",
             path=sound.label,
         )
     if float(loudness(sound.samples).max()) < _SILENCE:
@@ -356,24 +361,30 @@ def _check_memory(
     memory: float | None,
 ) -> None:
     """Raise a MemoryLimitError if the sounds do not fit into memory; the factors are estimates."""
+    # The limit is for the whole process, which holds the libraries and both sounds already.
     budget = free_memory(torch.device("cpu")) if memory is None else memory
     pieces, others = (
         sound.samples.shape[0] * transform.frames(sound.samples.shape[1])
         for sound in (content, style)
     )
-    heard = transform.bins * settings.taps
+    heard, held = transform.bins * settings.taps, held_memory()
+    fixed = 4 * settings.filters * heard
     if settings.filters:
-        fixed = 4 * settings.filters * heard
-        needed = fixed + 4 * (pieces + others) * (3 * heard + 6 * settings.filters)
+        growing = 4.0 * (pieces + others) * (3 * heard + 6 * settings.filters)
     else:
-        needed = 4 * 12 * max(pieces, others) ** 2
-    if budget is None or needed <= budget:
+        growing = 4.0 * 12 * max(pieces, others) ** 2
+    if budget is None or held + fixed + growing <= budget:
         return
-    share = budget / needed if settings.filters else (budget / needed) ** 0.5
+    share = max(budget - held - fixed, 0.0) / growing
+    share = int(100 * (share if settings.filters else share**0.5)) / 100
+    shortest = min(content.seconds, style.seconds) * share
+    fits = shortest >= _least_seconds(transform, settings, content.rate)
+    remedy = f"cut both to about {100 * share:.0f} % of that" if fits else "allow more"
     raise MemoryLimitError(
         f"{content.label} lasts {content.seconds:.0f} s, {style.label} {style.seconds:.0f} s: "
-        f"together they need {needed / 1e9:.2g} GB of memory, and {budget / 1e9:.2g} GB are free "
-        f"or allowed; cut both to about {int(share * 100)} % of their lengths, or set a lower rate"
+        f"together they need {(fixed + growing) / 1e9:.2g} GB of memory besides the program's own "
+        f"{held / 1e9:.2g} GB, and {budget / 1e9:.2g} GB are free or allowed; {remedy}, or set a "
+        "lower rate"
     )
 
 

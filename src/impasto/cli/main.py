@@ -25,6 +25,7 @@ from impasto.cli.commands.variations import dream_command, reconstruct_command, 
 from impasto.cli.commands.video import VideoCommand, video_command
 from impasto.cli.failures import INTERRUPTED
 from impasto.cli.help import GroupedCommand, GroupedCommands
+from impasto.cli.streams import tolerate_encodings
 from impasto.errors import ImpastoError
 
 __all__ = ["add_command", "app", "command_name", "run"]
@@ -74,7 +75,7 @@ add_command("Variations", dream_command, "IMAGE -o OUT")
 add_command("Moving pictures and sound", video_command, "CLIP STYLE... -o OUT", VideoCommand)
 add_command("Moving pictures and sound", audio_command, "CONTENT STYLE -o OUT.wav")
 add_command("Look and learn", plan_command, "CONTENT [STYLE...]")
-add_command("Look and learn", recipes_command, "[NAME]")
+add_command("Look and learn", recipes_command, "[NAME|FILE]")
 add_command("Look and learn", layers_command, "[NETWORK]")
 add_command("Look and learn", examples_command, "FOLDER")
 add_command("Serve", studio_command, "")
@@ -108,6 +109,7 @@ def main(
 
 def run() -> NoReturn:
     """Run the command line and exit: 0, 1 after an error, 2 after wrong usage, 130 after Ctrl-C."""
+    tolerate_encodings()
     try:
         app(prog_name="impasto")
     except ImpastoError as error:

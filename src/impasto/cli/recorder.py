@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto.errors import ImageError, SettingsError
+from impasto.errors import ImageError, SettingsError, install_hint
 from impasto.settings.command_flags import RecordOptions
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def plot_library() -> Any:
     try:
         from matplotlib import figure
     except ModuleNotFoundError as error:
-        raise SettingsError("--plot needs matplotlib: pip install 'impasto[plot]'") from error
+        raise SettingsError(f"--plot needs matplotlib: {install_hint('plot')}") from error
     return figure
 
 

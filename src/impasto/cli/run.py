@@ -11,7 +11,8 @@ from impasto.cli.failures import interruptible, memory_errors
 from impasto.cli.output import check_output, conclude, write
 from impasto.cli.recorder import Recorder, check_record
 from impasto.cli.run_steps import follow
-from impasto.cli.task import Task, prepare, read_content, set_up_machine
+from impasto.cli.task import Task, prepare, read_content, set_up_machine, source
+from impasto.errors import counted, install_hint
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import settings_file
 from impasto.settings.units import long_side_for_print
@@ -87,7 +88,7 @@ def _steps_made(task: Task, picture: Pastiche, planned: PicturePlan) -> str:
     counts = picture.settings.level_steps
     sides = [level.long_side for level in planned.levels]
     levels = zip(counts, sides, strict=False)
-    steps = ", then ".join(f"{count} steps at {side} px" for count, side in levels)
+    steps = ", then ".join(f"{counted(count, 'step')} at {side} px" for count, side in levels)
     if len(counts) == len(sides):
         return f"{task.time.text}: {steps}"
     return (
@@ -108,7 +109,7 @@ def prepared(task: Task, settings: Settings) -> tuple[Stylizer, Inputs]:
         side = long_side_for_print(content.size, task.print.paper, task.print.dpi)
         settings = settings.replace(long_side=side)
     guidance = Guidance(**task.guides)
-    styles: list[Any] = [*task.styles] or [content]
+    styles: list[Any] = [source(str(style)) for style in task.styles] or [content]
     inputs = load_inputs(content, styles, settings, guidance=guidance, init=task.init)
     stylizer = Stylizer(settings, device=task.run.device, memory=task.run.memory)
     advise_compiler(task, stylizer)
@@ -124,7 +125,7 @@ def advise_compiler(task: Task, stylizer: Stylizer) -> None:
     if wanted and compiled_kernel() is None and not is_switched_off():
         task.note(
             "The fast convolutions could not be compiled here, so each step takes two to three "
-            "times as long; to install a compiler: pip install 'impasto[fast]'"
+            f"times as long; to install a compiler: {install_hint('fast')}"
         )
 
 
@@ -134,8 +135,8 @@ def memory_notes(plan: Sequence[Workload]) -> list[str]:
 
     return [
         f"{work.level.long_side} px: "
-        + (f"{len(work.tiles)} tiles of {work.side} px, " if work.tiles else "")
-        + (f"{work.history} past steps in 16 bits, " if work.half else "")
+        + (f"{counted(len(work.tiles), 'tile')} of {work.side} px, " if work.tiles else "")
+        + (f"{counted(work.history, 'past step')} in 16 bits, " if work.half else "")
         + f"up to {show_bytes(work.memory)} of memory"
         for work in plan
         if work.is_thrifty

@@ -70,7 +70,7 @@ def paint_blends(task: Task, settings: Settings, count: int) -> None:
         from impasto.painting.stylizer import Stylizer
 
         inputs = load_inputs(
-            source(task.content), list(task.styles), settings,
+            source(task.content), [source(str(style)) for style in task.styles], settings,
             guidance=Guidance(**task.guides), init=task.init,
         )  # fmt: skip
         number = len(inputs.paintings)

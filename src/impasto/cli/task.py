@@ -23,7 +23,10 @@ from impasto.settings.command_flags import (
 if TYPE_CHECKING:
     from impasto.pictures.picture import Picture
 
-__all__ = ["STDIO", "Task", "check_streams", "prepare", "read_content", "set_up_machine", "source"]
+__all__ = [
+    "STDIO", "Task", "check_no_streams", "check_streams", "prepare", "read_content",
+    "set_up_machine", "source",
+]  # fmt: skip
 
 STDIO = "-"  # the name of stdin and of stdout
 
@@ -79,10 +82,18 @@ def check_streams(task: Task) -> None:
     if task.run.json and task.output == STDIO:
         raise SettingsError("--json and -o - both write to stdout; give only one of them")
     # A stream that the shell has closed is None.
-    if task.content == STDIO and (sys.stdin is None or sys.stdin.isatty()):
+    if STDIO in (task.content, *map(str, task.styles)) and (
+        sys.stdin is None or sys.stdin.isatty()
+    ):
         raise SettingsError("-: nothing is piped into stdin; pipe a picture, or name a file")
     if task.output == STDIO and (sys.stdout is None or sys.stdout.isatty()):
         raise SettingsError("-o -: stdout is a terminal; redirect it, or name a file")
+    read = [task.content, *map(str, task.styles)].count(STDIO)
+    if read > 1:
+        raise SettingsError(f"-: stdin is named for {read} pictures, but holds one; name files")
+    for flag, path in task.record.named.items():
+        if str(path) == STDIO:
+            raise SettingsError(f"{flag} -: only the result can go to stdout; name a file")
     written = [str(path) for path in (task.output, *task.record.files) if path != STDIO]
     targets = [os.path.abspath(path) for path in written]  # noqa: PTH100
     for target in targets:
@@ -90,10 +101,19 @@ def check_streams(task: Task) -> None:
             raise SettingsError(
                 "is named for two results; give each result its own file", path=target
             )
-    for path in written:
+    for result in written:
         # Path.is_file raises for a name that is too long or a closed folder; this returns false.
-        if not task.run.force and os.path.isfile(path):  # noqa: PTH113
-            raise ImageError("exists already; --force replaces it", path=path)
+        if not task.run.force and os.path.isfile(result):  # noqa: PTH113
+            raise ImageError("exists already; --force replaces it", path=result)
+
+
+def check_no_streams(what: str, *paths: str | Path | None) -> None:
+    """Raise a SettingsError if stdin or stdout is named for something that needs a file.
+
+    Args: what: the things, in words: "clips".
+    """
+    if STDIO in map(str, paths):
+        raise SettingsError(f"-: {what} cannot be piped through stdin or stdout; name a file")
 
 
 def source(name: str) -> BinaryIO | Path:

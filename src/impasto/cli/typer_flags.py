@@ -102,7 +102,7 @@ def with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     `Annotated[Mapping[str, Any], UsedSettings(…)]` receives the settings that were given, by field
     name, so that they can override a recipe.
 
-    `--help` shows only common options. A command that has other options gets `--help-all`.
+    `--help` shows only common options. `--help-all` shows all options.
 
     Raises: TypeError: two sets have a field of the same name.
     """
@@ -158,14 +158,8 @@ def _parameters(
     order = {"schedule": 1, "objective": 2}
     grouped.sort(key=lambda row: order.get(row[0], 0))
     settings = [each for _, each in grouped]
-    if any(_is_hidden(each) for each in (*general, *settings)):
-        general.append(show_all_option())
+    general.append(show_all_option())
     return [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*general, *settings)]
-
-
-def _is_hidden(parameter: inspect.Parameter) -> bool:
-    metadata = getattr(parameter.annotation, "__metadata__", ())
-    return any(getattr(each, "hidden", False) for each in metadata)
 
 
 # ---- one flag -----------------------------------------------------------------------------------
@@ -240,6 +234,8 @@ def complete_layers(incomplete: str) -> list[str]:
 def _parse(option: dataclasses.Field[Any], kind: Any, text: Any) -> Any:
     """Turn the text of a flag into the value of a field of this type; ranges are checked later."""
     name, kind = option.name, without_none(kind)
+    if option.metadata["parse"] and text == show_default(option) == "none":
+        return option.default
     if option.metadata["parse"]:
         return option.metadata["parse"](text)
     if kind == PerStyle:
@@ -248,7 +244,9 @@ def _parse(option: dataclasses.Field[Any], kind: Any, text: Any) -> Any:
         return tuple(text)
     if typing.get_origin(kind) is not tuple:
         return text
-    items = [item.strip() for item in text.split(",") if item.strip()]
+    # The help calls an empty list "none".
+    listed = "" if text.strip() == "none" else text
+    items = [item.strip() for item in listed.split(",") if item.strip()]
     if typing.get_args(kind)[0] is str:
         return tuple(items)
     try:
@@ -277,7 +275,13 @@ def gather_settings(
     """Put settings together: the recipe, then a settings file, then flags."""
     name, schedule, file = recipe.recipe, recipe.schedule, recipe.settings_file
     values = read_settings_file(file) if file else {}
-    base = recipe_settings(name, schedule=schedule, **values)
+    try:
+        base = recipe_settings(name, schedule=schedule, **values)
+    except SettingsError as error:
+        if file is None:
+            raise
+        recipe_settings(name, schedule=schedule)  # or the recipe itself is wrong
+        raise SettingsError(f"{file}: {error}") from error
     paired = pair_with_styles(changes, styles, base)
     return recipe_settings(name, schedule=schedule, **override(values, paired))
 

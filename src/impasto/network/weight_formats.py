@@ -9,6 +9,7 @@ Three formats can be read: safetensors, also with the two encodings of the bundl
 
 from __future__ import annotations
 
+import pickle
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from impasto.errors import WeightsError, nearest_match
 from impasto.settings.layers import CONVOLUTIONS, conv_names, layer_names
+from impasto.storage import one_line
 
 __all__ = [
     "CONVENTIONS",
@@ -110,7 +112,9 @@ def _open_safetensors(path: Path) -> File:
         convention = (stored.metadata() or {}).get("convention")
         shapes = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"is damaged, or not a safetensors file ({error})", path=path) from error
+        raise WeightsError(
+            f"is damaged, or not a safetensors file ({one_line(error)})", path=path
+        ) from error
 
     def codebook(name: str) -> Tensor:
         table, indices = stored.get_tensor(f"{name}.table"), stored.get_tensor(f"{name}.indices")
@@ -138,10 +142,8 @@ def _open_torch(path: Path) -> File:
         mapped = zipfile.is_zipfile(path)
         stored = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged pickle can raise any exception
-        reason = str(error).partition("\n")[0]
-        raise WeightsError(
-            f"is damaged, or not a file of weights (.pth, .h5 or .safetensors): {reason}", path=path
-        ) from error
+        # torch's own message advises to switch this safety off.
+        raise WeightsError(_refusal(error), path=path) from error
     if not isinstance(stored, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in stored.items()
     ):
@@ -151,6 +153,17 @@ def _open_torch(path: Path) -> File:
     return File(
         {key: Entry(tuple(x.shape), partial(Tensor.detach, x)) for key, x in stored.items()}
     )
+
+
+def _refusal(error: Exception) -> str:
+    """Say why torch does not load a file."""
+    foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if isinstance(error, pickle.UnpicklingError) and foreign:
+        return (
+            f"holds a Python object ({foreign[1]}) besides tensors; such files can run code and "
+            "are not read: save only the tensors, with torch.save(model.state_dict(), FILE)"
+        )
+    return "is damaged, or not a file of weights (.pth, .h5 or .safetensors)"
 
 
 def _open_keras(path: Path) -> File:
@@ -178,7 +191,9 @@ def _open_keras(path: Path) -> File:
         with h5py.File(path, "r") as stored:
             stored.visititems(visit)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"is damaged, or not a Keras file ({error})", path=path) from error
+        raise WeightsError(
+            f"is damaged, or not a Keras file ({one_line(error)})", path=path
+        ) from error
     return File(entries)
 
 

@@ -9,6 +9,7 @@ of odd rows are the same as in the whole picture.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,7 +22,8 @@ from impasto.settings.layers import deepest, minimum_side, reach
 from impasto.style import Statistic, Summed
 
 __all__ = [
-    "Box", "Tile", "alignment", "cut", "cut_for", "look_around", "shrinking", "tile_margin"
+    "Box", "Tile", "alignment", "cut", "cut_for", "largest_tile", "look_around", "shrinking",
+    "tile_margin",
 ]  # fmt: skip
 
 # If memory does not suffice, tiles are halved down to this side, in px. A smaller tile would need
@@ -148,6 +150,22 @@ def cut_for(
     """
     margin = tile_margin(encoder.layers, encoder.network, beyond=beyond)
     return cut(size, side, margin, alignment(encoder.layers, encoder.network))
+
+
+def largest_tile(encoder: Encoder, size: tuple[int, int], side: int, beyond: int = 0) -> int:
+    """Return the number of pixels that the network sees of the largest tile of `cut_for`.
+
+    This needs no tiles, of which a huge picture has millions.
+    """
+    margin = tile_margin(encoder.layers, encoder.network, beyond=beyond)
+    unit = alignment(encoder.layers, encoder.network)
+    return math.prod(
+        max(
+            min(end + margin, length) - max(start - margin, 0)
+            for start, end in _intervals(length, side, unit)
+        )
+        for length in size
+    )
 
 
 def look_around(statistic: Statistic, inputs: Mapping[str, Sequence[str]]) -> int:

@@ -118,7 +118,8 @@ def paint_level(
     if settings.color != "luminance" and painted is None:
         yield from minimize(image, losses, work, settings, device)
         return
-    surface = Surface(resize(inputs.photo.image, level.size), painted, settings, device)
+    photo = resize(inputs.photo.image, level.size, settings.resampling)
+    surface = Surface(photo, painted, settings, device)
 
     def seen(plane: Tensor) -> Mapping[str, Tensor]:
         return losses(surface.seen(plane))
@@ -167,7 +168,7 @@ def complete(image: Tensor, inputs: Inputs, settings: Settings) -> Tensor:
     """
     size = fit(inputs.photo.size, settings.long_side)
     whole = enlarge(image.detach().cpu().clamp(0, 1), inputs.photo, size)
-    photo = resize(inputs.photo.image, size)
+    photo = resize(inputs.photo.image, size, settings.resampling)
     if settings.color == "luminance":  # enlarging a picture changes its colors a little
         canvas = Canvas(photo)
         whole = canvas.paint(canvas.blank(whole))

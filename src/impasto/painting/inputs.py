@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,35 +92,44 @@ def load_inputs(
     scales = settings.per_style("style_scale", len(paintings))
     settings.per_style("style_weight", len(paintings))
     deep = deepest(tuple(seen_layers(settings)), settings.network)
-    check_size(photo, fit(photo.size, settings.long_side), deep, "content")
+    check_size(photo, settings.long_side, deep, "content")
     for painting, scale in zip(paintings, scales, strict=True):
-        side = style_side(painting, settings.long_side, scale)
-        check_size(painting, fit(painting.size, side), deep, "style", scale)
+        check_size(painting, settings.long_side, deep, "style", scale)
     start = chosen_init(settings) if init is None else load_picture(init)
     return Inputs(photo, paintings, lay_out(guidance, photo, paintings), start)
 
 
 def check_size(
-    picture: Picture, scaled: tuple[int, int], layer: str, role: str, scale: float = 1.0
+    picture: Picture, long_side: int, layer: str, role: str, scale: float | None = None
 ) -> None:
     """Raise an ImageError if a picture is too small for the deepest layer to have a feature.
 
     Args:
-        scaled: (H, W) of the resized picture.
+        long_side: the long side of the pastiche, in px.
         role: the picture's name in the message, if it has no file name.
-        scale: the picture's `style_scale`.
+        scale: the painting's `style_scale`; None: the picture is the photo.
     """
     least = minimum_side(layer)
-    (height, width), (rows, columns) = picture.size, scaled
-    if min(height, width, rows, columns) < least:
-        shrunk = f" at style_scale {scale:g}" if scale < 1 else ""
-        becomes = f", which becomes {columns} x {rows}{shrunk}" if scaled != picture.size else ""
-        remedy = "style_scale" if becomes and shrunk else "picture"
-        raise ImageError(
-            f"{picture.name or role}: {width} x {height} px{becomes}, is too small: the layer "
-            f"{layer} needs at least {least} px on each side; use a larger {remedy}, a larger "
-            "size or shallower layers"
-        )
+    (height, width), long = picture.size, max(picture.size)
+    side = long_side if scale is None else style_side(picture, long_side, scale)
+    rows, columns = fit(picture.size, side)
+    if min(height, width, rows, columns) >= least:
+        return
+    becomes = f", which becomes {columns} x {rows}" if (rows, columns) != picture.size else ""
+    becomes += f" at style_scale {scale:g}" if becomes and scale is not None and scale < 1 else ""
+    remedy = "use a larger picture or shallower layers"
+    if min(height, width) >= least:  # only its reduced copy is too small
+        fits = -(-(2 * least - 1) * long // (2 * min(height, width)))  # where `fit` gives least
+        wanted = (
+            f"a long_side of at least {fits}" if scale is None
+            else f"a style_scale of at least {math.ceil(100 * fits / long_side) / 100:g}"
+        )  # fmt: skip
+        crop = "crop it to a less narrow shape, or " if side >= least else ""
+        remedy = f"{crop}use {wanted}, or shallower layers"
+    raise ImageError(
+        f"{picture.name or role}: {width} x {height} px{becomes}, is too small: the layer "
+        f"{layer} needs at least {least} px on each side; {remedy}"
+    )
 
 
 def style_side(style: Picture, long_side: int, scale: float) -> int:
@@ -138,7 +148,8 @@ def scaled_style(style: Picture, level: Level, settings: Settings, scale: float)
     least = minimum_side(deepest(layers, settings.network)) if layers else 1
     side = style_side(style, level.long_side, scale)
     height, width = fit(style.size, side)
-    return resize(style.image, (max(height, least), max(width, least)))
+    size = (max(height, least), max(width, least))
+    return resize(style.image, size, settings.resampling)
 
 
 def initial_image(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> Tensor:
@@ -148,10 +159,11 @@ def initial_image(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> 
         smaller = max(start.shape[-2:]) < max(size)
         return enlarge(start, inputs.photo, size) if smaller else resize(start, size)
     if settings.init == "content":
-        return resize(inputs.photo.image, size)
+        return resize(inputs.photo.image, size, settings.resampling)
     if settings.init == "style":
         covering = _covering(inputs.paintings[0].image, size)
-        return style_in_color(covering, resize(inputs.photo.image, size), settings.color)
+        photo = resize(inputs.photo.image, size, settings.resampling)
+        return style_in_color(covering, photo, settings.color)
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.randn((1, 3, *size), generator=generator)
     return _MEAN_COLOR + settings.noise * noise

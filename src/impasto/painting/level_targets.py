@@ -54,7 +54,7 @@ class StyleTargets:
         self.inputs = inputs
         self.settings = settings
         self.work = work
-        self._content = resize(inputs.photo.image, work.level.size)
+        self._content = resize(inputs.photo.image, work.level.size, settings.resampling)
         self._measured: dict[int, Mapping[str, Tensor]] = {}
 
     def for_layout(
@@ -135,7 +135,7 @@ def measure_targets(
         blend: see `StyleTargets.for_layout`.
     """
     level = work.level
-    content = resize(inputs.photo.image, level.size)
+    content = resize(inputs.photo.image, level.size, settings.resampling)
     styles = styles or StyleTargets(encoder, inputs, settings, work)
     return Targets(
         content=measure_content(

@@ -19,7 +19,7 @@ from impasto.errors import MemoryLimitError
 from impasto.network.encoder import Encoder
 from impasto.objective.layer_weights import seen_layers
 from impasto.objective.objective import obstacle
-from impasto.objective.tiles import Tile, cut_for, look_around
+from impasto.objective.tiles import Tile, cut_for, largest_tile, look_around
 from impasto.painting.pyramid import Level
 from impasto.pictures.picture import fit
 from impasto.settings.layers import minimum_side
@@ -174,21 +174,37 @@ class _Planner:
             *itertools.product(tiles[-1:], shorter),
             *itertools.product(small, histories + shorter),
         ]
+        largest = functools.cache(functools.partial(self._largest, level))
         cuts = functools.cache(functools.partial(self._cuts, level))
         for side, (history, half) in combinations:
-            work = Workload(level, side, history, half, 0.0, cuts(side))
-            yield replace(work, memory=self._needed(work))
+            work = Workload(level, side, history, half, 0.0)
+            needed = self._outside_network(work) + self._inside_network(largest(side))
+            # Cutting a huge picture takes minutes, so only tiles that fit are cut.
+            cut = cuts(side) if needed <= self.budget else ()
+            yield replace(work, memory=needed, tiles=cut)
+
+    def _largest(self, level: Level, side: int | None) -> int:
+        """Return the number of pixels that the network sees at once."""
+        if side is None:
+            return level.size[0] * level.size[1]
+        return largest_tile(self.encoder, level.size, side, self._around)
 
     def _cuts(self, level: Level, side: int | None) -> tuple[Tile, ...]:
         """Return the tiles of a level; (): it is one tile."""
         if side is None:
             return ()
-        around = look_around(chosen_statistic(self.settings), self._inputs)
-        tiles = cut_for(self.encoder, level.size, side, around)
+        tiles = cut_for(self.encoder, level.size, side, self._around)
         return tiles if len(tiles) > 1 else ()
 
-    def _needed(self, work: Workload) -> float:
-        """Estimate the peak memory of a level, in bytes, from the measured figures."""
+    @property
+    def _around(self) -> int:
+        return look_around(chosen_statistic(self.settings), self._inputs)
+
+    def _outside_network(self, work: Workload) -> float:
+        """Estimate the memory of a level besides that of a tile's features, in bytes.
+
+        All estimates use the measured figures; their sum is the peak.
+        """
         encoder, settings = self.encoder, self.settings
         pixels, width = work.pixels, 2 if work.half else 4
         filters = sum(buffer.numel() * buffer.element_size() for buffer in encoder.buffers())
@@ -200,10 +216,12 @@ class _Planner:
         pairs = min(work.history, work.level.steps) if settings.optimizer == "lbfgs" else 1
         history = 6.0 * pairs * pixels * width
         content = pixels * _values(seen_layers(settings, "content"), encoder) * width
-        largest = max((tile.outer.area for tile in work.tiles), default=pixels)
-        factor = _FEATURES * (1.0 if kernel else _BUILT_IN)
-        network = largest * (_kept(encoder) * factor + self._paired * _PAIRED)
-        return fixed + pictures + history + content + network
+        return fixed + pictures + history + content
+
+    def _inside_network(self, pixels: int) -> float:
+        """Estimate the memory of the features of so many pixels, in bytes."""
+        factor = _FEATURES * (1.0 if self.encoder.uses_kernel else _BUILT_IN)
+        return pixels * (_kept(self.encoder) * factor + self._paired * _PAIRED)
 
     @property
     def _inputs(self) -> dict[str, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from impasto.errors import counted
 from impasto.pictures.files import save_image
 from impasto.pictures.picture import to_pillow
 from impasto.settings.pictures import Settings
@@ -82,7 +83,7 @@ class Pastiche:
 
     def __repr__(self) -> str:
         height, width = self.image.shape[-2:]
-        return f"<Pastiche, {width} x {height} px, {len(self.history)} steps>"
+        return f"<Pastiche, {width} x {height} px, {counted(len(self.history), 'step')}>"
 
     def _repr_png_(self) -> bytes:
         """Return the picture as a PNG file, which Jupyter shows."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from impasto.errors import SettingsError
+from impasto.errors import SettingsError, counted
 from impasto.pictures.picture import fit
 from impasto.settings.pictures import Settings
 
@@ -55,7 +55,8 @@ def pyramid(size: tuple[int, int], settings: Settings, *, smallest: int = 1) -> 
     counts = settings.level_steps
     if len(counts) > len(sides):
         raise SettingsError(
-            f"level_steps has {len(counts)} numbers, but there are only {len(sides)} levels, of "
+            f"level_steps has {counted(len(counts), 'number')}, but the picture has only "
+            f"{counted(len(sides), 'level')}, of "
             f"{', '.join(map(str, sides[::-1]))} px"
         )
     # Without one step each, the coarsest levels are left out.

@@ -241,7 +241,8 @@ class Stylizer:
         targets = measure_targets(
             self.encoder, inputs, self.settings, work, styles=styles, blend=blend
         )
-        photo = resize(inputs.photo.image, work.level.size).to(self.device)
+        photo = resize(inputs.photo.image, work.level.size, self.settings.resampling)
+        photo = photo.to(self.device)
         own = [make(photo) for make in self.terms]
         return Objective(self.encoder, targets, self.settings, tile=work.tile, terms=[*own, *terms])
 

@@ -22,12 +22,12 @@ import numpy.typing as npt
 import PIL.Image
 from PIL import ExifTags, ImageCms, PngImagePlugin
 
-from impasto.errors import ImageError, SettingsError, nearest_match
+from impasto.errors import ImageError, SettingsError, install_hint, nearest_match
 from impasto.pictures import profiles
 from impasto.pictures.picture import check_pixel_count
 from impasto.storage import one_line
 
-__all__ = ["decode", "decode_pillow", "encode", "format_of", "metadata_in"]
+__all__ = ["bits_of", "decode", "decode_pillow", "encode", "format_of", "metadata_in"]
 
 QUALITY = 95  # JPEG and lossy WebP; the highest that Pillow's documentation recommends
 WRITERS = {
@@ -90,7 +90,7 @@ def _open(data: bytes) -> PIL.Image.Image:
         except FAULTS as error:
             fault = error
     if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS and "HEIF" not in readers:
-        raise ImageError("is HEIC, which needs a plug-in: pip install 'impasto[heic]'")
+        raise ImageError(f"is HEIC, which needs a plug-in: {install_hint('heic')}")
     if fault is not None:
         raise ImageError(f"is damaged: {one_line(fault)}") from fault
     raise ImageError(f"is not a picture in a format that can be read ({READABLE})")
@@ -168,15 +168,18 @@ def _exif(picture: PIL.Image.Image) -> Mapping[int, Any]:
 def _dpi(picture: PIL.Image.Image, exif: Mapping[int, Any]) -> float | None:
     per_inch = {2: 1.0, 3: 2.54}.get(exif.get(ExifTags.Base.ResolutionUnit, 2), math.nan)
     candidates = picture.info.get("dpi"), exif.get(ExifTags.Base.XResolution)
+    found = []
     for value, scale in zip(candidates, (1.0, per_inch), strict=True):
         try:
             dpi = float(value[0] if isinstance(value, tuple) else value) * scale  # type: ignore[arg-type]
         except (TypeError, ValueError, ZeroDivisionError, IndexError):
             continue
-        # PNG stores whole px per meter, so 72 comes back as 72.009.
         if 1 < dpi < math.inf:
-            return round(dpi, 1)
-    return None
+            found.append(profiles.readable_dpi(dpi))
+    # JFIF holds whole numbers only; EXIF may have the same more exactly.
+    if len(found) == 2 and round(found[1]) == found[0]:
+        return found[1]
+    return found[0] if found else None
 
 
 def format_of(suffix: str, bits: int) -> str:
@@ -256,6 +259,12 @@ def _pillow_options(kind: str, text: str | None, dpi: float | None) -> dict[str,
     if kind == "jpeg":
         options["subsampling"] = "4:4:4"
     return options
+
+
+def bits_of(data: bytes) -> int:
+    """Return the bits per channel of a file: 8, or 16 for a deep PNG or TIFF."""
+    header = profiles.header_of(data)
+    return 16 if header is not None and header.format == "ushort" else 8
 
 
 def metadata_in(data: bytes) -> dict[str, Any]:

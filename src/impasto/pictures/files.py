@@ -43,8 +43,10 @@ __all__ = [
     "MAX_PIXELS",
     "Source",
     "check_writable",
+    "holds",
     "load_image",
     "load_picture",
+    "read_bits",
     "read_metadata",
     "save_image",
 ]
@@ -119,6 +121,26 @@ def read_metadata(path: str | os.PathLike[str] | BinaryIO) -> dict[str, Any]:
     data, label, _ = _read_bytes(path)
     with _about(label):
         return codecs.metadata_in(data)
+
+
+def read_bits(path: str | os.PathLike[str]) -> int:
+    """Return the bits per channel of a picture's file: 8 or 16.
+
+    Raises: ImageError: the file cannot be read, or is not a picture.
+    """
+    data, label, _ = _read_bytes(path)
+    with _about(label):
+        return codecs.bits_of(data)
+
+
+def holds(path: str | os.PathLike[str], bits: int) -> bool:
+    """Return whether the format that a file's suffix names can hold so many bits per channel.
+
+    Raises: ImageError: the suffix names no format that can be written.
+    """
+    with naming(os.fspath(path)):
+        kind = codecs.format_of(Path(path).suffix, 8)
+    return bits == 8 or kind in codecs.DEEP
 
 
 @contextlib.contextmanager

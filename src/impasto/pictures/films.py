@@ -13,7 +13,7 @@ import PIL.ImageDraw
 import torch
 from torch import Tensor
 
-from impasto.errors import ImageError, SettingsError, ShapeError
+from impasto.errors import ImageError, SettingsError, ShapeError, install_hint
 from impasto.pictures.picture import to_pillow
 
 __all__ = ["FILMS", "as_frame", "check_film", "film", "sheet", "video_library"]
@@ -48,8 +48,7 @@ def video_library() -> Any:
         import av
     except ModuleNotFoundError as error:
         raise SettingsError(
-            ".mp4 needs PyAV, but .gif and .webp do not; to install PyAV: "
-            "pip install 'impasto[video]'"
+            f".mp4 needs PyAV, but .gif and .webp do not; to install PyAV: {install_hint('video')}"
         ) from error
     return av
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import ImageError, SettingsError, ShapeError
+from impasto.settings.pictures import ResamplingName
 
 __all__ = [
     "Image",
@@ -210,14 +211,16 @@ def on_white(image: Image, alpha: Tensor) -> Image:
     return image.clamp(0, 1) * opacity + (1 - opacity)
 
 
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize every plane, antialiased (Lanczos, 3 lobes), and clamp it to [0, 1].
+def resize(image: Tensor, size: tuple[int, int], resampling: ResamplingName = "lanczos") -> Tensor:
+    """Resize every plane, antialiased, and clamp it to [0, 1].
 
     The filter is Pillow's, run on float32, so nothing is rounded to 8 bits. Gradients stop here.
 
     Args:
         image: (B, C, H, W), float, in [0, 1].
         size: (H, W) in px.
+        resampling: the filter: "lanczos" (3 lobes), "bicubic", "bilinear" or "box". When a picture
+            is reduced, it is wider by the ratio of the sizes.
 
     Returns: (B, C, *size), of image's type and on its device; image itself if it has that size.
     Raises:  ShapeError: image is not 4-D, or size is not at least 1 × 1.
@@ -230,10 +233,11 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(image.shape[-2:]) == (height, width):
         return image
     planes = image.detach().to("cpu", torch.float32).flatten(0, 1).numpy()  # (B·C, H, W)
+    kernel = PIL.Image.Resampling[resampling.upper()]
     resized = np.empty((len(planes), height, width), np.float32)
     for plane, target in zip(planes, resized, strict=True):
         whole = PIL.Image.fromarray(np.ascontiguousarray(plane))
-        target[:] = np.asarray(whole.resize((width, height), PIL.Image.Resampling.LANCZOS))
+        target[:] = np.asarray(whole.resize((width, height), kernel))
     result = torch.from_numpy(resized).clamp_(0, 1)
     return result.reshape(*image.shape[:2], height, width).to(image)
 

@@ -39,6 +39,7 @@ reading: ContextVar[str] = ContextVar("reading", default="a picture")  # the nam
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 MM_PER_INCH = 25.4
+_HALF_STEP = MM_PER_INCH / 2000  # dpi; half of 1 px per meter
 DESCRIPTION = {"png": "png-comment-0-impasto", "tiff": "image-description"}  # libvips' names
 
 
@@ -113,6 +114,15 @@ def header_of(data: bytes) -> Any | None:
     return image if image.format in ("uchar", "ushort") else None
 
 
+def readable_dpi(dpi: float) -> float:
+    """Round dots per inch to as few decimals as a file of whole px per meter permits.
+
+    In PNG, 72 comes back as 72.009.
+    """
+    rounded = (round(dpi, digits) for digits in (1, 2, 3))
+    return next((each for each in rounded if abs(each - dpi) <= _HALF_STEP), dpi)
+
+
 def read_with_vips(
     image: Any,
 ) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.uint16], float | None]:
@@ -124,7 +134,7 @@ def read_with_vips(
     import pyvips
 
     # libvips reads and writes 1 px/mm if a file states no resolution.
-    dpi = None if image.xres == 1 else round(image.xres * MM_PER_INCH, 1)
+    dpi = None if image.xres == 1 else readable_dpi(image.xres * MM_PER_INCH)
     depth = 16 if image.format == "ushort" else 8
     try:
         image = image.autorot().copy_memory()

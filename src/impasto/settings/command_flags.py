@@ -30,6 +30,8 @@ __all__ = [
     "ClipFileOptions",
     "FileOptions",
     "ForceOptions",
+    "KeptFileOptions",
+    "KeptPrintOptions",
     "MachineOptions",
     "PartOptions",
     "PrintOptions",
@@ -134,6 +136,32 @@ class PrintOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptFileOptions(Options):
+    """The format of a picture's file that is made again; None: as it was."""
+
+    bits: int | None = option(
+        None,
+        "Bits per channel; 16 needs .png or .tiff.",
+        metavar="8|16",
+        shown_default="the picture's",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptPrintOptions(PrintOptions):
+    """The size of a print that is made again."""
+
+    dpi: float | None = option(
+        None,
+        "Dots per inch, written into the file.",
+        low=10,
+        high=2400,
+        metavar="N",
+        shown_default="300 with --print, otherwise the picture's",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class RecordOptions(Options):
     """Files that a run writes besides its result.
 
@@ -159,10 +187,16 @@ class RecordOptions(Options):
     )
 
     @property
+    def named(self) -> dict[str, Path]:
+        """What to write, by flag."""
+        names = ("save_settings", "frames", "timelapse", "plot")
+        paths = {f"--{name.replace('_', '-')}": getattr(self, name) for name in names}
+        return {flag: path for flag, path in paths.items() if path is not None}
+
+    @property
     def files(self) -> list[Path]:
         """The files to write, without the folder of frames."""
-        paths = (self.save_settings, self.timelapse, self.plot)
-        return [path for path in paths if path is not None]
+        return [path for flag, path in self.named.items() if flag != "--frames"]
 
 
 # ---- settings and time --------------------------------------------------------------------------

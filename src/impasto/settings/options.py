@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from impasto.errors import SettingsError, nearest_match
+from impasto.errors import SettingsError, counted, nearest_match
 
 __all__ = [
     "Options",
@@ -102,11 +102,13 @@ class Options:
 
     Attributes:
         renamed: former name → present name. Files that hold a former name can still be read.
+        added: option → its value in records that were made before the option existed.
 
     Raises: SettingsError: a value has the wrong type, is out of its range, or is unknown.
     """
 
     renamed: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
+    added: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
 
     def __post_init__(self) -> None:
         kinds = option_types(type(self))
@@ -138,8 +140,34 @@ class Options:
 
     @classmethod
     def present_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values with present names in the place of former ones."""
+        """Return the values with present names in the place of former ones.
+
+        Raises: SettingsError: an option is given under its former and its present name.
+        """
+        for name in values:
+            if cls.renamed.get(name) in values:
+                raise SettingsError(
+                    f"{name}: this is the former name of {cls.renamed[name]}, which is given, too; "
+                    "give only one"
+                )
         return {cls.renamed.get(name, name): value for name, value in values.items()}
+
+    @classmethod
+    def recorded(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all values of a record, also of an earlier version, under present names."""
+        return {**cls.added, **cls.present_names(values)}
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return some values under present names, each checked by itself.
+
+        Raises: SettingsError: a name is unknown, or a value has the wrong type or is out of range.
+        """
+        kinds, fields = option_types(cls), {each.name: each for each in dataclasses.fields(cls)}
+        return {
+            name: _checked(fields[name], kinds[name], value)
+            for name, value in cls.known(values).items()
+        }
 
     @classmethod
     def known(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,6 +246,7 @@ def _plain(value: Any) -> Any:
 
 def _checked(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
     """Return the value converted to the field's type, or raise a SettingsError."""
+    value = _builtin(value)
     if value is None and without_none(kind) is not kind:
         return None
     kind = without_none(kind)
@@ -236,6 +265,17 @@ def _checked(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
     return _checked_item(option, kind, value)
 
 
+def _builtin(value: Any) -> Any:
+    """Turn a number or list of NumPy, or a tensor, into Python's own; return others unchanged.
+
+    NumPy is not imported for this: its values are recognized by their attributes.
+    """
+    if not (hasattr(value, "dtype") and hasattr(value, "tolist")):
+        return value
+    plain = value.tolist()
+    return plain if isinstance(plain, bool | int | float | str | list) else value
+
+
 _TYPE_NAMES = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path",
 }  # fmt: skip
@@ -248,6 +288,7 @@ def _checked_item(option: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
     method = option.metadata["method"]
     if method and hasattr(value, method) and not isinstance(value, type):
         return value
+    value = _builtin(value)
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
         if value not in choices:
@@ -293,7 +334,7 @@ def check_pairs(kind: str, given: Sequence[str], styles: Sequence[str]) -> None:
         f"{given[i] if i < len(given) else f'no {kind}'}"
         for i in range(longest)
     )
-    count = f"{len(styles)} style{'s' if len(styles) > 1 else ''}"
+    count = counted(len(styles), "style")
     raise SettingsError(
         f"{len(given)} × {kind} for {count} ({pairs}): give one for each style, in their order; "
         "write none for a style without one"

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from impasto.errors import SettingsError
+from impasto.errors import SettingsError, counted
 from impasto.settings.layers import check_layer, relu_names
 from impasto.settings.options import Options, PerStyle, option
 
-__all__ = ["Settings", "override"]
+__all__ = ["ResamplingName", "Settings", "override"]
 
 NetworkName = Literal["vgg19", "vgg16"]
 ConventionName = Literal["auto", "caffe", "torchvision"]
@@ -37,6 +37,7 @@ PrecisionName = Literal["float32", "bfloat16"]
 MatchingName = Literal["symmetric", "cholesky", "pca", "histogram"]
 ColorName = Literal["style", "luminance", MatchingName]
 GuidanceName = Literal["simple", "inside", "all"]
+ResamplingName = Literal["lanczos", "bicubic", "bilinear", "box"]
 
 
 def override(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,6 +63,8 @@ class Settings(Options):
         "normalise_gradients": "normalize_gradients",
         "neighbours": "neighbors",
     }
+    # Until there was a choice, all pictures were scaled by this filter.
+    added: ClassVar[Mapping[str, Any]] = {"resampling": "lanczos"}
 
     # The objective: the network, its layers, and the weights and forms of all terms.
     network: NetworkName = option(
@@ -109,6 +112,14 @@ class Settings(Options):
         "Value of white before the mean color is subtracted, for weights of the caffe convention.",
         half="objective",
         low=1,
+    )
+    resampling: ResamplingName = option(
+        "lanczos",
+        "Filter that scales the photo and the paintings to the size of the picture. lanczos is "
+        "the sharpest, bilinear the softest. The statistics of a painting that is much larger "
+        "than the picture depend on it.",
+        half="objective",
+        source="Pillow, whose filters average over more pixels the more a picture is reduced",
     )
     precision: PrecisionName = option(
         "float32",
@@ -316,6 +327,7 @@ class Settings(Options):
         "Long side of the result; larger pictures take more time and memory.",
         half="schedule",
         low=1,
+        high=500_000,  # 42 m in print
         unit="px",
         common=True,
     )
@@ -498,8 +510,8 @@ class Settings(Options):
             )
         if weights and len(weights) != len(layers):
             raise SettingsError(
-                f"{kind}_layer_weights has {len(weights)} numbers for {len(layers)} layers "
-                f"({', '.join(layers)}); give one for each layer"
+                f"{kind}_layer_weights has {counted(len(weights), 'number')} for "
+                f"{counted(len(layers), 'layer')} ({', '.join(layers)}); give one for each layer"
             )
         if kind == "style" and self.statistic == "chained":
             weights = weights[1:]  # the first layer has no term of its own, see `Statistic.inputs`
@@ -525,9 +537,10 @@ class Settings(Options):
         value: PerStyle = getattr(self, name)
         if not isinstance(value, tuple):
             return (value,) * (count or 1)
-        if count not in (None, len(value)):
+        if count is not None and count != len(value):
             raise SettingsError(
-                f"{name} has {len(value)} numbers ({', '.join(f'{x:g}' for x in value)}) for "
-                f"{count} style{'s' if count != 1 else ''}: give one for each, or one for all"
+                f"{name} has {counted(len(value), 'number')} "
+                f"({', '.join(f'{x:g}' for x in value)}) for {counted(count, 'style')}: "
+                "give one for each, or one for all"
             )
         return value

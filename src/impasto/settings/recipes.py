@@ -10,6 +10,7 @@ defaults. This module has both.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import json
 import os
@@ -32,6 +33,7 @@ __all__ = [
     "USED_SETTINGS",
     "Recipe",
     "UsedSettings",
+    "find_recipe",
     "read_settings_file",
     "recipe_settings",
     "settings_file",
@@ -65,6 +67,7 @@ _PLAIN_OBJECTIVE: dict[str, Any] = {
     "pooling_rescaled": False,
     "padding": "zero",
     "pixel_range": 255.0,
+    "resampling": "lanczos",
     "precision": "float32",
     "compiled": False,
     "content_layers": ("relu4_2",),
@@ -101,6 +104,7 @@ _PLAIN_SCHEDULE: dict[str, Any] = {
     "coarsest": 0,  # one level: none of these programs goes from coarse to fine
     "level_ratio": 2.0,
     "step_decay": 0.0,
+    "level_steps": (),
     "deferred_share": 0.0,
     "patience": 0,
     "optimizer": "lbfgs",
@@ -114,6 +118,8 @@ _PLAIN_SCHEDULE: dict[str, Any] = {
 # The paper names L-BFGS and white noise. The authors' notebooks have 500 steps
 # (leongatys/NeuralImageSynthesis), and Lua's optim.lbfgs keeps 100 past steps.
 _GATYS_SCHEDULE = {**_PLAIN_SCHEDULE, "init": "noise"}
+
+_FILE = "A settings file."  # the purpose of a recipe that was read from one
 
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(
@@ -154,6 +160,7 @@ RECIPES: dict[str, Recipe] = {
         objective={
             **_PLAIN_OBJECTIVE,
             "pixel_range": 256.0,  # its preprocess multiplies by 256, not 255
+            "resampling": "bilinear",  # torchvision's Resize of a Pillow image
             "content_weight": 5.0,
             "style_weight": 100.0,
             # 1e-3 · Σ(|∂x| + |∂y|) over pixels of 0…256; here pixels are 0…1.
@@ -174,6 +181,9 @@ RECIPES: dict[str, Recipe] = {
             **_PLAIN_OBJECTIVE,
             "normalized": True,  # section 2
             "pooling": "average",  # section 2
+            # The papers name no filter. torchvision's Scale in the authors' own program
+            # (leongatys/PytorchNeuralStyleTransfer) is this one.
+            "resampling": "bilinear",
             "content_form": "gatys",  # equation 1: half the sum, so the size changes the balance
             "style_form": "gatys",  # equations 3 and 4
             "style_weighting": "shares",  # w_l = 1 / number of active layers
@@ -189,6 +199,7 @@ RECIPES: dict[str, Recipe] = {
         objective={
             **_PLAIN_OBJECTIVE,
             # The paper does not name the pooling, α and β, so they are as in Gatys et al.
+            # Nor does it name the filter that scales pictures, which is our default.
             "normalized": True,
             "pooling": "average",
             "content_layers": ("all",),
@@ -212,6 +223,7 @@ RECIPES: dict[str, Recipe] = {
         source="Udacity's style transfer notebook (deep-learning-v2-pytorch)",
         objective={
             **_PLAIN_OBJECTIVE,
+            "resampling": "bilinear",  # torchvision's Resize of a Pillow image
             "style_layer_weights": (1.0, 0.75, 0.2, 0.2, 0.2),
             "style_form": "notebook",
             "content_weight": 1.0,  # α
@@ -321,7 +333,7 @@ def _used(
 
 _NETWORK = (
     "network", "weights", "weights_convention", "normalized", "pooling", "pooling_rescaled",
-    "padding", "pixel_range", "seed", "steps",
+    "padding", "pixel_range", "resampling", "seed", "steps",
 )  # fmt: skip
 _LOOP = (
     "noise", "coarsest", "level_ratio", "step_decay", "tv_weight", "tv_reduction",
@@ -354,7 +366,10 @@ USED_SETTINGS: Mapping[str, UsedSettings] = {
 
 
 def recipe_settings(
-    recipe: str = "default", *, schedule: str | None = None, **changes: Any
+    recipe: str | os.PathLike[str] = "default",
+    *,
+    schedule: str | os.PathLike[str] | None = None,
+    **changes: Any,
 ) -> Settings:
     """Return the settings of a recipe, with some of them changed.
 
@@ -366,14 +381,23 @@ def recipe_settings(
 
     Raises: SettingsError: a recipe or file does not exist, or a value is not allowed.
     """
-    chosen = _recipe(recipe)
-    values = {**chosen.objective, **chosen.schedule}
-    if schedule is not None:
-        values = {**chosen.objective, **_recipe(schedule).schedule}
-    return Settings.from_dict(override(values, changes))
+    chosen = find_recipe(recipe)
+    shares = chosen if schedule is None else find_recipe(schedule)
+    values = {**chosen.objective, **shares.schedule}
+    try:
+        return Settings.from_dict(override(values, changes))
+    except SettingsError as error:
+        for file in (chosen, shares):
+            _check_alone(file, error)
+        raise
 
 
-def _recipe(name: str) -> Recipe:
+def find_recipe(recipe: str | os.PathLike[str]) -> Recipe:
+    """Return the recipe of this name, or a settings file as a recipe.
+
+    Raises: SettingsError: there is neither, or the file is wrong.
+    """
+    name = os.fspath(recipe)
     if name in RECIPES:
         return RECIPES[name]
     # Path.is_file raises for a name that is too long; this returns False.
@@ -390,23 +414,43 @@ def _split(values: Mapping[str, Any], name: str) -> Recipe:
     for option in dataclasses.fields(Settings):
         if option.name in values:
             halves[option.metadata["half"]][option.name] = values[option.name]
-    return Recipe(purpose="A settings file.", source=Path(name).name, **halves)
+    return Recipe(purpose=_FILE, source=name, **halves)
+
+
+def _check_alone(recipe: Recipe, error: SettingsError) -> None:
+    """Raise the error with the name of a settings file if the file alone has the same one."""
+    if recipe.purpose != _FILE:
+        return
+    try:
+        Settings.from_dict({**recipe.objective, **recipe.schedule})
+    except SettingsError as own:
+        if str(own) == str(error):
+            raise SettingsError(f"{recipe.source}: {error}") from error
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
     """Read a TOML file whose keys are fields of `Settings`.
 
-    Raises: SettingsError: the file cannot be read, is not TOML, or has a key that is not a setting.
+    The file is in UTF-8, or in UTF-16 with a byte order mark. Some editors and shells of Windows
+    also write this mark at the start of UTF-8.
+
+    Raises: SettingsError: the file cannot be read, is not TOML, has a key that is not a setting, or
+        has a value that is not allowed.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        data = path.read_bytes()
+        marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = data.decode("utf-16" if marked else "utf-8-sig")
+    except (OSError, ValueError) as error:  # ValueError: no text, or a NUL in the path
         reason = getattr(error, "strerror", None) or "it is not text"
         raise SettingsError(f"{path}: this settings file cannot be read: {reason}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: this is not a TOML file: {error}") from error
     try:
-        return Settings.known(values)
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise SettingsError(f"{path}: this is not a TOML file: {reason}") from error
+    try:
+        return Settings.checked(values)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from error
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import SettingsError
+from impasto.errors import SettingsError, install_hint
 from impasto.studio.jobs.jobs import Jobs
 from impasto.studio.jobs.limits import Limits, StudioError
 from impasto.studio.jobs.store import Store
@@ -91,9 +91,7 @@ def build_app(jobs: Jobs, keys: Keys, *, host: str = "127.0.0.1", page: bool = T
 
             mount_page(app, jobs)
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"the studio needs {error.name}: pip install 'impasto[studio]'"
-        ) from error
+        raise SettingsError(f"the studio needs {error.name}: {install_hint('studio')}") from error
     return Guard(
         app, keys, loopback=is_loopback(host), max_bytes=jobs.limits.max_bytes,
         max_clip_bytes=jobs.limits.max_clip_bytes,

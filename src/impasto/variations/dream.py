@@ -104,7 +104,7 @@ def plan_dream(
             "made": {"command": "dream", "layer": layer, "channel": channel, "jitter": jitter},
             "content": identity(photo),
         },
-        begin=lambda size: resize(photo.image, size),
+        begin=lambda size: resize(photo.image, size, settings.resampling),
         enlarge=lambda image, size: enlarge(image, photo, size),
         aim=lambda work: losses,
         descend=descend,

@@ -99,9 +99,13 @@ class ClipRun:
         Raises: VideoError: as for `read_frames`.
         """
         read = 0
-        side = self.painter.stylizer.settings.long_side
+        settings = self.painter.stylizer.settings
+        frames = read_frames(
+            self.clip, start=self.start, end=self.end, long_side=settings.long_side,
+            resampling=settings.resampling,
+        )  # fmt: skip
         try:
-            for frame in read_frames(self.clip, start=self.start, end=self.end, long_side=side):
+            for frame in frames:
                 yield frame
                 read += 1
         except TruncatedClip as error:

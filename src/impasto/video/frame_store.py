@@ -164,8 +164,8 @@ class FrameStore:
         try:
             record: dict[str, Any] = json.loads((self.folder / _RECORD).read_text("utf-8"))
             about = record.get("about", {})
-            if "settings" in about:  # of an earlier version, maybe with former names
-                about["settings"] = Settings.present_names(about["settings"])
+            if "settings" in about:  # maybe of an earlier version
+                about["settings"] = Settings.recorded(about["settings"])
         except (OSError, ValueError, AttributeError, TypeError):
             return None
         return record

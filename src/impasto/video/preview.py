@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -49,13 +50,16 @@ def preview_frames(
     source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
     small = small_settings(settings or Settings())
     side = small.long_side
-    first = next(read_frames(source, start=start, end=end, long_side=side)).image
+    reading = partial(
+        read_frames, source, start=start, end=end, long_side=side, resampling=small.resampling
+    )
+    first = next(reading()).image
     styling, _ = read_styling(
         Picture(first, name=source.path.name), styles, small, guidance=guidance, times=style_times
     )
     stylizer = Stylizer(small, device=device, memory=memory)
     painter = FramePainter(stylizer, styling, fit(source.size, side))
-    photos = read_frames(source, start=start, end=end, long_side=side, every=preview_step(source))
+    photos = reading(every=preview_step(source))
     for frame in itertools.islice(photos, _MOST):
         steps = painter.first(frame)
         while True:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import SettingsError, VideoError
+from impasto.errors import SettingsError, VideoError, counted
 from impasto.painting.guidance import Guidance, Layout, as_list, lay_out
 from impasto.painting.inputs import Inputs, load_inputs
 from impasto.pictures.files import Source
@@ -139,7 +139,10 @@ def blend_at(times: Sequence[float], time: float) -> tuple[float, ...]:
 def check_times(times: Sequence[float], styles: int) -> None:
     """Raise a SettingsError unless all styles have different times, and no time is below 0."""
     if len(times) != styles:
-        raise SettingsError(f"{len(times)} times for {styles} styles: give one time for each style")
+        raise SettingsError(
+            f"{counted(len(times), 'time')} for {counted(styles, 'style')}: "
+            "give one time for each style"
+        )
     if len(set(times)) != len(times) or min(times) < 0:
         shown = ", ".join(f"{each:g} s" for each in times)
         raise SettingsError(f"styles at {shown}: each style needs a different time, not below 0")
@@ -175,8 +178,8 @@ def _of_frame(guidance: Guidance, folders: Mapping[str, tuple[Path, ...]], index
         files = folders[folder]
         if index >= len(files):
             raise VideoError(
-                f"has {len(files)} masks, and none for frame {index + 1}; it needs one mask for "
-                "every frame, in order",
+                f"has {counted(len(files), 'mask')}, and none for frame {index + 1}; it needs one "
+                "mask for every frame, in order",
                 path=folder,
             )
         inverted = os.fspath(source).startswith(NOT_PREFIX)

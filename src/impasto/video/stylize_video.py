@@ -202,7 +202,9 @@ def plan_video(
     source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
     target = Path(output)
     folder = _folder_of(source, target, None if frames is None else Path(frames))
-    first = next(read_frames(source, start=start, end=end, long_side=settings.long_side)).image
+    first = next(read_frames(
+        source, start=start, end=end, long_side=settings.long_side, resampling=settings.resampling
+    )).image  # fmt: skip
     styling, known = read_styling(
         Picture(first, name=source.path.name), styles, settings,
         guidance=guidance, times=style_times,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 import shlex
 import sqlite3
 import time
@@ -13,7 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from impasto.errors import ImageError, SettingsError, TruncatedClip, VideoError
+from impasto.errors import ImageError, SettingsError, TruncatedClip, VideoError, install_hint
 from impasto.pictures.files import load_image
 from impasto.settings.recipes import recipe_settings
 from impasto.studio.jobs import clip_uploads as clips_module, reproduce
@@ -178,7 +179,7 @@ def test_uploads_that_are_refused(tmp_path, data, error, words):
 
 def test_without_the_extra(jobs, monkeypatch):
     monkeypatch.setattr(clips_module, "find_spec", lambda name: None if name == "cv2" else name)
-    with pytest.raises(VideoError, match=r"pip install 'impasto\[video\]'"):
+    with pytest.raises(VideoError, match=re.escape(install_hint("video"))):
         upload_clip(jobs, clip_bytes())
 
 

@@ -144,6 +144,10 @@ def test_commands_in_the_wrong_state(client):
         assert answer.json()["error"].startswith("the job is queued; the command")
     assert client.patch(path, json={"style_weight": 3}).status_code == 409
     assert client.patch(path, json={"style_weight": -3}).status_code == 400
+    for empty in ({}, {"style_weight": None}):  # a change of nothing is a mistake
+        answer = client.patch(path, json=empty)
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("name a content_weight or a style_weight")
     assert client.delete(path).status_code == 409
     assert client.post(f"{path}/cancel").json()["state"] == "cancelled"
     assert client.delete(path).status_code == 204

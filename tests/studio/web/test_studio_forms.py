@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
+import html
 import warnings
 
 import pytest
 
-from impasto.errors import SettingsError
+from impasto.errors import SettingsError, install_hint
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import RECIPES, recipe_settings
 from impasto.studio.jobs.requests import KINDS
@@ -153,7 +154,7 @@ def test_without_the_extra_the_tab_says_what_to_install(tmp_path, monkeypatch):
     shown = [each for each in texts if isinstance(each, str) and 'class="missing"' in each]
     assert len(shown) == 1
     assert "PyAV and OpenCV" in shown[0]
-    assert "pip install &#x27;impasto[video]&#x27;" in shown[0]
+    assert html.escape(install_hint("video")) in shown[0]
     names = {getattr(each, "elem_id", None) for each in built.blocks.values()}
     assert "start-stylize" in names
     assert "start-video" not in names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import re
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch.nn import functional
 
 from clip_samples import COUNT, HEIGHT, SHARES, WIDTH, drawing, make_clip, tone
 from helpers import psnr
-from impasto.errors import ShapeError, TruncatedClip, VideoError
+from impasto.errors import ShapeError, TruncatedClip, VideoError, install_hint
 from impasto.pictures.files import save_image
 from impasto.video.io.frames import (
     CODECS,
@@ -734,7 +735,7 @@ def test_a_codec_that_is_missing(tmp_path, monkeypatch):
 def test_without_pyav(tmp_path, monkeypatch):
     path = make_clip(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(VideoError, match=r"pip install 'impasto\[video\]'"):
+    with pytest.raises(VideoError, match=re.escape(install_hint("video"))):
         open_clip(path)
 
 

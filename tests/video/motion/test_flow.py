@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.errors import SettingsError, ShapeError, VideoError
+from impasto.errors import SettingsError, ShapeError, VideoError, install_hint
 from impasto.video.motion.flow import (
     FLOWS,
     coverage,
@@ -176,5 +177,5 @@ def test_flows_of_two_sizes(compare):
 
 def test_without_opencv(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(VideoError, match=r"needs OpenCV: pip install 'impasto\[video\]'"):
+    with pytest.raises(VideoError, match="needs OpenCV: " + re.escape(install_hint("video"))):
         optical_flow(*shifted_pair(0, 0))

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.errors import SettingsError, VideoError, WeightsError
+from impasto.errors import SettingsError, VideoError, WeightsError, install_hint
 from impasto.video.motion.flow import optical_flow
 from impasto.video.motion.raft import _renamed, load_raft, raft_flow
 
@@ -161,7 +161,7 @@ def some_file(folder: Path) -> Path:
 def test_without_torchvision(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torchvision.models", None)
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(VideoError, match=r"needs torchvision: pip install 'impasto\[raft\]'"):
+    with pytest.raises(VideoError, match="needs torchvision: " + re.escape(install_hint("raft"))):
         load_raft(some_file(tmp_path))
 
 

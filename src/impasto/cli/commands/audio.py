@@ -13,7 +13,7 @@ import typer
 from impasto.cli.failures import failed_allocations, interruptible
 from impasto.cli.recorder import check_record, plot_library
 from impasto.cli.run_steps import Ending, follow
-from impasto.cli.task import Task, prepare
+from impasto.cli.task import Task, check_no_streams, prepare
 from impasto.cli.typer_flags import with_flags
 from impasto.settings.command_flags import FileOptions, RecordOptions, RunOptions
 from impasto.settings.sounds import AudioSettings
@@ -62,6 +62,7 @@ def audio_command(
     settings: AudioSettings,
 ) -> None:
     """Transfer the style of the sound STYLE to the sound CONTENT."""
+    check_no_streams("sounds", content, style, output, plot)
     task = Task(
         content=str(content), styles=[style], output=output, file=FileOptions(bits=bits), run=run,
         record=RecordOptions(plot=plot), makes="sound",

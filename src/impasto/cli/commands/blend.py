@@ -11,7 +11,7 @@ from impasto.cli.arguments import Content, Output
 from impasto.cli.sheets import paint_blends
 from impasto.cli.task import Task
 from impasto.cli.typer_flags import Changes, gather_settings, with_flags
-from impasto.errors import SettingsError
+from impasto.errors import SettingsError, counted
 from impasto.settings.command_flags import FileOptions, RecipeOptions, RunOptions
 from impasto.settings.masks import BlendMaskOptions
 
@@ -49,7 +49,7 @@ def blend_command(
     pictures at full size, use `impasto stylize` with a --style-weight for each style.
     """
     if len(styles) not in (2, 4):
-        given = f"{len(styles)} style{'s' if len(styles) > 1 else ''}"
+        given = counted(len(styles), "style")
         raise SettingsError(f"{given} given; a blend needs two styles (a row) or four (a grid)")
     task = Task(
         content=content, styles=styles, output=output, guides=masks.guides_for(len(styles)),

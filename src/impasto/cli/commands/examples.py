@@ -19,11 +19,18 @@ __all__ = ["examples_command"]
 
 @with_flags
 def examples_command(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the pictures.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Folder for the pictures; it is made if it does not exist."
+        ),
+    ],
     *,
     options: ForceOptions,
 ) -> None:
     """Copy the bundled pictures to FOLDER."""
+    if folder.exists() and not folder.is_dir():
+        raise ImageError("is a file; name a folder for the pictures", path=folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for picture in example_files():

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from impasto.cli.typer_flags import with_flags
 from impasto.settings.layers import CONVOLUTIONS, layer_names, minimum_side
 from impasto.settings.pictures import Settings
 
@@ -22,6 +23,7 @@ Network = Annotated[
 ]
 
 
+@with_flags
 def layers_command(network: Network = _DEFAULT) -> None:
     """List the layers of a network, and the shortest allowed side of a picture for each."""
     for name in layer_names(network):

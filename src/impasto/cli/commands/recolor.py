@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.cli.arguments import Output
-from impasto.cli.failures import failed_allocations
+from impasto.cli.failures import failed_allocations, interruptible
 from impasto.cli.output import check_output, write_image
-from impasto.cli.task import Task, prepare, read_content
+from impasto.cli.task import Task, prepare, read_content, source
 from impasto.cli.typer_flags import with_flags
 from impasto.errors import MemoryLimitError
 from impasto.settings.command_flags import FileOptions, RecolorOptions, RunOptions
@@ -57,8 +57,8 @@ def recolor_command(
     """Give the photo PHOTO the colors of the painting STYLE."""
     task = Task(content=photo, styles=[style], output=output, file=file, run=run)
     start = time.perf_counter()
-    prepare(task)
-    with failed_allocations(_TOO_LARGE):
+    with interruptible(task), failed_allocations(_TOO_LARGE):
+        prepare(task)
         picture, metadata = recolored(task, colors, long_side)
         write_image(picture.image, task, alpha=picture.alpha, metadata=metadata)
     height, width = picture.size
@@ -80,7 +80,7 @@ def recolored(
 
     device = choose_device(task.run.device)
     photo = load_picture(read_content(task), long_side=long_side)
-    style = load_picture(task.styles[0])
+    style = load_picture(source(str(task.styles[0])))
     check_output(task)
     check_memory(task, photo, style)
     image = recolor(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from impasto.cli.failures import interruptible
 from impasto.cli.run import paint
-from impasto.cli.task import Task
+from impasto.cli.task import STDIO, Task
 from impasto.cli.typer_flags import with_flags
-from impasto.errors import ImageError, ImpastoError, SettingsError
+from impasto.errors import ImageError, ImpastoError, SettingsError, counted
 from impasto.settings.command_flags import (
     FileOptions,
+    KeptFileOptions,
+    KeptPrintOptions,
     PrintOptions,
     RecordOptions,
     RunOptions,
@@ -66,18 +69,27 @@ def redo_command(
     steps: Steps = None,
     *,
     time: TimeOptions,
-    print: PrintOptions,
+    print: KeptPrintOptions,
     record: RecordOptions,
-    file: FileOptions,
+    file: KeptFileOptions,
     run: RunOptions,
 ) -> None:
-    """Paint PICTURE again from its metadata; the same size gives the same pixels."""
+    """Paint PICTURE again from its metadata, at its size or another.
+
+    The result keeps the bits per channel and the dots per inch. At the same size, the same version
+    paints the same pixels on the same machine and device, with any number of threads. Without
+    impasto's compiled code, the number of threads must be the same, too. Otherwise sums are rounded
+    differently, and details may change. A picture that was painted with --time gets the same steps
+    again.
+    """
     flags = {"long_side": long_side, "steps": steps}
     given = {name: value for name, value in flags.items() if value is not None}
     print.check(given)
     time.check(given)
-    origin = read_origin(picture)
-    files = find_files(origin, [picture.parent, *(look_in or [])])
+    task = Task(content="", output=output or beside(picture), time=time, record=record, run=run)
+    with interruptible(task):  # searching large folders takes time
+        origin = read_origin(picture)
+        files = find_files(origin, [picture.parent, *(look_in or [])])
     settings = origin.settings if steps is None else origin.settings.replace(steps=steps)
     if origin.weights:
         settings = settings.replace(weights=str(files[origin.weights["sha256"]]))
@@ -87,14 +99,39 @@ def redo_command(
     init = _loaded(files[origin.init["sha256"]]) if origin.init else None
     if long_side is not None and long_side != settings.long_side:
         settings, init = resized(picture, settings, long_side), _loaded(picture)
-    task = Task(
-        content=str(content), styles=[files[each["sha256"]] for each in origin.styles],
-        output=output or beside(picture), guides=masks_of(origin.guidance, files), init=init,
-        time=time, print=PrintOptions(dpi=print.resolution), record=record, file=file, run=run,
-    )  # fmt: skip
     if origin.ended:
         task.note(f"{picture} {origin.ended}; now all steps are painted")
+    task = replace(
+        task, content=str(content), styles=[files[each["sha256"]] for each in origin.styles],
+        guides=masks_of(origin.guidance, files), init=init,
+        print=kept_print(picture, print), file=kept_format(picture, file, task),
+    )  # fmt: skip
     paint(task, settings)
+
+
+def kept_print(picture: Path, given: KeptPrintOptions) -> PrintOptions:
+    """Return the dots per inch that were given, or those of the picture."""
+    if given.resolution is not None:
+        return PrintOptions(dpi=given.resolution)
+    dpi = _loaded(picture).dpi
+    # A Python program can have written others than this command accepts.
+    return PrintOptions(dpi=dpi if dpi is not None and 10 <= dpi <= 2400 else None)
+
+
+def kept_format(picture: Path, given: KeptFileOptions, task: Task) -> FileOptions:
+    """Return the bits per channel that were given, or those of the picture if the file can."""
+    from impasto.pictures.files import holds, read_bits
+
+    if given.bits is not None:
+        return FileOptions(bits=given.bits)
+    bits = read_bits(picture)
+    if task.output == STDIO or holds(task.output, bits):
+        return FileOptions(bits=bits)
+    task.note(
+        f"{picture} has {bits} bits per channel, and {task.output} cannot hold more than 8; "
+        ".png and .tiff can"
+    )
+    return FileOptions(bits=8)
 
 
 def _loaded(path: Path) -> Picture:
@@ -176,7 +213,7 @@ def read_origin(picture: Path) -> Origin:
         raise ImageError("holds no settings in its metadata, so it cannot be redone", path=picture)
     try:
         # Compiling depends on the machine; this one may have no compiler.
-        settings = Settings.from_dict({**values, "compiled": False})
+        settings = Settings.from_dict({**Settings.recorded(values), "compiled": False})
     except SettingsError as error:
         version = noted.get("impasto", "unknown")
         if "." in str(values.get("statistic", "")):  # a class of somebody's own module
@@ -200,7 +237,7 @@ def _ended(noted: Mapping[str, Any], settings: Settings) -> str | None:
         return None
     done = noted.get("steps")
     if isinstance(done, int):
-        return f"was stopped after {done} of its {settings.steps} steps"
+        return f"was stopped after {done} of its {counted(settings.steps, 'step')}"
     return "was stopped before its last step"
 
 
@@ -287,14 +324,17 @@ def resized(picture: Path, settings: Settings, long_side: int) -> Settings:
     """Return settings that paint the picture, from itself, in another size.
 
     The pyramid begins at the picture's own size, so that no coarser level changes its composition.
-    An enlarged picture gets fine detail from the photo, as between two levels.
+    An enlarged picture gets fine detail from the photo, as between two levels. The steps of a
+    picture that was painted within a time are shared anew, because the levels are others.
     """
     from impasto.pictures.files import load_picture
 
     own = max(load_picture(picture).size)
     coarsest = 0 if long_side <= own else own
     feather = settings.feather * long_side / settings.long_side
-    return settings.replace(long_side=long_side, coarsest=coarsest, feather=min(feather, 1000.0))
+    return settings.replace(
+        long_side=long_side, coarsest=coarsest, level_steps=(), feather=min(feather, 1000.0)
+    )
 
 
 def beside(picture: Path) -> str:

@@ -82,9 +82,7 @@ def texture_command(
     paired = pair_with_styles(changes, styles, recipe_settings(**defaults))
     settings = recipe_settings(**{**defaults, **paired})
     canvas = parse_size(size)
-    task = Task(
-        content=str(styles[0]), styles=styles, output=output, record=record, file=file, run=run
-    )
+    task = Task(content="", styles=styles, output=output, record=record, file=file, run=run)
 
     def plan() -> PicturePlan:
         from impasto.variations.texture import plan_texture

@@ -15,9 +15,9 @@ import typer
 from impasto.cli.failures import INTERRUPTED, interruptible, memory_errors
 from impasto.cli.help import GroupedCommand
 from impasto.cli.run import memory_notes
-from impasto.cli.task import Task, set_up_machine
+from impasto.cli.task import Task, check_no_streams, set_up_machine
 from impasto.cli.typer_flags import Changes, gather_settings, with_flags
-from impasto.errors import SettingsError
+from impasto.errors import SettingsError, counted
 from impasto.settings.clips import VideoSettings
 from impasto.settings.command_flags import (
     ClipFileOptions,
@@ -118,6 +118,7 @@ def video_command(
     settings = gather_settings(recipe, changes, paintings)
     if output is None and preview is None:
         raise typer.BadParameter("name the result: -o OUT.mp4", param_hint="--output")
+    check_no_streams("clips and their frames", clip, *paintings, output, preview, file.frames)
     task = Task(
         content=str(clip), styles=paintings, output=str(output), guides=masks.guides, run=run
     )
@@ -178,19 +179,19 @@ def _preview(task: Task, settings: Settings, part: Mapping[str, Any], path: Path
         frames.append((frame, image))
         task.note(f"preview: frame {frame.index + 1}, {float(frame.time):.2f} s")
     save_image(contact_sheet(frames), path, overwrite=task.run.force)
-    task.note(f"Wrote {path}: {len(frames)} frames, each painted independently")
+    task.note(f"Wrote {path}: {counted(len(frames), 'frame')}, each painted independently")
 
 
 def _announce(task: Task, plan: VideoPlan) -> None:
     """Print the number of frames, their size and their steps."""
     run, video, painter = plan.run, plan.run.video, plan.run.painter
     height, width = painter.work.level.size
-    count = f"{run.expected} frames" if run.expected else "Frames"
+    count = counted(run.expected, "frame") if run.expected else "Frames"
     first = painter.stylizer.settings.steps
-    steps = f"{video.frame_steps} steps for each, {first} for the first of a scene"
+    steps = f"{counted(video.frame_steps, 'step')} for each, {first} for the first of a scene"
     if video.draft:
         steps = (
-            f"a draft: every {video.key_every}th frame is painted and moved along the motion to "
+            f"a draft: one frame in {video.key_every} is painted and moved along the motion to "
             "the frames between them; motion that is not detected looks smeared, and changes of "
             "light appear suddenly"
         )
@@ -199,8 +200,8 @@ def _announce(task: Task, plan: VideoPlan) -> None:
         task.note(text)
     if run.store.resumed:
         task.note(
-            f"Resuming the run in {run.store.folder}: {run.store.resumed} frames are already "
-            "painted"
+            f"Resuming the run in {run.store.folder}, which already has "
+            f"{counted(run.store.resumed, 'painted frame')}"
         )
 
 
@@ -234,7 +235,8 @@ def _conclude(task: Task, film: Film, seconds: float) -> None:
     height, width = film.size
     scenes = f", {len(film.scenes)} scenes" if len(film.scenes) > 1 else ""
     task.note(
-        f"Wrote {film.path}: {film.frames} frames of {width} x {height} px{scenes}, {seconds:.0f} s"
+        f"Wrote {film.path}: {counted(film.frames, 'frame')} of {width} x {height} px{scenes}, "
+        f"{seconds:.0f} s"
     )
     for text in film.notes:
         task.note(text)

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from impasto.errors import ImpastoError, SettingsError, VideoError
+from impasto.errors import ImpastoError, SettingsError, VideoError, install_hint
 from impasto.studio.jobs.limits import Limits, TooLarge
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.database import new_id
@@ -50,7 +50,7 @@ def missing_extra() -> str:
     """Return the message that says how to install the libraries for clips; "": none is missing."""
     if all(find_spec(name) is not None for name in ("av", "cv2")):
         return ""
-    return "clips need PyAV and OpenCV: pip install 'impasto[video]'"
+    return f"clips need PyAV and OpenCV: {install_hint('video')}"
 
 
 def add_clip(store: Store, file: BinaryIO, name: str, owner: str, limits: Limits) -> UploadedClip:

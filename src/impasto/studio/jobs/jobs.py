@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from impasto.errors import SettingsError
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.clip_uploads import check_part
 from impasto.studio.jobs.limits import Busy, Limits, QueueFull, StudioError
@@ -160,6 +161,8 @@ class Jobs:
         row = self.store.jobs.get(job)
         given = {"content_weight": content_weight, "style_weight": style_weight}
         given = {name: value for name, value in given.items() if value is not None}
+        if not given:
+            raise SettingsError("name a content_weight or a style_weight; nothing else can change")
         request = row.current_request
         if row.kind in ("video", "preview"):
             raise StudioError(
@@ -250,4 +253,5 @@ def _view(row: StoredJob, store: Store) -> Job:
 
 
 def _queue_full(limits: Limits) -> QueueFull:
-    return QueueFull(f"the queue is full: {limits.queue} jobs are waiting; try again later")
+    are = "job is" if limits.queue == 1 else "jobs are"
+    return QueueFull(f"the queue is full: {limits.queue} {are} waiting; try again later")

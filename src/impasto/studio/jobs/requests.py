@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from impasto.errors import SettingsError, nearest_match
+from impasto.errors import SettingsError, counted, nearest_match
 from impasto.settings.layers import check_layer
 from impasto.settings.options import Options, PerStyle, option_types
 from impasto.settings.pictures import Settings
@@ -254,8 +254,8 @@ def _checked_roles(request: Request, kind: Kind) -> dict[str, Any]:
     for role in ("masks", "style_masks"):
         if role in pictures and len(pictures[role]) != len(styles):
             raise SettingsError(
-                f"{role}: {len(pictures[role])} for {len(styles)} styles; give one for each, in "
-                "their order; null means everywhere"
+                f"{role}: {len(pictures[role])} for {counted(len(styles), 'style')}; give one for "
+                "each, in their order; null means everywhere"
             )
     for each in [*Request(pictures=pictures).ids, pictures.get("clip", "")]:
         if not isinstance(each, str):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import DivergenceError, VideoError
+from impasto.errors import DivergenceError, VideoError, counted
 from impasto.pictures.picture import Image
 from impasto.studio.jobs.clip_uploads import named
 from impasto.studio.jobs.limits import Limits, StudioError
@@ -95,7 +95,8 @@ def _paint(plan: VideoPlan, clip_log: _ClipLog, interrupts: Interrupts, limits: 
     try:
         for step in plan.steps():
             if step.frame > limits.max_frames:  # the file did not say how many frames it has
-                reason = f"stopped at the {limits.max_frames} frames that the studio allows"
+                most = counted(limits.max_frames, "frame")
+                reason = f"stopped after {most}: the studio allows no more"
                 raise Interrupted(Cause.STOP, reason=reason)
             clip_log.add(step)
             interrupts.check()

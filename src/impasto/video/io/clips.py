@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import SettingsError, VideoError
+from impasto.errors import SettingsError, VideoError, install_hint
 from impasto.pictures.films import video_library
 from impasto.pictures.picture import Image
 from impasto.video.io.pixels import Colors, Orientation, colors_of, orientation_of
@@ -112,7 +112,7 @@ def av_library() -> Any:
     try:
         return video_library()
     except SettingsError as error:
-        raise VideoError("clips need PyAV: pip install 'impasto[video]'") from error
+        raise VideoError(f"clips need PyAV: {install_hint('video')}") from error
 
 
 def ffmpeg_reason(error: Exception) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 from impasto.errors import TruncatedClip, VideoError
 from impasto.pictures.picture import Image, fit, resize
+from impasto.settings.pictures import ResamplingName
 from impasto.video.io.clips import (
     Clip,
     Damage,
@@ -83,6 +84,7 @@ def read_frames(
     end: float | None = None,
     long_side: int | None = None,
     every: int = 1,
+    resampling: ResamplingName = "lanczos",
 ) -> Iterator[Frame]:
     """Read a clip frame by frame. Memory holds only a few frames, even if the clip is long.
 
@@ -91,6 +93,7 @@ def read_frames(
         end: seconds; reading stops at the first frame at or after this time.
         long_side: px of the frames' longer side; None keeps the size.
         every: 10 for every 10th frame; the frames keep their indices.
+        resampling: the filter that scales frames, see `resize`.
 
     Raises:
         VideoError: there is no frame between start and end, or the size of the frames changes.
@@ -110,7 +113,10 @@ def read_frames(
     if every < 1:
         raise VideoError(f"every is {every}; it must be at least 1")
     frames = read_folder(clip) if clip.is_folder else _timed_frames(clip, beginning)
-    return _selected(clip, frames, beginning, ending, long_side, every)
+    scale: Callable[[Image], Image] | None = None
+    if long_side is not None:
+        scale = partial(resize, size=fit(clip.size, long_side), resampling=resampling)
+    return _selected(clip, frames, beginning, ending, scale, every)
 
 
 def _no_frames(clip: Clip, start: Fraction | None) -> VideoError:
@@ -123,12 +129,11 @@ def _selected(
     frames: Iterator[TimedFrame],
     start: Fraction | None,
     end: Fraction | None,
-    long_side: int | None,
+    scale: Callable[[Image], Image] | None,
     every: int,
 ) -> Iterator[Frame]:
-    """Number the frames between start and end, and load every n-th of them."""
+    """Number the frames between start and end, load every n-th of them, and scale it."""
     index = -1
-    size = None if long_side is None else fit(clip.size, long_side)
     try:
         for load, time, duration in frames:
             if start is not None and time < start:
@@ -139,7 +144,7 @@ def _selected(
             if index % every:
                 continue
             image = load()
-            yield Frame(image if size is None else resize(image, size), index, time, duration)
+            yield Frame(image if scale is None else scale(image), index, time, duration)
     except TruncatedClip as error:
         if index < 0:
             raise _no_frames(clip, start) from error

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.errors import SettingsError, ShapeError, VideoError, nearest_match
+from impasto.errors import SettingsError, ShapeError, VideoError, install_hint, nearest_match
 from impasto.pictures.colors import luminance
 from impasto.pictures.picture import Image
 from impasto.video.motion.raft import load_raft, raft_flow
@@ -259,7 +259,7 @@ def _opencv() -> Any:
     try:
         import cv2
     except ImportError:
-        raise VideoError("optical flow needs OpenCV: pip install 'impasto[video]'") from None
+        raise VideoError(f"optical flow needs OpenCV: {install_hint('video')}") from None
     return cv2
 
 

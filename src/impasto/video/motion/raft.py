@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.errors import VideoError, WeightsError
+from impasto.errors import VideoError, WeightsError, install_hint
 from impasto.network.weight_formats import read_tensors
 from impasto.pictures.picture import Image
 
@@ -106,7 +106,7 @@ def _torchvision() -> Any:
     try:
         from torchvision.models import optical_flow
     except ImportError:
-        raise VideoError("the flow raft needs torchvision: pip install 'impasto[raft]'") from None
+        raise VideoError(f"the flow raft needs torchvision: {install_hint('raft')}") from None
     except RuntimeError as error:  # torchvision's operators do not fit the installed torch.
         raise VideoError(
             f"the flow raft needs a torchvision that was built for torch {torch.__version__}: "

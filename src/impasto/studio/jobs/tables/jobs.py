@@ -152,8 +152,10 @@ def _job(row: sqlite3.Row) -> StoredJob:
     values = dict(row)
     for name in ("request", "progress"):
         values[name] = json.loads(values[name])
-    for name in ("settings", "changes"):  # jobs of an earlier version may have former names
-        values["request"][name] = Settings.present_names(values["request"].get(name, {}))
+    # Jobs of an earlier version may have former names, and lack settings.
+    request = values["request"]
+    request["settings"] = Settings.recorded(request.get("settings", {}))
+    request["changes"] = Settings.present_names(request.get("changes", {}))
     values["state"] = State(values["state"])
     values["watched"] = bool(values["watched"])
     return StoredJob(**values)

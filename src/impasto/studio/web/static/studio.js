@@ -187,9 +187,10 @@ function tile(picture, role, index) {
   return made;
 }
 const length = ({ frames, seconds, rate, width, height }) => [
-  frames ? `${frames} frames` : "", seconds ? `${seconds.toFixed(1)} s` : `${rate.toFixed(1)} frames/s`,
+  frames ? counted(frames, "frame") : "", seconds ? `${seconds.toFixed(1)} s` : `${rate.toFixed(1)} frames/s`,
   `${width} × ${height}`,
 ].filter(Boolean).join(" · ");
+const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 const percent = (share) => `${Math.round(share * 100)} %`;
 
 document.addEventListener("change", (event) => {
@@ -336,7 +337,7 @@ impasto.estimated = (kind, text) => {
     impasto.later = setTimeout(() => $(`#estimate-${kind}`)?.click(), 15000);
   }
   line.textContent = answer.error ? impasto.sentence(answer.error)
-    : `${answer.frames ? `${answer.frames} frames of ` : ""}${answer.width} × ${answer.height} px` +
+    : `${answer.frames ? `${counted(answer.frames, "frame")} of ` : ""}${answer.width} × ${answer.height} px` +
       ` · about ${spoken(answer.seconds)}` +
       ` · ${memory(answer.memory)} of memory${answer.measured ? "" : " (roughly)"}` + tooLong(answer);
   if (kind === "stylize") showCost();
