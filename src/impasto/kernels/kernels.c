@@ -44,7 +44,7 @@ number of threads. So any number of threads computes the same bits. */
 #define SKEW 16  /* offset that places the 36 matrices on different cache lines */
 #define WIDE (4 * LANES)
 #define UNITS 4 /* units that each thread has at least, so that all end at nearly the same time */
-#define PART 128 /* channels of a part of the output, at least */
+#define PART 64 /* channels of a part of the output, at least */
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef float loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -291,16 +291,17 @@ static Cut cut_convolution(const Shape *shape, int workers) {
     Cut cut = {.tiles = rows * ((shape->width + 2 * shape->pad + 1) / 4), .parts = 1};
     if (cut.tiles <= 0) return (Cut){0};
     int64_t blocks = (cut.tiles + BLOCK - 1) / BLOCK;
-    if (blocks < UNITS * workers) blocks = (blocks + workers - 1) / workers * workers;
+    /* Few blocks: split the channels, because each block reads all filters of its channels again.
+    Each part transforms the input again, which takes as long as the products for some 10 channels. */
+    while (blocks * cut.parts < UNITS * workers && panels % (2 * ROWS * cut.parts) == 0 &&
+           (blocks * cut.parts < workers || panels / cut.parts >= 2 * PART))
+        cut.parts *= 2;
+    if (blocks * cut.parts < UNITS * workers)
+        blocks = (blocks + workers - 1) / workers * workers;
     cut.each = ((cut.tiles + blocks - 1) / blocks + LANES - 1) / LANES * LANES;
     if (cut.each < 2 * LANES) cut.each = 2 * LANES;
     if (cut.each > BLOCK) cut.each = BLOCK;
     cut.blocks = (cut.tiles + cut.each - 1) / cut.each;
-    /* Few blocks: split the channels as well. Each part transforms the input again, which takes
-    about as long as the products for PART channels / 8. */
-    while (cut.blocks * cut.parts < UNITS * workers && panels % (2 * ROWS * cut.parts) == 0 &&
-           (cut.blocks * cut.parts < workers || panels / cut.parts >= 2 * PART))
-        cut.parts *= 2;
     return cut;
 }
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -23,12 +22,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from impasto.errors import SettingsError
-from impasto.kernels.threads import kernels_only
 from impasto.network.encoder import Encoder
 from impasto.objective.content_term import ContentTerm
 from impasto.objective.layer_weights import seen_layers, weighted_layers
 from impasto.objective.style_term import StyleTerm, WholeStyleTerm
-from impasto.objective.targets import Targets
+from impasto.objective.targets import Targets, threads_for
 from impasto.objective.terms import FeatureTerm, PictureTerm, Term
 from impasto.objective.tiles import Tile, cut_for, look_around, shrinking
 from impasto.objective.variation_term import variation_terms
@@ -82,9 +80,10 @@ class Objective(nn.Module):
         self.targets = targets
         self.settings = settings
         self.tile = tile
+        with threads_for(encoder, settings):  # the sums of a term's scale
+            measured = (*_content_terms(targets, settings), *_style_terms(targets, settings))
         self.terms: tuple[Term, ...] = (
-            *_content_terms(targets, settings),
-            *_style_terms(targets, settings),
+            *measured,
             *variation_terms(settings, wrapped=encoder.padding == "circular"),
             *terms,
         )
@@ -115,7 +114,7 @@ class Objective(nn.Module):
         if reason is not None and side < longest:
             raise SettingsError(reason)
         differentiate = torch.is_grad_enabled() and image.requires_grad
-        with kernels_only() if self._by_kernels else nullcontext():
+        with threads_for(self.encoder, self.settings):
             (losses, gradient), used = shrinking(
                 lambda side: self._evaluate(image.detach(), side, differentiate, up_to),
                 side,
@@ -127,12 +126,6 @@ class Objective(nn.Module):
             return losses
         values = _Losses.apply(image, gradient, *losses.values())  # type: ignore[no-untyped-call]
         return dict(zip(losses, values, strict=True))
-
-    @property
-    def _by_kernels(self) -> bool:
-        """Whether the kernels do nearly all the work."""
-        summed = isinstance(chosen_statistic(self.settings), Summed)
-        return self.encoder.uses_kernel and (summed or not seen_layers(self.settings, "style"))
 
     def feature_terms(self, up_to: str | None = None) -> list[FeatureTerm]:
         """List the terms that need features.

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from impasto.kernels.threads import kernels_only
 from impasto.network.encoder import Encoder
+from impasto.objective.layer_weights import seen_layers
 from impasto.objective.style_term import StyleSums
 from impasto.objective.tiles import cut_for, look_around, shrinking
 from impasto.settings.layers import minimum_side
-from impasto.style import Statistic, Summed
+from impasto.settings.pictures import Settings
+from impasto.style import Statistic, Summed, chosen_statistic
 
-__all__ = ["StyleTarget", "Targets", "blend_styles", "measure_content", "measure_style"]
+__all__ = [
+    "StyleTarget",
+    "Targets",
+    "blend_styles",
+    "measure_content",
+    "measure_style",
+    "threads_for",
+]
 
 Result = TypeVar("Result")
 
@@ -50,6 +61,17 @@ class Targets:
     content: Mapping[str, Tensor]
     style: Sequence[StyleTarget] = ()
     content_counts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def threads_for(encoder: Encoder, settings: Settings) -> AbstractContextManager[None]:
+    """Let torch compute on one thread within a block, if the kernels do nearly all the work.
+
+    They do not if the encoder or the statistic is computed by torch itself.
+    """
+    summed = isinstance(chosen_statistic(settings), Summed)
+    if encoder.uses_kernel and (summed or not seen_layers(settings, "style")):
+        return kernels_only()
+    return nullcontext()
 
 
 @torch.no_grad()

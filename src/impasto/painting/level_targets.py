@@ -17,6 +17,7 @@ from impasto.objective.targets import (
     blend_styles,
     measure_content,
     measure_style,
+    threads_for,
 )
 from impasto.painting.guidance import Layout, shares
 from impasto.painting.inputs import Inputs, scaled_style, style_side
@@ -82,7 +83,8 @@ class StyleTargets:
         everywhere = [part for part in weighted if part[1] is None]
         groups = [everywhere] if everywhere else []
         groups += [[part] for part in weighted if part[1] is not None]
-        return tuple(self._target(group, level.size) for group in groups)
+        with threads_for(self.encoder, settings):
+            return tuple(self._target(group, level.size) for group in groups)
 
     def _target(
         self, group: Sequence[tuple[int, Tensor | None, float]], size: tuple[int, int]
@@ -137,14 +139,16 @@ def measure_targets(
     level = work.level
     content = resize(inputs.photo.image, level.size, settings.resampling)
     styles = styles or StyleTargets(encoder, inputs, settings, work)
-    return Targets(
-        content=measure_content(
+    with threads_for(encoder, settings):
+        features = measure_content(
             encoder,
             content_in_color(content, settings.color).to(encoder.device),
             seen_layers(settings, "content"),
             tile=work.tile,
             half=work.half,
-        ),
+        )
+    return Targets(
+        content=features,
         style=styles.for_layout(inputs.layout, level, blend),
         content_counts=_content_counts(inputs, settings, level, encoder.device),
     )

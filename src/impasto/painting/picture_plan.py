@@ -10,7 +10,7 @@ from impasto.optimize.loop import Step, Terms, run_to_end
 from impasto.painting.memory_plan import Workload, unusual
 from impasto.painting.pastiche import Pastiche
 from impasto.painting.pyramid import Level
-from impasto.painting.time_budget import TimeBudget, step_of
+from impasto.painting.time_budget import TimeBudget, next_pace
 from impasto.pictures.picture import Image, resize
 from impasto.settings.pictures import Settings
 
@@ -77,7 +77,7 @@ class PicturePlan:
                 rest = self.budget.allot(works, pace, self.settings.step_decay)
             if rest is None:  # the time is over
                 return
-            image = self.enlarge(image.cpu(), rest.level.size)
+            image, times = self.enlarge(image.cpu(), rest.level.size), []
             for step in self.descend(image, self.aim(rest), rest):
                 yield replace(
                     step,
@@ -88,8 +88,9 @@ class PicturePlan:
                     levels=len(self.works),
                     seconds=seconds + step.seconds,
                 )
+                times.append(step.seconds)
             if number < len(self.works):
-                pace = step_of(step.seconds / step.index, work, self.works[number])
+                pace = next_pace(times, work, self.works[number])
             image, seconds, done = step.image, seconds + step.seconds, done + step.index
 
     def _position(self, start: Step | None) -> tuple[int, int, float]:

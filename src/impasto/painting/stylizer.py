@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -96,16 +97,22 @@ class Stylizer:
         *,
         guidance: Guidance | None = None,
         init: Source | None = None,
+        seconds: float | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> Pastiche:
         """Paint a picture to the end, and return the result.
 
-        Args: as for `steps`. on_step is called after every evaluation.
+        Args:
+            content, styles, guidance, init: as for `steps`.
+            seconds: paint for about this long, coarse to fine, instead of `settings.steps` steps;
+                see `impasto.painting.time_budget`. None: make all steps.
+            on_step: called after every evaluation.
 
         Raises: as for `steps`.
         """
+        budget = None if seconds is None else TimeBudget(time.perf_counter() + seconds)
         inputs = load_inputs(content, styles, self.settings, guidance=guidance, init=init)
-        return self.plan(inputs).paint(on_step)
+        return self.plan(inputs, budget=budget).paint(on_step)
 
     def steps(
         self,
@@ -276,6 +283,7 @@ def stylize(
     device: str | torch.device | None = None,
     memory: float | None = None,
     init: Source | None = None,
+    seconds: float | None = None,
 ) -> Pastiche:
     """Paint a photo in the style of one or more paintings.
 
@@ -286,6 +294,8 @@ def stylize(
         guidance: masks that say which style goes where; None: every style everywhere.
         device, memory: as for `Stylizer`.
         init: the picture to start from, instead of the one that `settings.init` names.
+        seconds: paint for about this long, coarse to fine, instead of `settings.steps` steps. Time
+            for loading the network comes on top. None: make all steps.
 
     Raises:
         ImageError: a picture cannot be read, or is too small for the layers.
@@ -298,4 +308,4 @@ def stylize(
         DivergenceError: the optimization failed; the error holds the last good image.
     """
     stylizer = Stylizer(settings, device=device, memory=memory)
-    return stylizer.stylize(content, styles, guidance=guidance, init=init)
+    return stylizer.stylize(content, styles, guidance=guidance, init=init, seconds=seconds)

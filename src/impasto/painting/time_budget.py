@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from impasto.painting.memory_plan import Workload
 from impasto.settings.pictures import Settings
 
-__all__ = ["TimeBudget", "step_of"]
+__all__ = ["TimeBudget", "next_pace"]
 
 # The first level, if the settings have only one: every budget is painted from coarse to fine.
 _COARSEST = 128
@@ -78,7 +80,7 @@ class TimeBudget:
         for count in range(len(works), 0, -1):
             shares = [(each.level.long_side / work.level.long_side) ** -decay for each in works]
             costs = [
-                share * step_of(step, work, each)
+                share * step * _growth(work, each)
                 for share, each in zip(shares, works[:count], strict=False)
             ]
             steps = left / sum(costs)
@@ -93,6 +95,18 @@ class TimeBudget:
         return settings.replace(level_steps=counts)
 
 
-def step_of(seconds: float, work: Workload, other: Workload) -> float:
-    """Estimate how long a step of another level takes, from one of this level."""
-    return seconds * math.pow(other.pixels / work.pixels, _GROWTH)
+def next_pace(times: Sequence[float], work: Workload, following: Workload) -> float:
+    """Estimate how long a step of the next level takes.
+
+    Args:
+        times: when each step of a level ended, in seconds since its start. The first step also
+            prepares what the others use, so it counts only if it is alone.
+        work, following: this level, and the next one.
+    """
+    lengths = [after - before for before, after in pairwise(times)]
+    return statistics.median(lengths or times) * _growth(work, following)
+
+
+def _growth(work: Workload, other: Workload) -> float:
+    """Estimate how many times as long a step of another level takes."""
+    return math.pow(other.pixels / work.pixels, _GROWTH)

@@ -237,7 +237,9 @@ class TimeOptions(Options):
 
     time: float | None = option(
         None,
-        "Choose the number of steps so that the run takes about this long: 90s, 2m, 1h.",
+        "Paint for about this long, start-up included: 10s, 2m, 1h. From 3s on, there is always a "
+        "picture of the full size. If the time does not suffice for the finest levels, their "
+        "detail comes from the photo.",
         metavar="TIME",
         common=True,
         parse=parse_duration,
