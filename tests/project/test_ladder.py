@@ -33,7 +33,7 @@ INSIDE = {
     "settings": """
         command_flags → recipes → pictures | clips | sounds | masks → options → layers | units""",
     "pictures": """
-        films | masks | examples → files | regions | colors → codecs → picture | profiles""",
+        films | masks | examples → files | regions | colors → codecs → picture | profiles | transfer""",
     "network": "encoder → convolution → kernel | weights → weight_formats",
     "style": "correlations | distributions → statistic",
     "objective": """
