@@ -91,7 +91,7 @@ def load_picture(
         path = str(getattr(source, "filename", ""))  # of an image that was opened from a file
         with _about(path or "the Pillow image"):
             check_pixel_count(source.size[::-1], max_pixels)
-            values, dpi = codecs.decode_pillow(source)
+            values, dpi = codecs.decode_pillow(source, codecs.coding_of(source))
             picture = picture_of(values, Path(path).name or None, None, dpi)
         return with_long_side(picture, long_side)
     data, label, name = _read_bytes(source)
