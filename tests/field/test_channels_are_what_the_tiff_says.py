@@ -132,7 +132,9 @@ def rgb_of_ycbcr(
     limits = limits or (0, full, (full + 1) // 2, full, (full + 1) // 2, full)
     ranges = (full, full // 2, full // 2)
     y, cb, cr = (
-        (values[..., at].astype(float) - limits[2 * at]) * ranges[at] / (limits[2 * at + 1] - limits[2 * at])
+        (values[..., at].astype(float) - limits[2 * at])
+        * ranges[at]
+        / (limits[2 * at + 1] - limits[2 * at])
         for at in range(3)
     )
     red, green, blue = shares
@@ -317,3 +319,22 @@ def test_what_is_not_read_is_named_and_not_called_damaged(
     with pytest.raises(ImageError, match=words) as caught:
         loaded(tiff_bytes(noise(3), kind, tags=tags))
     assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("predictor", [2, 3])
+def test_differences_of_64_bit_floats(predictor: int) -> None:
+    values = noise(3, "f8")
+    if predictor == 2:
+        whole = values.view(np.uint64)
+        stored = np.diff(whole, axis=1, prepend=np.uint64(0)).view(np.float64)
+    else:  # Adobe's technical note 3: bytes of one place together, most significant first
+        rows = values.astype(">f8").view(np.uint8).reshape(HEIGHT, -1, 8).swapaxes(1, 2)
+        steps = np.diff(rows.reshape(HEIGHT, -1, 3), axis=1, prepend=np.uint8(0))
+        stored = steps.reshape(HEIGHT, -1).view("<f8").reshape(values.shape)
+    data = tiff_bytes(stored, RGB, deflate=True, rows=6, tags={317: predictor})
+    assert_near(pixels(loaded(data)), values, 1e-3)
+
+
+def test_a_file_without_places_of_its_samples_is_damaged() -> None:
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        loaded(tiff_bytes(noise(3), RGB, planar=True, tags={273: None}))

@@ -58,7 +58,10 @@ FAULTS = (
 def decode(data: bytes, max_pixels: int) -> tuple[npt.NDArray[Any], float | None]:
     """Decode a file into (H, W, 1, 3 or 4), upright sRGB, and its dpi."""
     if data.startswith(tiff.SIGNATURES):
-        return tiff.read(data, max_pixels)
+        try:
+            return tiff.read(data, max_pixels)
+        except FAULTS as error:
+            raise ImageError(f"is damaged or cut short: {one_line(error)}") from error
     if data.startswith(png.SIGNATURE):
         return _decode_png(data, max_pixels)
     with _open(data) as picture:
@@ -309,9 +312,10 @@ def _pillow_options(kind: str, text: str | None, dpi: float | None) -> dict[str,
 
 def metadata_in(data: bytes) -> dict[str, Any]:
     """Return the metadata that encode wrote into a file; {} if there is none."""
-    is_png = data.startswith(png.SIGNATURE)
+    is_png, text = data.startswith(png.SIGNATURE), None
     if data.startswith(tiff.SIGNATURES):
-        text = tiff.description_in(data)
+        with contextlib.suppress(*FAULTS):
+            text = tiff.description_in(data)
     elif is_png:
         text = png.text_in(data, "impasto")
     else:

@@ -176,7 +176,8 @@ def vips_faults() -> Iterator[None]:
         pyvips.vips_lib.vips_error_clear()
         raise ImageError("is damaged or cut short") from error
     except pyvips.Error as error:
-        text = one_line(error)
+        lines = [line.partition(": ")[2] or line for line in error.detail.splitlines()]
+        text = "; ".join(dict.fromkeys(line.strip() for line in lines)) or error.message
         if NOT_SUPPORTED.search(text):
             raise ImageError(f"is of a kind that is not read: {text}") from error
         raise ImageError(f"is damaged or cut short: {text}") from error

@@ -42,6 +42,8 @@ MULTI_INK = 2  # INK_SET: other inks than cyan, magenta, yellow and black
 PROCESS_INKS = ["cyan", "magenta", "yellow", "black"]
 MOST_CHANNELS = 64
 MM_PER_INCH = 25.4
+# Tags whose number of values depends on the channels or on the depth. They are hidden from libvips.
+OF_CHANNELS = (Tag.EXTRA, Tag.LOWEST, Tag.HIGHEST, Tag.COLOR_MAP, Tag.MOST, Tag.LEAST, Tag.CURVES)
 
 
 def read(data: bytes, max_pixels: int) -> tuple[Values, float | None]:
@@ -159,6 +161,8 @@ def _samples(page: Page) -> Values:
     if not separate or channels == 1:
         return _plane(page, channels, packed, None)
     offsets = Tag.TILE_OFFSETS if tiled else Tag.STRIP_OFFSETS
+    if offsets not in page.entries:
+        raise ImageError("is damaged or cut short: it does not say where its samples are")
     pieces = page.entries[offsets].count // channels
     planes = [
         _plane(page, 1, packed, slice(each * pieces, (each + 1) * pieces))
@@ -180,9 +184,8 @@ def _libvips_converts(page: Page) -> bool:
 def _plane(page: Page, channels: int, packed: bool, part: slice | None) -> Values:
     """Return (H, W, channels) of all channels, or of the one whose strips or tiles are given."""
     depth = page.first(Tag.BITS, 1)
-    changes: dict[int, list[int] | None] = {
-        Tag.ORIENTATION: [1], Tag.PLANAR: [1], Tag.EXTRA: None, Tag.INK_SET: None
-    }  # fmt: skip
+    changes: dict[int, list[int] | None] = dict.fromkeys(OF_CHANNELS)
+    changes |= {Tag.ORIENTATION: [1], Tag.PLANAR: [1], Tag.INK_SET: None}
     # With extra samples that are not described, libtiff leaves all channels alone.
     if page.first(Tag.COMPRESSION, 1) != JPEG or page.first(Tag.PHOTOMETRIC, 1) not in (1, 2):
         changes[Tag.PHOTOMETRIC] = [MIN_IS_BLACK if depth < 8 else RGB]
@@ -222,26 +225,41 @@ def _unpacked_bits(
     depth, width = page.first(Tag.BITS, 1), page.size[1]
     row = -(-width * channels * depth // 8)
     tile = page.first(Tag.TILE_WIDTH, 0) * channels * depth
-    known = page.first(Tag.COMPRESSION, 1) in UNPACKED and page.first(Tag.PREDICTOR, 1) == 1
+    predictor = page.first(Tag.PREDICTOR, 1)
+    known = page.first(Tag.COMPRESSION, 1) in UNPACKED and (
+        predictor == 1 or (depth == 64 and not tile)
+    )
     if not known or tile % 128:
         raise ImageError(
             f"has {depth} bits a channel, which in this compression or tiling are not read; "
             "save it with 8 or 16 bits"
         )
-    for tag, value in (
-        (Tag.WIDTH, row), (Tag.BITS, 8), (Tag.CHANNELS, 1), (Tag.FORMAT, UNSIGNED),
-        (Tag.PHOTOMETRIC, MIN_IS_BLACK), (Tag.TILE_WIDTH, tile // 8),
-    ):  # fmt: skip
-        changes[tag] = [value]
+    changes |= {
+        Tag.WIDTH: [row], Tag.BITS: [8], Tag.CHANNELS: [1], Tag.FORMAT: [UNSIGNED],
+        Tag.PHOTOMETRIC: [MIN_IS_BLACK], Tag.TILE_WIDTH: [tile // 8], Tag.PREDICTOR: [1],
+    }  # fmt: skip
     rows = _unpacked(page.changed(changes, slices), page)[..., 0]
     if depth == 64:
-        floats = np.ascontiguousarray(rows).view(page.order + "f8")
-        return floats.reshape(len(rows), width, channels).astype(np.float32)
+        doubles = _doubles(rows, channels, page.order, predictor)
+        return doubles.reshape(len(rows), width, channels).astype(np.float32)
     parts = [
         _from_bits(rows[at : at + 64], width * channels, depth, page.order)
         for at in range(0, len(rows), 64)
     ]
     return np.concatenate(parts).reshape(len(rows), width, channels)
+
+
+def _doubles(rows: Values, channels: int, order: str, predictor: int) -> Values:
+    """Return floats of 64 bits from rows of bytes; undo a predictor, which stores differences."""
+    height = len(rows)
+    if predictor == 3:  # of bytes; the first bytes of all floats come first (Adobe, 2005)
+        summed = np.cumsum(rows.reshape(height, -1, channels), axis=1, dtype=np.uint8)
+        rows = summed.reshape(height, 8, -1).swapaxes(1, 2).reshape(height, -1)
+        order = ">"
+    whole = np.ascontiguousarray(rows).view(order + "u8").astype(np.uint64)
+    if predictor == 2:
+        whole = np.cumsum(whole.reshape(height, -1, channels), axis=1, dtype=np.uint64)
+    return whole.view(np.float64)
 
 
 def _from_bits(rows: Values, count: int, depth: int, order: str) -> Values:
