@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage, ImageCms
 
-from impasto.errors import ImageError
+from impasto.errors import ImageError, ImageWarning
 from impasto.storage import one_line
 
 __all__ = [
@@ -87,7 +87,7 @@ def transform_to_srgb(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTrans
 
 def warn(text: str) -> None:
     """Warn of something about the picture that is being read. Args: text: begins with "its"."""
-    warnings.warn(f"{reading.get()}: {text}", stacklevel=2)
+    warnings.warn(f"{reading.get()}: {text}", ImageWarning, stacklevel=2)
 
 
 def warn_of_profile(fault: BaseException) -> None:
