@@ -22,7 +22,6 @@ import impasto
 from helpers import assert_clear_error, assert_close, psnr
 from impasto.cli.clip_progress import reporting_clip
 from impasto.errors import ImpastoError, SettingsError, TruncatedClip, VideoError
-from impasto.network.encoder import Encoder
 from impasto.optimize.loop import Step
 from impasto.painting.guidance import Guidance
 from impasto.painting.level_targets import StyleTargets
@@ -51,14 +50,7 @@ VIDEO = VideoSettings(frame_steps=2)
 SMALL = ("--long-side", 48, "--steps", 3, "--frame-steps", 2, "--threads", 1)
 
 
-@pytest.fixture(autouse=True)
-def small_network(monkeypatch, toy):
-    """Use a toy network with a few channels: these tests are not about the network."""
-
-    def build(layers, **options) -> Encoder:
-        return Encoder(layers, **{**options, "weights": toy})
-
-    monkeypatch.setattr("impasto.painting.stylizer.Encoder", build)
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 # ---- clips made here ----------------------------------------------------------------------------

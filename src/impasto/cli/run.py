@@ -64,7 +64,9 @@ def paint_plan(task: Task, long_side: int, plan: Callable[[], PicturePlan]) -> N
             task.note(text)
         check_output(task)
         check_record(task.record, overwrite=task.run.force)
-        recorder = Recorder(task.record, planned.levels[-1].size)
+        recorder = Recorder(task.record, planned.levels[-1].size, planned.alpha)
+        for text in recorder.notes:
+            task.note(text)
         ending = follow(planned.steps(), planned.levels, task, watch=recorder.watch)
         picture = planned.finish(ending.image, ending.history)
         picture = replace(picture, finished=ending.finished)

@@ -14,7 +14,7 @@ from impasto.optimize.loop import Step, Terms, optimize
 from impasto.painting.inputs import Inputs
 from impasto.painting.memory_plan import Workload
 from impasto.pictures.colors import luminance
-from impasto.pictures.picture import check_image, fit, resize
+from impasto.pictures.picture import check_image, fit, resize, resized
 from impasto.settings.pictures import Settings
 
 __all__ = ["Canvas", "Surface", "complete", "minimize", "paint_level"]
@@ -116,34 +116,51 @@ def paint_level(
     feather = level.scaled(settings.feather, settings.long_side)
     painted = inputs.layout.painted(level.size, feather)
     if settings.color != "luminance" and painted is None:
-        yield from minimize(image, losses, work, settings, device)
+        yield from minimize(image, losses, work, settings, device, gray=inputs.gray)
         return
-    surface = Surface(resize(inputs.photo.image, level.size), painted, settings, device)
+    photo = resized(inputs.photo, level.size).image
+    surface = Surface(photo, painted, settings, device)
 
     def seen(plane: Tensor) -> Mapping[str, Tensor]:
         return losses(surface.seen(plane))
 
     try:
         start = surface.start(image.to(device))
-        for step in minimize(start, seen, work, settings, device):
+        for step in minimize(start, seen, work, settings, device, gray=inputs.gray):
             yield replace(step, image=surface.picture(step.image))
     except DivergenceError as error:
         raise DivergenceError(str(error), surface.picture(error.image)) from error
 
 
 def minimize(
-    image: Tensor, losses: Terms, work: Workload, settings: Settings, device: torch.device
+    image: Tensor,
+    losses: Terms,
+    work: Workload,
+    settings: Settings,
+    device: torch.device,
+    *,
+    gray: bool = False,
 ) -> Iterator[Step]:
     """Minimize the losses with the settings' optimizer and the level's history.
 
-    Args: as for `paint_level`; the image may also be a canvas.
+    Args:
+        image, losses: as for `paint_level`; the image may also be a canvas.
+        gray: the image is gray and stays so: the optimizer changes one value per pixel, which is
+            red, green and blue at once.
     """
+    channels = image.shape[1]
+    start = image[:, :1] if gray else image
+    copies = channels // start.shape[1]
     unit = None
     if settings.normalized_pixels:  # the luminance alone has one channel
-        unit = _DEVIATIONS if image.shape[1] == 3 else _DEVIATIONS.mean(1, keepdim=True)
-    return optimize(
-        image.to(device),
-        losses,
+        unit = _DEVIATIONS if start.shape[1] == 3 else _DEVIATIONS.mean(1, keepdim=True)
+
+    def seen(plane: Tensor) -> Mapping[str, Tensor]:
+        return losses(plane.expand(-1, channels, -1, -1))
+
+    steps = optimize(
+        start.to(device),
+        seen if copies > 1 else losses,
         steps=work.level.steps,
         optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
@@ -155,6 +172,14 @@ def minimize(
         unit=unit,
         patience=settings.patience,
     )
+    if copies == 1:
+        yield from steps
+        return
+    try:
+        for step in steps:
+            yield replace(step, image=step.image.repeat(1, copies, 1, 1))
+    except DivergenceError as error:
+        raise DivergenceError(str(error), error.image.repeat(1, copies, 1, 1)) from error
 
 
 def complete(image: Tensor, inputs: Inputs, settings: Settings) -> Tensor:
@@ -164,7 +189,7 @@ def complete(image: Tensor, inputs: Inputs, settings: Settings) -> Tensor:
     """
     size = fit(inputs.photo.size, settings.long_side)
     whole = resize(image.detach().cpu().clamp(0, 1), size)
-    photo = resize(inputs.photo.image, size)
+    photo = resized(inputs.photo, size).image
     if settings.color == "luminance":  # enlarging a picture changes its colors a little
         canvas = Canvas(photo)
         whole = canvas.paint(canvas.blank(whole))

@@ -27,7 +27,7 @@ from impasto.painting.pastiche import Pastiche
 from impasto.painting.picture_plan import PicturePlan
 from impasto.painting.pyramid import Level, pyramid
 from impasto.pictures.files import Source
-from impasto.pictures.picture import Image, resize
+from impasto.pictures.picture import Image, resized
 from impasto.settings.pictures import Settings
 
 __all__ = ["Stylizer", "stylize"]
@@ -230,7 +230,7 @@ class Stylizer:
         targets = measure_targets(
             self.encoder, inputs, self.settings, work, styles=styles, blend=blend
         )
-        photo = resize(inputs.photo.image, work.level.size).to(self.device)
+        photo = resized(inputs.photo, work.level.size).image.to(self.device)
         own = [make(photo) for make in self.terms]
         return Objective(self.encoder, targets, self.settings, tile=work.tile, terms=[*own, *terms])
 

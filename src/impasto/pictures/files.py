@@ -47,9 +47,12 @@ __all__ = [
     "load_picture",
     "read_metadata",
     "save_image",
+    "transparency_note",
 ]
 
 MAX_PIXELS = 200_000_000  # 2.4 GB as float32 RGB; the largest cameras make 150 megapixels
+
+_HOLD_ALPHA = (".png", ".webp", ".tif", ".tiff")  # files with a whole alpha channel
 
 Source = str | os.PathLike[str] | BinaryIO | PIL.Image.Image | npt.NDArray[Any] | Tensor | Picture
 
@@ -230,3 +233,19 @@ def check_writable(path: str | os.PathLike[str], *, bits: int = 8, overwrite: bo
     with naming(os.fspath(path)):
         codecs.format_of(Path(path).suffix, bits)
     check_target(path, overwrite=overwrite, error=ImageError)
+
+
+def transparency_note(path: str | os.PathLike[str], alpha: Tensor | None) -> tuple[str, ...]:
+    """Return a line about the transparency that a file cannot hold; (): it holds all.
+
+    Args: alpha: the transparency of a picture or a film, in [0, 1]; None: it is opaque.
+    """
+    suffix = Path(path).suffix.lower()
+    if alpha is None or suffix in ("", *_HOLD_ALPHA):
+        return ()
+    kind = suffix.removeprefix(".").upper()
+    if suffix != ".gif":
+        return (f"{kind} holds no transparency: transparent pixels become white",)
+    if bool(((alpha == 0) | (alpha == 1)).all()):
+        return ()
+    return ("GIF holds no partial transparency: such pixels become opaque, on white, or vanish",)

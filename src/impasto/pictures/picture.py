@@ -26,14 +26,21 @@ __all__ = [
     "Picture",
     "check_image",
     "check_pixel_count",
+    "continued",
+    "cover",
+    "cropped",
     "fit",
     "from_array",
     "identity",
     "naming",
+    "no_visible_pixel",
+    "on_paper",
     "on_white",
     "picture_of",
     "quantize",
     "resize",
+    "resized",
+    "same_shape",
     "to_pillow",
     "with_long_side",
 ]
@@ -41,6 +48,10 @@ __all__ = [
 Image = Tensor  # (1, 3, H, W) float32, sRGB in [0, 1]
 
 _ROUNDING = 1e-6  # how far rounding may take floats out of [0, 1]
+# The left, upper, right and lower edge of a part, in px; None: the whole.
+_Edges = tuple[float, float, float, float] | None
+# Below this alpha, a resampled color is a quotient of two numbers near 0, which has no digits.
+_FAINT = 0.1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,11 +186,17 @@ def _to_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def _fill_transparent(image: Image, alpha: Tensor) -> Image:
     """Continue the visible colors smoothly below the pixels where alpha is 0."""
     hidden = alpha == 0
-    if not bool(hidden.any()):
-        return image
-    if bool(hidden.all()):
+    return torch.where(hidden, continued(image, alpha), image) if bool(hidden.any()) else image
+
+
+def continued(image: Image, alpha: Tensor) -> Image:
+    """Lay a picture on a smooth continuation of its own visible colors; mid-gray if it has none.
+
+    Args: image, alpha: (1, 3, H, W) and (1, 1, H, W), both in [0, 1].
+    """
+    if not bool(alpha.any()):
         return torch.full_like(image, 0.5)
-    return torch.where(hidden, _push_pull(image * alpha, alpha).clamp(0, 1), image)
+    return _push_pull(image * alpha, alpha).clamp(0, 1)
 
 
 def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
@@ -199,6 +216,14 @@ def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
     return premultiplied + (1 - weight) * below
 
 
+def no_visible_pixel(picture: Picture) -> ImageError:
+    """Return the error about a picture of which nothing can be seen."""
+    return ImageError(
+        "is transparent everywhere, so there is nothing of it to use; it needs visible pixels",
+        path=picture.name or "the picture",
+    )
+
+
 def on_white(image: Image, alpha: Tensor) -> Image:
     """Lay a picture on white, for formats without alpha; values clamped to [0, 1].
 
@@ -207,6 +232,11 @@ def on_white(image: Image, alpha: Tensor) -> Image:
     check_image(image, alpha)
     opacity = alpha.to(image).clamp(0, 1)
     return image.clamp(0, 1) * opacity + (1 - opacity)
+
+
+def on_paper(picture: Picture) -> Image:
+    """Return a picture as it looks on white paper, (1, 3, H, W); an opaque one as it is."""
+    return picture.image if picture.alpha is None else on_white(picture.image, picture.alpha)
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -228,13 +258,78 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
         raise ShapeError(f"resize to {height} × {width}: each side must be at least 1")
     if tuple(image.shape[-2:]) == (height, width):
         return image
+    return _resampled(image, size).clamp_(0, 1).to(image)
+
+
+def _resampled(image: Tensor, size: tuple[int, int], box: _Edges = None) -> Tensor:
+    """Resample a part as `resize` does, but not clamped, and float32 on the CPU."""
+    height, width = size
     planes = image.detach().to("cpu", torch.float32).flatten(0, 1).numpy()  # (B·C, H, W)
-    resized = np.empty((len(planes), height, width), np.float32)
-    for plane, target in zip(planes, resized, strict=True):
+    targets = np.empty((len(planes), height, width), np.float32)
+    for plane, target in zip(planes, targets, strict=True):
         whole = PIL.Image.fromarray(np.ascontiguousarray(plane))
-        target[:] = np.asarray(whole.resize((width, height), PIL.Image.Resampling.LANCZOS))
-    result = torch.from_numpy(resized).clamp_(0, 1)
-    return result.reshape(*image.shape[:2], height, width).to(image)
+        target[:] = np.asarray(whole.resize((width, height), PIL.Image.Resampling.LANCZOS, box=box))
+    return torch.from_numpy(targets).reshape(*image.shape[:2], height, width)
+
+
+def resized(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Resize a picture as `resize` does, to (H, W), with its transparency.
+
+    A color counts as much as its pixel is visible: premultiplied colors are resampled.
+
+    Raises: ShapeError: size is not at least 1 × 1.
+    """
+    if size == picture.size:
+        return picture
+    if picture.alpha is None:
+        return replace(picture, image=resize(picture.image, size))
+    return _resampled_picture(picture, size)
+
+
+def _resampled_picture(picture: Picture, size: tuple[int, int], box: _Edges = None) -> Picture:
+    image = _resampled(picture.image, size, box)
+    if picture.alpha is None:
+        return replace(picture, image=image.clamp_(0, 1))
+    alpha = _resampled(picture.alpha, size, box)
+    visible = _resampled(picture.image * picture.alpha, size, box) / alpha.clamp(min=_FAINT)
+    image = torch.where(alpha >= _FAINT, visible, image).clamp_(0, 1)
+    return replace(picture, image=image, alpha=alpha.clamp_(0, 1))
+
+
+def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Tell whether two sizes (H, W) have the same proportions, up to one px of the first."""
+    expected = fit(other, max(size))
+    return all(abs(a - b) <= 1 for a, b in zip(size, expected, strict=True))
+
+
+def cover(picture: Picture, size: tuple[int, int]) -> tuple[Picture, tuple[int, int]]:
+    """Resize a picture without distortion until it covers a size, (H, W); crop it to its center.
+
+    Returns: the picture of this size; and the size (h, w) of the part that it shows, in px of the
+             given picture.
+    """
+    height, width = picture.size
+    if same_shape(picture.size, size) or same_shape(size, picture.size):
+        return resized(picture, size), picture.size
+    factor = max(size[0] / height, size[1] / width)
+    tall, wide = min(size[0] / factor, height), min(size[1] / factor, width)
+    top, left = (height - tall) / 2, (width - wide) / 2
+    shown = _resampled_picture(picture, size, (left, top, left + wide, top + tall))
+    return shown, (max(1, round(tall)), max(1, round(wide)))
+
+
+def cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
+    """Cut a picture to a box: its rows top ≤ row < bottom and its columns left ≤ column < right.
+
+    Args: box: (top, bottom, left, right).
+    """
+    top, bottom, left, right = box
+
+    def part(planes: Tensor) -> Tensor:
+        return planes[..., top:bottom, left:right].contiguous()
+
+    alpha = None if picture.alpha is None else part(picture.alpha)
+    return replace(picture, image=part(picture.image), alpha=alpha)
 
 
 def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
@@ -258,12 +353,7 @@ def with_long_side(picture: Picture, long_side: int | None) -> Picture:
     """
     if long_side is None:
         return picture
-    size = fit(picture.size, long_side)
-    if size == picture.size:
-        return picture
-    # Hidden colors continue the visible ones, so colors need no weights by alpha.
-    alpha = None if picture.alpha is None else resize(picture.alpha, size)
-    return replace(picture, image=resize(picture.image, size), alpha=alpha)
+    return resized(picture, fit(picture.size, long_side))
 
 
 # ---- Picture → numbers --------------------------------------------------------------------------

@@ -102,7 +102,7 @@ class ClipRun:
         side = self.painter.stylizer.settings.long_side
         try:
             for frame in read_frames(self.clip, start=self.start, end=self.end, long_side=side):
-                yield frame
+                yield self.painter.styling.photo(frame)
                 read += 1
         except TruncatedClip as error:
             if not read:
@@ -139,7 +139,7 @@ class ClipRun:
                 losses = step.losses
                 yield self._video_step(step, frame)
             info = FrameInfo(frame.index, frame.time, frame.duration, starts_scene, losses)
-            image = self.store.save(image, info, folder)
+            image = self.store.save(image, info, folder, alpha=frame.alpha)
         self.done += 1
         return image
 

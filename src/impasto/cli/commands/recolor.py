@@ -78,9 +78,8 @@ def recolored(
     check_output(task)
     check_memory(task, photo, style)
     with memory_errors(max(photo.size)):
-        image = recolor(
-            photo.image.to(device), style.image, method=colors.method, strength=colors.strength
-        ).cpu()
+        placed = replace(photo, image=photo.image.to(device))
+        image = recolor(placed, style, method=colors.method, strength=colors.strength).cpu()
     metadata = {
         "impasto": __version__,
         "made": {"command": "recolor", **colors.to_dict(), "long_side": long_side},

@@ -14,12 +14,11 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from impasto.errors import TruncatedClip, VideoError
-from impasto.pictures.picture import Image, fit, resize
+from impasto.pictures.picture import Picture, fit, resized
 from impasto.video.io.clips import (
     Clip,
     Damage,
@@ -53,7 +52,7 @@ __all__ = [
 _SLACK = 1  # s; a file may state a length that is too short by this, and be read to its end.
 
 # A function that loads the frame, its time, its duration.
-TimedFrame = tuple[Callable[[], Image], Fraction, Fraction]
+TimedFrame = tuple[Callable[[], Picture], Fraction, Fraction]
 
 
 def open_clip(source: str | Path, *, rate: Fraction | float | None = None) -> Clip:
@@ -136,8 +135,9 @@ def _selected(
             index += 1
             if index % every:
                 continue
-            image = load()
-            yield Frame(image if size is None else resize(image, size), index, time, duration)
+            picture = load()
+            picture = picture if size is None else resized(picture, size)
+            yield Frame(picture.image, index, time, duration, picture.alpha)
     except TruncatedClip as error:
         if index < 0:
             raise _no_frames(clip, start) from error
@@ -185,8 +185,8 @@ def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
             )
 
 
-def _loader(clip: Clip, frame: Any) -> Callable[[], Image]:
-    return partial(to_image, frame, clip.colors, clip.orientation)
+def _loader(clip: Clip, frame: Any) -> Callable[[], Picture]:
+    return lambda: Picture(to_image(frame, clip.colors, clip.orientation))
 
 
 def _opened(files: contextlib.ExitStack, clip: Clip, damage: Damage) -> tuple[Any, Any, Any]:
