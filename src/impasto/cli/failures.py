@@ -73,11 +73,11 @@ def plain_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", module=r"PIL\.")
         usual = warnings.showwarning
 
-        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, ImageWarning):
                 typer.echo(f"Warning: {' '.join(str(message).split())}", err=True)
             else:
-                usual(message, category, *where)
+                usual(message, category, *where, **more)
 
         warnings.showwarning = show
         yield

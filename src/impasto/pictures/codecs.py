@@ -48,6 +48,7 @@ TURNS = {  # EXIF orientation → the turn that brings the picture upright
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+_STRIP = 1_000_000  # px that are copied at once
 # The errors that decoders raise on damaged files.
 FAULTS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
@@ -175,14 +176,14 @@ def _pillow_values(picture: PIL.Image.Image, coding: samples.Coding) -> npt.NDAr
         picture = picture.convert(picture.mode.replace("a", "A"))
     if picture.has_transparency_data:
         gray = picture.mode in ("1", "L", "LA")
-        alpha = picture.convert("RGBA").getchannel("A")
-        picture = picture.convert("RGBA").convert("L" if gray else "RGB")
+        whole = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+        alpha, picture = whole.getchannel("A"), whole.convert("L" if gray else "RGB")
     elif picture.mode == "1":
         picture = picture.convert("L")
     elif picture.mode not in ("L", "CMYK", "LAB"):
         picture = picture.convert("RGB")
     colors = _pillow_to_srgb(picture, coding)
-    return samples.with_alpha(colors, None if alpha is None else np.asarray(alpha)[..., None])
+    return samples.with_alpha(colors, None if alpha is None else _array_of(alpha))
 
 
 def _pillow_to_srgb(picture: PIL.Image.Image, coding: samples.Coding) -> npt.NDArray[np.uint8]:
@@ -193,12 +194,25 @@ def _pillow_to_srgb(picture: PIL.Image.Image, coding: samples.Coding) -> npt.NDA
     if follow is not None:
         transform, mode = follow
         picture = ImageCms.applyTransform(picture.convert(mode), transform) or picture
-    elif picture.mode != "L":
+    elif picture.mode not in ("L", "RGB"):
         picture = picture.convert("RGB")
-    values = np.asarray(picture).reshape(picture.height, picture.width, -1)
+    values = _array_of(picture)
     if coding is None or isinstance(coding, bytes):
         return values
     return samples.encoded(values, coding)
+
+
+def _array_of(picture: PIL.Image.Image) -> npt.NDArray[np.uint8]:
+    """Return an L or RGB image as (H, W, C). np.asarray would hold the pixels three times."""
+    values = np.empty((picture.height, picture.width, len(picture.getbands())), np.uint8)
+    rows = max(1, _STRIP // picture.width)
+    for top in range(0, picture.height, rows):
+        bottom = min(top + rows, picture.height)
+        box = (0, top, picture.width, bottom)
+        # crop would check Pillow's own limit of pixels.
+        part = picture.resize((picture.width, bottom - top), PIL.Image.Resampling.NEAREST, box)
+        values[top:bottom] = np.asarray(part).reshape(bottom - top, picture.width, -1)
+    return values
 
 
 def _says_adobe_rgb(picture: PIL.Image.Image) -> bool:

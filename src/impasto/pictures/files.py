@@ -34,6 +34,7 @@ from impasto.pictures.picture import (
     on_white,
     picture_of,
     quantize,
+    unit,
     with_long_side,
 )
 from impasto.pictures.profiles import reading
@@ -184,7 +185,7 @@ def save_image(
     created. JPEG has no transparency, so the picture is laid on white.
 
     Args:
-        image: (1, 3, H, W), sRGB in [0, 1].
+        image: (1, 3, H, W), sRGB in [0, 1]; or uint8 or uint16 with full scale for 1.
         path: a path, whose suffix names the format; or an open binary file, which stays open.
         alpha: the transparency, (1, 1, H, W) in [0, 1]; None: the picture is opaque.
         metadata: JSON values that `read_metadata` can read. PNG holds them in the text "impasto",
@@ -209,7 +210,7 @@ def save_image(
     with naming(name):
         kind = codecs.format_of(suffix, bits)
     if kind == "jpeg" and alpha is not None:
-        image, alpha = on_white(image, alpha), None
+        image, alpha = on_white(unit(image), alpha), None
     values = quantize(image, alpha, bits)
     with naming(name):
         data = codecs.encode(values, kind, metadata=metadata, dpi=dpi)

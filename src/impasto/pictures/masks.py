@@ -23,6 +23,7 @@ from impasto.pictures.picture import (
     identity,
     no_visible_pixel,
     same_shape,
+    strips,
 )
 
 __all__ = [
@@ -61,8 +62,7 @@ def load_mask(
     picture = load_picture(source)
     name = picture.name or f"the {kind}"
     check_shape(picture, of, name)
-    gray = picture.image.mean(1, keepdim=True)
-    tinted = ((picture.image - gray).abs() > _GRAY).any(1, keepdim=True)
+    gray, tinted = _grays(picture)
     if picture.alpha is not None:
         tinted = tinted & (picture.alpha > _NEARLY)
     colored = bool(tinted.any())
@@ -81,6 +81,15 @@ def load_mask(
             f"is {color}: it selects nothing; white selects, black does not", path=name
         )
     return mask, identity(picture) | ({"inverted": True} if inverted else {})
+
+
+def _grays(picture: Picture) -> tuple[Tensor, Tensor]:
+    """Return the mean of the channels, and where they differ from it, both (1, 1, H, W)."""
+    grays, tints = [], []
+    for strip in strips(picture):
+        grays.append(strip.mean(1, keepdim=True))
+        tints.append(((strip - grays[-1]).abs() > _GRAY).any(1, keepdim=True))
+    return torch.cat(grays, dim=2), torch.cat(tints, dim=2)
 
 
 def _without_noise(mask: Tensor) -> Tensor:
