@@ -112,7 +112,8 @@ def load_inputs(
         raise no_visible_pixel(start)
     layout = lay_out(guidance, photo, given)
     gray = _is_gray_run(photo, paintings, start, settings)
-    photo = replace(photo, image=gray_image(photo.image)) if gray else photo
+    if gray and not photo.is_one_plane:
+        photo = replace(photo, image=gray_image(photo.image))
     return Inputs(photo, paintings, layout, start, gray)
 
 
@@ -169,7 +170,7 @@ def scaled_style(style: Picture, level: Level, settings: Settings, scale: float)
     size = fit(style.size, style_side(style, level.long_side, scale))
     if min(size) < least:  # a strip, at a coarse level
         size = fit(style.size, -(-max(style.size) * least // min(style.size)))
-    return resize(style.image, size)
+    return resize(style.pixels, size)
 
 
 def initial_image(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> Tensor:

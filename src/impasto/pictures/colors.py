@@ -352,9 +352,16 @@ def is_gray(picture: Tensor | Picture) -> bool:
 
     Args: picture: (1, 3, H, W), or a Picture, whose transparent pixels do not count.
     """
-    image, alpha = _planes(picture)
-    spread = image.amax(1, keepdim=True) - image.amin(1, keepdim=True)
-    return bool((spread if alpha is None else spread * alpha.to(spread)).max() <= _GRAY + 1e-6)
+    whole = picture if isinstance(picture, Picture) else Picture(picture)
+    row = 0
+    for strip in strips(whole):
+        spread = strip.amax(1, keepdim=True) - strip.amin(1, keepdim=True)
+        if whole.alpha is not None:
+            spread = spread * whole.alpha[..., row : row + strip.shape[2], :].to(spread)
+        if bool(spread.max() > _GRAY + 1e-6):
+            return False
+        row += strip.shape[2]
+    return True
 
 
 def gray_image(image: Tensor) -> Tensor:

@@ -105,6 +105,11 @@ class Picture:
         """The size (H, W), in px."""
         return self.pixels.shape[-2], self.pixels.shape[-1]
 
+    @property
+    def is_one_plane(self) -> bool:
+        """Whether it is gray and kept as one plane."""
+        return self.pixels.stride(1) == 0
+
     def __repr__(self) -> str:
         height, width = self.size
         return f"<Picture {self.name or 'without a name'}, {width} x {height} px>"
