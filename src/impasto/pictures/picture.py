@@ -43,6 +43,7 @@ __all__ = [
     "same_shape",
     "to_pillow",
     "with_long_side",
+    "without_hidden_colors",
 ]
 
 Image = Tensor  # (1, 3, H, W) float32, sRGB in [0, 1]
@@ -156,9 +157,7 @@ def picture_of(
     if planes.shape[1] < 4:
         return Picture(planes.expand(-1, 3, -1, -1).contiguous(), None, name, sha256, dpi)
     image, alpha = planes[:, :3].clone(), planes[:, 3:].clone()
-    if bool((alpha == 1).all()):
-        return Picture(image, None, name, sha256, dpi)
-    return Picture(_fill_transparent(image, alpha), alpha, name, sha256, dpi)
+    return without_hidden_colors(Picture(image, alpha, name, sha256, dpi))
 
 
 def _to_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -183,10 +182,20 @@ def _to_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 # ---- transparency and size ----------------------------------------------------------------------
 
 
-def _fill_transparent(image: Image, alpha: Tensor) -> Image:
-    """Continue the visible colors smoothly below the pixels where alpha is 0."""
-    hidden = alpha == 0
-    return torch.where(hidden, continued(image, alpha), image) if bool(hidden.any()) else image
+def without_hidden_colors(picture: Picture) -> Picture:
+    """Continue the visible colors smoothly below the pixels whose alpha is 0.
+
+    Returns: the picture; if all of it is opaque, without alpha.
+    """
+    if picture.alpha is None:
+        return picture
+    if bool((picture.alpha == 1).all()):
+        return replace(picture, alpha=None)
+    hidden = picture.alpha == 0
+    if not bool(hidden.any()):
+        return picture
+    image = torch.where(hidden, continued(picture.image, picture.alpha), picture.image)
+    return replace(picture, image=image)
 
 
 def continued(image: Image, alpha: Tensor) -> Image:
