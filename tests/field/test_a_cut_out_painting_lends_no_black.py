@@ -234,7 +234,9 @@ def test_a_mask_of_what_is_transparent_is_refused(photo):
     alpha, mask = torch.ones(1, 1, 48, 56), torch.zeros(1, 1, 48, 56)
     alpha[..., :20] = 0
     mask[..., :10] = 1
-    with pytest.raises(impasto.ImageError, match="transparent wherever its style mask is white"):
+    with pytest.raises(
+        impasto.ImageError, match="transparent everywhere that its style mask or region"
+    ):
         load_inputs(
             photo, torch.cat([strokes(), alpha], 1), SETTINGS,
             guidance=Guidance(style_masks=mask),
@@ -412,6 +414,86 @@ def test_reduced_frames_keep_it_too(cut_frames, painting, tmp_path):
     assert made.size == (16, 20)
     assert float(made.alpha[..., :7].min()) > 0.9
     assert float(made.alpha[..., 10:].max()) < 0.1
+
+
+def clip_with_alpha(path, codec: str, format: str):
+    """Write a clip of two frames whose right half is transparent, over magenta."""
+    av = pytest.importorskip("av")
+    pixels = np.zeros((32, 40, 4), np.uint8)
+    pixels[..., :] = (255, 0, 255, 0)
+    pixels[:, :20] = (40, 120, 200, 255)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=12)
+        stream.width, stream.height, stream.pix_fmt = 40, 32, format
+        for _ in range(2):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgba")
+            container.mux(stream.encode(frame.reformat(format=format)))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "format"),
+    [("mov", "qtrle", "argb"), ("mov", "prores_ks", "yuva444p10le"), ("mov", "png", "rgba")],
+)
+def test_a_clip_with_an_alpha_channel_keeps_it_in_frames(painting, tmp_path, suffix, codec, format):
+    pytest.importorskip("cv2")
+    clip = clip_with_alpha(tmp_path / f"clip.{suffix}", codec, format)
+    small = SETTINGS.replace(long_side=40, steps=2)
+    impasto.stylize_video(
+        clip, painting, tmp_path / "out", small, impasto.VideoSettings(frame_steps=1)
+    )
+    for path in (tmp_path / "out").glob("*.png"):
+        alpha = load_picture(path).alpha
+        assert float(alpha[..., :19].mean()) > 0.98  # FFmpeg may spoil a few pixels of ProRes
+        assert float(alpha[..., 21:].mean()) < 0.02
+
+
+def test_a_transparent_gif_is_no_black_clip(tmp_path):
+    """The frames of a GIF continue their visible colors below what is transparent."""
+    pytest.importorskip("av")
+    from impasto.video.io.frames import open_clip, read_frames
+
+    frames = []
+    for number in range(2):
+        pixels = np.zeros((32, 40), np.uint8)  # index 0 is black, and transparent
+        pixels[:, 4 + number : 20 + number] = 1
+        frames.append(PillowImage.fromarray(pixels, "P"))
+        frames[-1].putpalette([0, 0, 0, 40, 120, 200])
+    frames[0].save(
+        tmp_path / "a.gif", save_all=True, append_images=frames[1:], transparency=0, disposal=2
+    )
+    for number, frame in enumerate(read_frames(open_clip(tmp_path / "a.gif"))):
+        assert bool((frame.alpha[..., 4 + number : 20 + number] == 1).all())
+        assert float(frame.alpha.mean()) == pytest.approx(16 / 40)
+        wanted = torch.tensor([40, 120, 200]).view(1, 3, 1, 1) / 255
+        assert_close(frame.image, wanted.expand(1, 3, 32, 40), relative=0.01)
+
+
+def test_style_masks_of_a_clip_belong_to_the_whole_sheet(paintings, photo, tmp_path):
+    pytest.importorskip("cv2")
+    save_image(photo, tmp_path / "frames" / "0.png")
+    save_image(photo, tmp_path / "frames" / "1.png")
+    mask = torch.zeros(1, 1, 96, 112)
+    mask[..., :70] = 1  # 28 … 84 is the painting
+    results = []
+    for style, selected in ((paintings[1], mask), (paintings[0], mask[..., 24:72, 28:84])):
+        out = tmp_path / style.stem
+        impasto.stylize_video(
+            tmp_path / "frames", style, out, SETTINGS, impasto.VideoSettings(frame_steps=2),
+            guidance=Guidance(style_masks=selected.contiguous()),
+        )  # fmt: skip
+        results.append([load_picture(file).image for file in sorted(out.glob("*.png"))])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_picture_made_by_hand_hides_nothing(painting, photo):
+    alpha = torch.ones(1, 1, 32, 40)
+    alpha[..., 20:] = 0
+    images = [torch.where(alpha > 0, photo, value) for value in (0.0, 1.0)]
+    results = [impasto.stylize(Picture(each, alpha), painting, SETTINGS).image for each in images]
+    assert torch.equal(*results)
 
 
 def test_a_clip_lays_them_on_white_and_says_so(command, cut_frames, painting_file, tmp_path):

@@ -26,6 +26,7 @@ from impasto.optimize.loop import Step
 from impasto.painting.guidance import Guidance
 from impasto.painting.level_targets import StyleTargets
 from impasto.pictures.files import load_image, read_metadata, save_image
+from impasto.pictures.picture import Picture
 from impasto.settings.clips import VideoSettings
 from impasto.settings.pictures import Settings
 from impasto.video.clip_run import VideoStep
@@ -412,7 +413,7 @@ def test_styles_that_change_over_time(clip, painting_file, photo_file, tmp_path)
         clip, [painting_file, photo_file], tmp_path / "p", SETTINGS, VIDEO, style_times=[0.0, 0.2]
     )
     painter = plan.run.painter
-    inputs = painter.styling.inputs(pan(1)[0], 0)
+    inputs = painter.styling.inputs(Picture(pan(1)[0]), 0)
     stylizer = painter.stylizer
     styles = StyleTargets(stylizer.encoder, inputs, stylizer.settings, painter.work)
     apart = [

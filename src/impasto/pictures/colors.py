@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import SettingsError, nearest_match
-from impasto.pictures.picture import Picture, check_image, no_visible_pixel
+from impasto.pictures.picture import Picture, check_image, no_visible_pixel, strips
 
 __all__ = [
     "LINEAR_MAPS",

@@ -36,6 +36,7 @@ from impasto.pictures.picture import (
     quantize,
     unit,
     with_long_side,
+    without_hidden_colors,
 )
 from impasto.pictures.profiles import reading
 from impasto.storage import check_target, one_line, read_file, write_all, write_file
@@ -66,8 +67,7 @@ def load_picture(
     """Read a picture and return it upright, in sRGB, as float32 on the CPU.
 
     Fully transparent pixels can have any color in a file. Their colors are replaced by a smooth
-    continuation of the visible colors, or by mid-gray if no pixel is visible. A Picture is only
-    resized.
+    continuation of the visible colors, or by mid-gray if no pixel is visible.
 
     Args:
         source: a path; a binary file or stream, read to its end and left open; a Pillow image;
@@ -88,7 +88,7 @@ def load_picture(
     if isinstance(source, Picture):
         with naming(source.name or "the picture"):
             check_pixel_count(source.size, max_pixels)
-        return with_long_side(source, long_side)
+        return with_long_side(without_hidden_colors(source), long_side)
     if isinstance(source, np.ndarray | Tensor):
         return with_long_side(from_array(source, max_pixels), long_side)
     if isinstance(source, PIL.Image.Image):

@@ -124,7 +124,8 @@ def visible_mask(picture: Picture, mask: Tensor | None = None) -> Tensor | None:
     selected = visible if mask is None else fitted(mask, picture.size) * visible
     if not bool(selected.any()):
         raise ImageError(
-            "is transparent wherever its style mask is white, so the mask selects nothing visible",
+            "is transparent everywhere that its style mask or region selects, so nothing visible "
+            "is left",
             path=picture.name or "the picture",
         )
     top, bottom, left, right = _box(visible)

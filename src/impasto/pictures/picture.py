@@ -45,6 +45,7 @@ __all__ = [
     "to_pillow",
     "unit",
     "with_long_side",
+    "without_hidden_colors",
 ]
 
 Image = Tensor  # (1, 3, H, W) float32, sRGB in [0, 1]
@@ -192,14 +193,10 @@ def picture_of(
         pixels = torch.from_numpy(_to_unit(colors))
     if planes.shape[1] == 4:
         alpha = torch.from_numpy(_to_unit(planes[:, 3:]))
-        if bool((alpha == 1).all()):
-            alpha = None
-        elif not bool(alpha.all()):
-            pixels = _fill_transparent(unit(pixels), alpha)
     pixels = pixels.expand(-1, 3, -1, -1)  # gray is kept once
     if pixels.is_floating_point():
         pixels = pixels.contiguous()
-    return Picture(pixels, alpha, name, sha256, dpi)
+    return without_hidden_colors(Picture(pixels, alpha, name, sha256, dpi))
 
 
 def unit(pixels: Tensor) -> Image:
@@ -238,15 +235,23 @@ def _to_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 # ---- transparency and size ----------------------------------------------------------------------
 
 
-def _fill_transparent(image: Image, alpha: Tensor) -> Image:
-    """Continue the visible colors smoothly below the pixels where alpha is 0, in place."""
-    hidden = alpha == 0
+def without_hidden_colors(picture: Picture) -> Picture:
+    """Continue the visible colors smoothly below the pixels whose alpha is 0.
+
+    Returns: the picture; if all of it is opaque, without alpha.
+    """
+    if picture.alpha is None:
+        return picture
+    if bool((picture.alpha == 1).all()):
+        return replace(picture, image=picture.pixels, alpha=None)
+    hidden = picture.alpha == 0
     if not bool(hidden.any()):
-        return image
-    for at in range(image.shape[1]):  # one plane at a time, which takes less memory
+        return picture
+    image = picture.image.clone() if picture.pixels.is_floating_point() else picture.image
+    for at in range(3):  # one plane at a time, which takes less memory
         plane = image[:, at : at + 1]
-        plane.copy_(torch.where(hidden, continued(plane, alpha), plane))
-    return image
+        plane.copy_(torch.where(hidden, continued(plane, picture.alpha), plane))
+    return replace(picture, image=image)
 
 
 def continued(image: Image, alpha: Tensor) -> Image:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import TruncatedClip, VideoError
-from impasto.pictures.picture import Picture, fit, resized
+from impasto.pictures.picture import Picture, fit, resized, without_hidden_colors
 from impasto.video.io.clips import (
     Clip,
     Damage,
@@ -33,7 +33,7 @@ from impasto.video.io.clips import (
 )
 from impasto.video.io.codecs import CODECS, SUFFIXES
 from impasto.video.io.folders import open_folder, read_folder
-from impasto.video.io.pixels import to_image
+from impasto.video.io.pixels import alpha_of, to_image
 from impasto.video.io.truncation import is_truncated
 from impasto.video.io.writer import ClipWriter, write_clip
 
@@ -186,7 +186,11 @@ def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
 
 
 def _loader(clip: Clip, frame: Any) -> Callable[[], Picture]:
-    return lambda: Picture(to_image(frame, clip.colors, clip.orientation))
+    def load() -> Picture:
+        image = to_image(frame, clip.colors, clip.orientation)
+        return without_hidden_colors(Picture(image, alpha_of(frame, clip.orientation)))
+
+    return load
 
 
 def _opened(files: contextlib.ExitStack, clip: Clip, damage: Damage) -> tuple[Any, Any, Any]:
