@@ -195,7 +195,7 @@ def without_hidden_colors(picture: Picture) -> Picture:
     if not bool(hidden.any()):
         return picture
     image = torch.where(hidden, continued(picture.image, picture.alpha), picture.image)
-    return replace(picture, image=image)
+    return picture if torch.equal(image, picture.image) else replace(picture, image=image)
 
 
 def continued(image: Image, alpha: Tensor) -> Image:
