@@ -148,19 +148,15 @@ def minimize(
         gray: the image is gray and stays so: the optimizer changes one value per pixel, which is
             red, green and blue at once.
     """
-    channels = image.shape[1]
-    start = image[:, :1] if gray else image
-    copies = channels // start.shape[1]
+    if gray and image.shape[1] > 1:
+        yield from _minimize_gray(image, losses, work, settings, device)
+        return
     unit = None
     if settings.normalized_pixels:  # the luminance alone has one channel
-        unit = _DEVIATIONS if start.shape[1] == 3 else _DEVIATIONS.mean(1, keepdim=True)
-
-    def seen(plane: Tensor) -> Mapping[str, Tensor]:
-        return losses(plane.expand(-1, channels, -1, -1))
-
-    steps = optimize(
-        start.to(device),
-        seen if copies > 1 else losses,
+        unit = _DEVIATIONS if image.shape[1] == 3 else _DEVIATIONS.mean(1, keepdim=True)
+    yield from optimize(
+        image.to(device),
+        losses,
         steps=work.level.steps,
         optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
@@ -172,14 +168,19 @@ def minimize(
         unit=unit,
         patience=settings.patience,
     )
-    if copies == 1:
-        yield from steps
-        return
+
+
+def _minimize_gray(
+    image: Tensor, losses: Terms, work: Workload, settings: Settings, device: torch.device
+) -> Iterator[Step]:
+    def seen(plane: Tensor) -> Mapping[str, Tensor]:
+        return losses(plane.expand(-1, 3, -1, -1))
+
     try:
-        for step in steps:
-            yield replace(step, image=step.image.repeat(1, copies, 1, 1))
+        for step in minimize(image[:, :1], seen, work, settings, device):
+            yield replace(step, image=step.image.repeat(1, 3, 1, 1))
     except DivergenceError as error:
-        raise DivergenceError(str(error), error.image.repeat(1, copies, 1, 1)) from error
+        raise DivergenceError(str(error), error.image.repeat(1, 3, 1, 1)) from error
 
 
 def complete(image: Tensor, inputs: Inputs, settings: Settings) -> Tensor:

@@ -251,7 +251,7 @@ def without_hidden_colors(picture: Picture) -> Picture:
     for at in range(3):  # one plane at a time, which takes less memory
         plane = image[:, at : at + 1]
         plane.copy_(torch.where(hidden, continued(plane, picture.alpha), plane))
-    return replace(picture, image=image)
+    return picture if torch.equal(image, picture.image) else replace(picture, image=image)
 
 
 def continued(image: Image, alpha: Tensor) -> Image:
