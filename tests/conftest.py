@@ -33,6 +33,16 @@ def toy_encoder(toy: VGGWeights) -> Encoder:
 
 
 @pytest.fixture
+def small_network(monkeypatch, toy: VGGWeights) -> None:
+    """Paint with a toy network of a few channels, for tests that are not about the network."""
+
+    def build(layers, **options) -> Encoder:
+        return Encoder(layers, **{**options, "weights": toy})
+
+    monkeypatch.setattr("impasto.painting.stylizer.Encoder", build)
+
+
+@pytest.fixture
 def photo() -> Tensor:
     """A drawn 'photo', (1, 3, 32, 40): a bright disc over a gradient."""
     y, x = torch.meshgrid(torch.linspace(0, 1, 32), torch.linspace(0, 1, 40), indexing="ij")

@@ -1,4 +1,4 @@
-"""The errors of impasto. The studio adds its own, below `ImpastoError`.
+"""The errors of impasto, and its warning. The studio adds its own, below `ImpastoError`.
 
 ImpastoError
 ├── ImageError          a picture cannot be read, written, or used as it is
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DivergenceError",
     "ImageError",
+    "ImageWarning",
     "ImpastoError",
     "MemoryLimitError",
     "SettingsError",
@@ -70,6 +71,10 @@ class ImpastoError(Exception):
 
 class ImageError(ImpastoError):
     """A picture cannot be read, written, or used as it is."""
+
+
+class ImageWarning(UserWarning):
+    """Something in a picture file cannot be used, and the picture is read without it."""
 
 
 class SoundError(ImpastoError):

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from helpers import assert_clear_error
-from impasto.cli.sheets import blend_shares, on_white
+from impasto.cli.sheets import blend_shares
 from impasto.errors import counted
-from impasto.painting.pastiche import Pastiche
 from impasto.painting.stylizer import stylize
-from impasto.pictures.files import load_image, read_metadata
+from impasto.pictures.files import load_image, read_metadata, save_image
 from impasto.pictures.films import sheet
+from impasto.pictures.picture import Picture, on_paper
 from impasto.settings.pictures import Settings
 
 SMALL = ("--long-side", 40, "--coarsest", 0, "--steps", 3, "--threads", 1)
@@ -75,10 +75,18 @@ def test_other_counts_of_styles(command, photo_file, painting_file, tmp_path):
     assert not out.exists()
 
 
-def test_what_is_transparent_is_white_on_a_sheet(photo):
+def test_what_is_transparent_is_white_on_a_sheet(command, photo, painting_file, tmp_path):
     alpha = torch.ones(1, 1, 32, 40)
     alpha[..., :20] = 0
-    shown = on_white(Pastiche(photo, alpha, QUICK))
-    assert torch.equal(shown[..., :20], torch.ones(1, 3, 32, 20))
-    assert torch.allclose(shown[..., 20:], photo[..., 20:])
-    assert on_white(Pastiche(photo, None, QUICK)) is photo
+    save_image(photo, tmp_path / "cut.png", alpha=alpha)
+    out = tmp_path / "row.png"
+    words = ("blend", tmp_path / "cut.png", painting_file, painting_file, "-o", out, "--count", 2)
+    outcome = command(*words, *SMALL, "--quiet")
+    assert outcome.code == 0, outcome.err
+    shown = load_image(out)[..., 8:40, 8:48]
+    assert float(shown[..., :20].min()) == 1
+    assert float(shown[..., 20:].mean()) < 0.9
+
+
+def test_an_opaque_picture_is_the_same_on_paper(photo):
+    assert on_paper(Picture(photo)) is photo

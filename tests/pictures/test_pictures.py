@@ -696,7 +696,7 @@ def test_other_sources() -> None:
 
 
 def test_picture_is_a_source_too() -> None:
-    picture = Picture(image_of(), image_of()[:, :1], "a.png", "00", 72)
+    picture = load_picture(Picture(image_of(), image_of()[:, :1], "a.png", "00", 72))
     assert load_picture(picture) is picture
     assert load_picture(picture, long_side=WIDTH) is picture
     small = load_picture(picture, long_side=16)

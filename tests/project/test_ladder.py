@@ -33,7 +33,8 @@ INSIDE = {
     "settings": """
         command_flags → recipes → pictures | clips | sounds | masks → options → layers | units""",
     "pictures": """
-        films | masks | examples → files | regions | colors → codecs → picture | profiles""",
+        films | masks | examples → files | regions | colors → codecs → tiff | png | boxes
+        → samples | tiff_pages → picture | profiles | transfer""",
     "kernels": "products → kernel → threads",
     "network": "encoder → convolution | weights → weight_formats",
     "style": "correlations | distributions → statistic",

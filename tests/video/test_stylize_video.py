@@ -22,11 +22,11 @@ import impasto
 from helpers import assert_clear_error, assert_close, psnr
 from impasto.cli.clip_progress import reporting_clip
 from impasto.errors import ImpastoError, SettingsError, TruncatedClip, VideoError
-from impasto.network.encoder import Encoder
 from impasto.optimize.loop import Step
 from impasto.painting.guidance import Guidance
 from impasto.painting.level_targets import StyleTargets
 from impasto.pictures.files import load_image, read_metadata, save_image
+from impasto.pictures.picture import Picture
 from impasto.settings.clips import VideoSettings
 from impasto.settings.pictures import Settings
 from impasto.video.clip_run import VideoStep
@@ -51,14 +51,7 @@ VIDEO = VideoSettings(frame_steps=2)
 SMALL = ("--long-side", 48, "--steps", 3, "--frame-steps", 2, "--threads", 1)
 
 
-@pytest.fixture(autouse=True)
-def small_network(monkeypatch, toy):
-    """Use a toy network with a few channels: these tests are not about the network."""
-
-    def build(layers, **options) -> Encoder:
-        return Encoder(layers, **{**options, "weights": toy})
-
-    monkeypatch.setattr("impasto.painting.stylizer.Encoder", build)
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 # ---- clips made here ----------------------------------------------------------------------------
@@ -420,7 +413,7 @@ def test_styles_that_change_over_time(clip, painting_file, photo_file, tmp_path)
         clip, [painting_file, photo_file], tmp_path / "p", SETTINGS, VIDEO, style_times=[0.0, 0.2]
     )
     painter = plan.run.painter
-    inputs = painter.styling.inputs(pan(1)[0], 0)
+    inputs = painter.styling.inputs(Picture(pan(1)[0]), 0)
     stylizer = painter.stylizer
     styles = StyleTargets(stylizer.encoder, inputs, stylizer.settings, painter.work)
     apart = [

@@ -1,18 +1,20 @@
-"""Ctrl-C and failed allocations: both end a command with one clear line."""
+"""Ctrl-C and failed allocations end a command with one clear line; warnings are one line, too."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import typer
 
 from impasto.cli.task import Task
-from impasto.errors import MemoryLimitError
+from impasto.errors import ImageWarning, MemoryLimitError
 
-__all__ = ["INTERRUPTED", "failed_allocations", "interruptible", "memory_errors"]
+__all__ = ["INTERRUPTED", "failed_allocations", "interruptible", "memory_errors", "plain_warnings"]
 
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
@@ -64,3 +66,21 @@ def failed_allocations(advice: str) -> Iterator[None]:
         if not out_of_memory(error):
             raise
         raise MemoryLimitError(advice) from error
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print a warning about a picture as one line on stderr, and none of Pillow's."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("default", category=ImageWarning)
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, ImageWarning):
+                typer.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield

@@ -23,7 +23,7 @@ from impasto.cli.commands.studio import studio_command
 from impasto.cli.commands.stylize import stylize_command
 from impasto.cli.commands.variations import dream_command, reconstruct_command, texture_command
 from impasto.cli.commands.video import VideoCommand, video_command
-from impasto.cli.failures import INTERRUPTED
+from impasto.cli.failures import INTERRUPTED, plain_warnings
 from impasto.cli.help import GroupedCommand, GroupedCommands
 from impasto.cli.streams import tolerate_encodings
 from impasto.errors import ImpastoError
@@ -111,7 +111,8 @@ def run() -> NoReturn:
     """Run the command line and exit: 0, 1 after an error, 2 after wrong usage, 130 after Ctrl-C."""
     tolerate_encodings()
     try:
-        app(prog_name="impasto")
+        with plain_warnings():
+            app(prog_name="impasto")
     except ImpastoError as error:
         typer.echo(f"Error: {' '.join(str(error).split())}", err=True)  # always one line
         sys.exit(1)

@@ -40,8 +40,10 @@ def write_image(
     image: Tensor, task: Task, *, alpha: Tensor | None, metadata: Mapping[str, Any]
 ) -> None:
     """Write a picture to the task's output: a file, or stdout as PNG."""
-    from impasto.pictures.files import save_image
+    from impasto.pictures.files import save_image, transparency_note
 
+    for text in transparency_note("" if task.output == STDIO else task.output, alpha):
+        task.note(text)
     buffer = BytesIO()
     target = buffer if task.output == STDIO else task.output
     save_image(

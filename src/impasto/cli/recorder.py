@@ -19,6 +19,7 @@ from impasto.settings.command_flags import RecordOptions
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from torch import Tensor
 
     from impasto.optimize.loop import Step
 
@@ -76,11 +77,15 @@ class Recorder:
     Args:
         record: the options.
         size: (H, W) of the result; pictures of coarser levels are enlarged to it.
+        alpha: the transparency of the result, (1, 1, h, w); None: it is opaque.
     """
 
-    def __init__(self, record: RecordOptions, size: tuple[int, int]) -> None:
+    def __init__(
+        self, record: RecordOptions, size: tuple[int, int], alpha: Tensor | None = None
+    ) -> None:
         self.record = record
         self.size = size
+        self.alpha = alpha
         self.frames: list[npt.NDArray[np.uint8]] = []
 
     def watch(self, step: Step) -> None:
@@ -92,17 +97,27 @@ class Recorder:
             return
         from impasto.pictures.files import save_image
         from impasto.pictures.films import as_frame
-        from impasto.pictures.picture import fit, resize
+        from impasto.pictures.picture import Picture, fit, resize, resized
 
         image = resize(step.image.detach().cpu().clamp(0, 1), self.size)
+        alpha = None if self.alpha is None else resize(self.alpha, self.size)
         if self.record.frames is not None:
             if step.index == 1:  # a run that fails at once replaces nothing
                 remove_frames(self.record.frames)
             number = str(step.index).zfill(len(str(step.count)))
-            save_image(image, self.record.frames / f"step-{number}.png")
+            save_image(image, self.record.frames / f"step-{number}.png", alpha=alpha)
         if self.record.timelapse is not None:
             size = fit(self.size, min(max(self.size), _FILM_SIDE))
-            self.frames.append(as_frame(resize(image, size)))
+            small = resized(Picture(image, alpha), size)
+            self.frames.append(as_frame(small.image, small.alpha))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line about the transparency that the film cannot hold; (): it holds all."""
+        from impasto.pictures.files import transparency_note
+
+        film = self.record.timelapse
+        return () if film is None else transparency_note(film, self.alpha)
 
     def finish(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write the film and the plot, also of an interrupted run."""

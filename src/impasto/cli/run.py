@@ -70,7 +70,9 @@ def paint_plan(
             task.note(text)
         check_output(task)
         check_record(task.record, overwrite=task.run.force)
-        recorder = Recorder(task.record, planned.levels[-1].size)
+        recorder = Recorder(task.record, planned.levels[-1].size, planned.alpha)
+        for text in recorder.notes:
+            task.note(text)
         end = None if planned.budget is None else planned.budget.end
         ending = follow(planned.steps(), planned.levels, task, watch=recorder.watch, end=end)
         picture = planned.finish(ending.image, ending.history)

@@ -16,7 +16,6 @@ from impasto.settings.pictures import Settings
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from impasto.painting.pastiche import Pastiche
     from impasto.painting.picture_plan import PicturePlan
 
 __all__ = ["LAYERS", "blend_shares", "paint_blends", "paint_layers"]
@@ -112,13 +111,6 @@ def blend_shares(styles: int, count: int) -> list[list[tuple[float, ...]]]:
     ]
 
 
-def on_white(pastiche: Pastiche) -> Tensor:
-    """Return a picture on a white background."""
-    if pastiche.alpha is None:
-        return pastiche.image
-    return pastiche.image * pastiche.alpha + 1 - pastiche.alpha
-
-
 def _paint_sheet(
     task: Task,
     settings: Settings,
@@ -134,6 +126,7 @@ def _paint_sheet(
 
         from impasto.painting.pastiche import Pastiche
         from impasto.pictures.films import sheet
+        from impasto.pictures.picture import Picture, on_paper
 
         prepare(task)
         cells, inputs = begin()
@@ -149,7 +142,8 @@ def _paint_sheet(
                     task.note(f"{len(images) + 1}/{len(cells)}  {cell.caption}")
                     ending = follow(plan.steps(), plan.levels, task)
                     history += ending.history
-                    images[cell] = on_white(plan.finish(ending.image, ()))
+                    finished = plan.finish(ending.image, ())
+                    images[cell] = on_paper(Picture(finished.image, finished.alpha))
                 except KeyboardInterrupt:  # before the cell's first step
                     if not images:
                         raise

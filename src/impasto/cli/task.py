@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
-from impasto.errors import ImageError, SettingsError
+from impasto.errors import ImageError, ImageWarning, SettingsError
 from impasto.settings.command_flags import (
     FileOptions,
     PrintOptions,
@@ -73,12 +74,13 @@ def prepare(task: Task) -> None:
 
 
 def check_streams(task: Task) -> None:
-    """Check streams and files before anything is loaded.
+    """Check streams and files before anything is loaded; silence warnings if quiet.
 
     Raises:
         SettingsError: a stream is closed or is a terminal, or one file is named for two results.
         ImageError: a file exists already.
     """
+    silence(task)
     if task.run.json and task.output == STDIO:
         raise SettingsError("--json and -o - both write to stdout; give only one of them")
     # A stream that the shell has closed is None.
@@ -128,6 +130,12 @@ def read_content(task: Task) -> Picture:
     return load_picture(source(task.content))
 
 
+def silence(task: Task) -> None:
+    """Print no warnings about pictures if the task is quiet."""
+    if task.run.quiet:
+        warnings.filterwarnings("ignore", category=ImageWarning)
+
+
 def set_threads(task: Task) -> None:
     """Let torch use the task's number of threads, if the task has one."""
     if task.run.threads:
@@ -137,8 +145,9 @@ def set_threads(task: Task) -> None:
 
 
 def set_up_machine(task: Task) -> None:
-    """Set the threads, and let the process keep the memory it frees."""
+    """Set the threads, let the process keep the memory it frees; silence warnings if quiet."""
     from impasto.machine import keep_freed_memory
 
+    silence(task)
     set_threads(task)
     keep_freed_memory()

@@ -14,7 +14,7 @@ from impasto.optimize.loop import Step, Terms, optimize
 from impasto.painting.inputs import Inputs, enlarge
 from impasto.painting.memory_plan import Workload
 from impasto.pictures.colors import luminance
-from impasto.pictures.picture import check_image, fit, resize
+from impasto.pictures.picture import check_image, fit, resized
 from impasto.settings.pictures import Settings
 
 __all__ = ["Canvas", "Surface", "complete", "minimize", "paint_level"]
@@ -116,9 +116,9 @@ def paint_level(
     feather = level.scaled(settings.feather, settings.long_side)
     painted = inputs.layout.painted(level.size, feather)
     if settings.color != "luminance" and painted is None:
-        yield from minimize(image, losses, work, settings, device)
+        yield from minimize(image, losses, work, settings, device, gray=inputs.gray)
         return
-    photo = resize(inputs.photo.image, level.size, settings.resampling)
+    photo = resized(inputs.photo, level.size, settings.resampling).image
     surface = Surface(photo, painted, settings, device)
 
     def seen(plane: Tensor) -> Mapping[str, Tensor]:
@@ -126,23 +126,35 @@ def paint_level(
 
     try:
         start = surface.start(image.to(device))
-        for step in minimize(start, seen, work, settings, device):
+        for step in minimize(start, seen, work, settings, device, gray=inputs.gray):
             yield replace(step, image=surface.picture(step.image))
     except DivergenceError as error:
         raise DivergenceError(str(error), surface.picture(error.image)) from error
 
 
 def minimize(
-    image: Tensor, losses: Terms, work: Workload, settings: Settings, device: torch.device
+    image: Tensor,
+    losses: Terms,
+    work: Workload,
+    settings: Settings,
+    device: torch.device,
+    *,
+    gray: bool = False,
 ) -> Iterator[Step]:
     """Minimize the losses with the settings' optimizer and the level's history.
 
-    Args: as for `paint_level`; the image may also be a canvas.
+    Args:
+        image, losses: as for `paint_level`; the image may also be a canvas.
+        gray: the image is gray and stays so: the optimizer changes one value per pixel, which is
+            red, green and blue at once.
     """
+    if gray and image.shape[1] > 1:
+        yield from _minimize_gray(image, losses, work, settings, device)
+        return
     unit = None
     if settings.normalized_pixels:  # the luminance alone has one channel
         unit = _DEVIATIONS if image.shape[1] == 3 else _DEVIATIONS.mean(1, keepdim=True)
-    return optimize(
+    yield from optimize(
         image.to(device),
         losses,
         steps=work.level.steps,
@@ -159,6 +171,19 @@ def minimize(
     )
 
 
+def _minimize_gray(
+    image: Tensor, losses: Terms, work: Workload, settings: Settings, device: torch.device
+) -> Iterator[Step]:
+    def seen(plane: Tensor) -> Mapping[str, Tensor]:
+        return losses(plane.expand(-1, 3, -1, -1))
+
+    try:
+        for step in minimize(image[:, :1], seen, work, settings, device):
+            yield replace(step, image=step.image.repeat(1, 3, 1, 1))
+    except DivergenceError as error:
+        raise DivergenceError(str(error), error.image.repeat(1, 3, 1, 1)) from error
+
+
 def complete(image: Tensor, inputs: Inputs, settings: Settings) -> Tensor:
     """Enlarge the last image of a run to full size, and restore the photo where nothing is painted.
 
@@ -168,7 +193,7 @@ def complete(image: Tensor, inputs: Inputs, settings: Settings) -> Tensor:
     """
     size = fit(inputs.photo.size, settings.long_side)
     whole = enlarge(image.detach().cpu().clamp(0, 1), inputs.photo, size)
-    photo = resize(inputs.photo.image, size, settings.resampling)
+    photo = resized(inputs.photo, size, settings.resampling).image
     if settings.color == "luminance":  # enlarging a picture changes its colors a little
         canvas = Canvas(photo)
         whole = canvas.paint(canvas.blank(whole))

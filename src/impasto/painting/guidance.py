@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from impasto.errors import ImageError, SettingsError
 from impasto.pictures.files import Source, load_picture
-from impasto.pictures.masks import check_shape, feathered, fitted, load_mask
+from impasto.pictures.masks import check_shape, feathered, fitted, load_mask, visible_mask
 from impasto.pictures.picture import Picture, identity
 from impasto.pictures.regions import masks_by_color
 from impasto.settings.options import check_pairs
@@ -63,7 +63,8 @@ class Part:
     Attributes:
         style: the number of the painting, from 0.
         mask: the part's mask of the photo, (1, 1, H, W) in [0, 1]; None: everywhere.
-        style_mask: the part's mask of the painting, (1, 1, h, w) in [0, 1]; None: everywhere.
+        style_mask: the part's mask of the painting's visible part (see `visible_part`), times the
+            painting's alpha, (1, 1, h, w) in [0, 1]; None: everywhere.
     """
 
     style: int
@@ -136,16 +137,31 @@ def lay_out(
 ) -> Layout:
     """Read and check the masks and maps of a guidance.
 
+    A painting's transparent pixels give no style: its alpha multiplies its style masks.
+
     Args:
         guidance: the masks or maps; None: every style goes everywhere.
+        paintings: as they were read, with their transparent margins.
         may_be_empty: whether a mask of the photo may be black everywhere, as in a frame of a clip.
 
     Raises:
         SettingsError: the numbers of masks or maps and of paintings differ, or both masks and maps
             are given.
         ImageError: a mask or map cannot be read, has other proportions than its picture, or cannot
-            be used.
+            be used; or no pixel of a painting is visible and selected.
     """
+    layout = _given_layout(guidance, photo, paintings, may_be_empty)
+    parts = tuple(
+        replace(part, style_mask=visible_mask(paintings[part.style], part.style_mask))
+        for part in layout.parts
+    )
+    return replace(layout, parts=parts)
+
+
+def _given_layout(
+    guidance: Guidance | None, photo: Picture, paintings: Sequence[Picture], may_be_empty: bool
+) -> Layout:
+    """Read a layout whose style masks are masks of whole paintings; see `lay_out`."""
     everywhere = tuple(Part(number) for number in range(len(paintings)))
     if guidance is None:
         return Layout(everywhere)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,9 +16,18 @@ from impasto.network.encoder import CAFFE_MEAN
 from impasto.objective.layer_weights import seen_layers
 from impasto.painting.guidance import Guidance, Layout, lay_out
 from impasto.painting.pyramid import Level
-from impasto.pictures.colors import style_in_color
+from impasto.pictures.colors import gray_image, is_gray, style_in_color
 from impasto.pictures.files import Source, load_picture
-from impasto.pictures.picture import Picture, fit, identity, resize
+from impasto.pictures.masks import visible_part
+from impasto.pictures.picture import (
+    Picture,
+    cover,
+    fit,
+    identity,
+    no_visible_pixel,
+    resize,
+    resized,
+)
 from impasto.settings.layers import deepest, minimum_side
 from impasto.settings.pictures import Settings
 
@@ -42,15 +51,17 @@ class Inputs:
 
     Attributes:
         photo: the content.
-        paintings: the styles, at least one.
+        paintings: the visible parts of the styles, at least one; see `visible_part`.
         layout: which painting goes where.
         init: the picture to start from; None: the settings choose content, style or noise.
+        gray: whether the result is gray: the optimizer then changes one value per pixel.
     """
 
     photo: Picture
     paintings: tuple[Picture, ...]
     layout: Layout
     init: Picture | None = None
+    gray: bool = False
 
     def scales(self, settings: Settings) -> tuple[float, ...]:
         """Return the setting `style_scale` of each painting."""
@@ -80,7 +91,7 @@ def load_inputs(
     Args: init: the picture to start from; None: the one that the setting `init` names.
 
     Raises:
-        ImageError: a picture cannot be read, or is too small.
+        ImageError: a picture cannot be read, is too small, or has no visible pixel.
         SettingsError: there is no painting, or the numbers of masks, weights or scales and of
             paintings differ.
     """
@@ -88,7 +99,8 @@ def load_inputs(
     if not many:
         raise SettingsError("no style given: name at least one painting")
     photo = load_picture(content)
-    paintings = tuple(load_picture(style) for style in many)
+    given = [load_picture(style) for style in many]
+    paintings = tuple(visible_part(painting) for painting in given)
     scales = settings.per_style("style_scale", len(paintings))
     settings.per_style("style_weight", len(paintings))
     deep = deepest(tuple(seen_layers(settings)), settings.network)
@@ -96,7 +108,26 @@ def load_inputs(
     for painting, scale in zip(paintings, scales, strict=True):
         check_size(painting, settings.long_side, deep, "style", scale)
     start = chosen_init(settings) if init is None else load_picture(init)
-    return Inputs(photo, paintings, lay_out(guidance, photo, paintings), start)
+    if start is not None and start.alpha is not None and not bool(start.alpha.any()):
+        raise no_visible_pixel(start)
+    layout = lay_out(guidance, photo, given)
+    gray = _is_gray_run(photo, paintings, start, settings)
+    if gray and not photo.is_one_plane:
+        photo = replace(photo, image=gray_image(photo.image))
+    return Inputs(photo, paintings, layout, start, gray)
+
+
+def _is_gray_run(
+    photo: Picture, paintings: Sequence[Picture], init: Picture | None, settings: Settings
+) -> bool:
+    """Tell whether no input gives color to a picture: each is gray, or its colors do not count.
+
+    Unless the setting `color` is "style", the result has the photo's colors.
+    """
+    sources = [photo]
+    if settings.color == "style":
+        sources += [*paintings, *([] if init is None else [init])]
+    return all(is_gray(source) for source in sources)
 
 
 def check_size(
@@ -146,27 +177,46 @@ def scaled_style(style: Picture, level: Level, settings: Settings, scale: float)
     """Return a painting at its size for this level, (1, 3, h, w)."""
     layers = tuple(seen_layers(settings, "style"))
     least = minimum_side(deepest(layers, settings.network)) if layers else 1
-    side = style_side(style, level.long_side, scale)
-    height, width = fit(style.size, side)
-    size = (max(height, least), max(width, least))
-    return resize(style.image, size, settings.resampling)
+    size = fit(style.size, style_side(style, level.long_side, scale))
+    if min(size) < least:  # a strip, at a coarse level
+        size = fit(style.size, -(-max(style.size) * least // min(style.size)))
+    return resize(style.pixels, size, settings.resampling)
 
 
 def initial_image(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> Tensor:
-    """Return the picture, (1, 3, H, W), that a first level of the size (H, W) starts from."""
+    """Return the picture, (1, 3, H, W), that a first level of the size (H, W) starts from.
+
+    A picture of another shape is not distorted: it covers the size, and its center is shown.
+    """
+    start = _start(inputs, settings, size)
+    return gray_image(start) if inputs.gray else start
+
+
+def _start(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> Tensor:
     if inputs.init is not None:
-        start = inputs.init.image
-        smaller = max(start.shape[-2:]) < max(size)
-        return enlarge(start, inputs.photo, size) if smaller else resize(start, size)
+        return _covering(inputs.init, inputs.photo, size)
     if settings.init == "content":
-        return resize(inputs.photo.image, size, settings.resampling)
+        return resized(inputs.photo, size, settings.resampling).image
     if settings.init == "style":
-        covering = _covering(inputs.paintings[0].image, size)
-        photo = resize(inputs.photo.image, size, settings.resampling)
+        covering, _ = cover(inputs.paintings[0], size)
+        photo = resized(inputs.photo, size, settings.resampling)
         return style_in_color(covering, photo, settings.color)
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.randn((1, 3, *size), generator=generator)
+    # The luma of three channels of noise would be weaker than one of them.
+    noise = noise[:, :1] if inputs.gray else noise
     return _MEAN_COLOR + settings.noise * noise
+
+
+def _covering(init: Picture, photo: Picture, size: tuple[int, int]) -> Tensor:
+    """Cover the size with a picture; the photo is seen where it is transparent."""
+    shown, part = cover(init, size)
+    image = shown.image
+    if max(part) < max(size):
+        image = _with_detail(image, photo, part)
+    if shown.alpha is None:
+        return image
+    return resized(photo, size).image.lerp(image, shown.alpha)
 
 
 # ImageNet's mean color, in sRGB. VGG subtracts it from every picture (Simonyan & Zisserman).
@@ -200,17 +250,12 @@ def enlarge(pastiche: Tensor, photo: Picture, size: tuple[int, int]) -> Tensor:
     """
     if tuple(pastiche.shape[-2:]) == size:
         return pastiche
-    sharp = resize(photo.image, size)
-    height, width = pastiche.shape[-2:]
-    blurred = resize(resize(sharp, (height, width)), size)
-    return (resize(pastiche, size) + sharp - blurred).clamp(0, 1)
+    return _with_detail(resize(pastiche, size), photo, (pastiche.shape[-2], pastiche.shape[-1]))
 
 
-def _covering(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize an image without distortion until it covers the size, and crop it to its center."""
-    (height, width), (rows, columns) = image.shape[-2:], size
-    factor = max(rows / height, columns / width)
-    tall, wide = max(rows, round(height * factor)), max(columns, round(width * factor))
-    larger = resize(image, (tall, wide))
-    top, left = (tall - rows) // 2, (wide - columns) // 2
-    return larger[..., top : top + rows, left : left + columns]
+def _with_detail(enlarged: Tensor, photo: Picture, before: tuple[int, int]) -> Tensor:
+    """Add the photo's finest detail to an enlarged picture. Args: before: (h, w) of the smaller."""
+    size = (enlarged.shape[-2], enlarged.shape[-1])
+    sharp = resized(photo, size).image
+    blurred = resize(resize(sharp, before), size)
+    return (enlarged + sharp - blurred).clamp(0, 1)

@@ -23,9 +23,9 @@ from impasto.painting.guidance import Layout, shares
 from impasto.painting.inputs import Inputs, scaled_style, style_side
 from impasto.painting.memory_plan import Workload
 from impasto.painting.pyramid import Level
-from impasto.pictures.colors import content_in_color, style_in_color
+from impasto.pictures.colors import content_in_color, gray_image, style_in_color
 from impasto.pictures.masks import fitted
-from impasto.pictures.picture import fit, resize
+from impasto.pictures.picture import Picture, fit, resized
 from impasto.settings.pictures import Settings
 from impasto.style import chosen_statistic
 
@@ -55,7 +55,7 @@ class StyleTargets:
         self.inputs = inputs
         self.settings = settings
         self.work = work
-        self._content = resize(inputs.photo.image, work.level.size, settings.resampling)
+        self._content = resized(inputs.photo, work.level.size, settings.resampling)
         self._measured: dict[int, Mapping[str, Tensor]] = {}
 
     def for_layout(
@@ -108,14 +108,16 @@ class StyleTargets:
         painting = self.inputs.paintings[part.style]
         scale = self.inputs.scales(settings)[part.style]
         image = scaled_style(painting, self.work.level, settings, scale)
-        image = style_in_color(image, self._content, settings.color)
         size = (image.shape[-2], image.shape[-1])
+        mask = None if part.style_mask is None else fitted(part.style_mask, size)
+        image = style_in_color(Picture(image, mask), self._content, settings.color)
+        image = gray_image(image) if self.inputs.gray else image
         self._measured[number] = measure_style(
             self.encoder,
             image.to(device),
             seen_layers(settings, "style"),
             chosen_statistic(settings),
-            _style_guides(part.style_mask, size, settings, device),
+            _style_guides(mask, size, settings, device),
             tile=self.work.tile,
         )
         return self._measured[number]
@@ -137,7 +139,7 @@ def measure_targets(
         blend: see `StyleTargets.for_layout`.
     """
     level = work.level
-    content = resize(inputs.photo.image, level.size, settings.resampling)
+    content = resized(inputs.photo, level.size, settings.resampling).image
     styles = styles or StyleTargets(encoder, inputs, settings, work)
     with threads_for(encoder, settings):
         features = measure_content(
@@ -166,9 +168,9 @@ def check_masks(inputs: Inputs, settings: Settings, level: Level) -> None:
                 continue
             if not _style_guides(mask, size, settings, torch.device("cpu")):
                 raise SettingsError(
-                    f"guidance {settings.guidance}: the area that a mask of style "
-                    f"{part.style + 1} selects is too small for the style layers; try guidance "
-                    "simple or all, or a larger picture"
+                    f"guidance {settings.guidance}: the area that transparency or a mask of "
+                    f"style {part.style + 1} selects is too small for the style layers; try "
+                    "guidance simple or all, or a larger picture"
                 )
 
 

@@ -29,7 +29,7 @@ from impasto.painting.picture_plan import PicturePlan
 from impasto.painting.pyramid import Level, pyramid
 from impasto.painting.time_budget import TimeBudget
 from impasto.pictures.files import Source
-from impasto.pictures.picture import Image, resize
+from impasto.pictures.picture import Image, resized
 from impasto.settings.pictures import Settings
 
 __all__ = ["Stylizer", "stylize"]
@@ -248,7 +248,7 @@ class Stylizer:
         targets = measure_targets(
             self.encoder, inputs, self.settings, work, styles=styles, blend=blend
         )
-        photo = resize(inputs.photo.image, work.level.size, self.settings.resampling)
+        photo = resized(inputs.photo, work.level.size, self.settings.resampling).image
         photo = photo.to(self.device)
         own = [make(photo) for make in self.terms]
         return Objective(self.encoder, targets, self.settings, tile=work.tile, terms=[*own, *terms])

@@ -23,11 +23,11 @@ import PIL.Image
 from PIL import ExifTags, ImageCms, PngImagePlugin
 
 from impasto.errors import ImageError, SettingsError, install_hint, nearest_match
-from impasto.pictures import profiles
+from impasto.pictures import boxes, png, profiles, samples, tiff
 from impasto.pictures.picture import check_pixel_count
 from impasto.storage import one_line
 
-__all__ = ["bits_of", "decode", "decode_pillow", "encode", "format_of", "metadata_in"]
+__all__ = ["bits_of", "coding_of", "decode", "decode_pillow", "encode", "format_of", "metadata_in"]
 
 QUALITY = 95  # JPEG and lossy WebP; the highest that Pillow's documentation recommends
 WRITERS = {
@@ -48,6 +48,7 @@ TURNS = {  # EXIF orientation → the turn that brings the picture upright
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+_STRIP = 1_000_000  # px that are copied at once
 # The errors that decoders raise on damaged files.
 FAULTS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
@@ -57,13 +58,40 @@ FAULTS = (
 
 def decode(data: bytes, max_pixels: int) -> tuple[npt.NDArray[Any], float | None]:
     """Decode a file into (H, W, 1, 3 or 4), upright sRGB, and its dpi."""
-    header = profiles.header_of(data)
-    if header is None:
+    if data.startswith(tiff.SIGNATURES):
+        try:
+            return tiff.read(data, max_pixels)
+        except FAULTS as error:
+            raise ImageError(f"is damaged or cut short: {one_line(error)}") from error
+    if data.startswith(png.SIGNATURE):
+        return _decode_png(data, max_pixels)
+    with _open(data) as picture:
+        check_pixel_count(picture.size[::-1], max_pixels)
+        coding: samples.Coding = samples.ADOBE_RGB if _says_adobe_rgb(picture) else None
+        if boxes.is_heif(data):
+            coding = boxes.signal_in(data)
+        return decode_pillow(picture, picture.info.get("icc_profile") or coding)
+
+
+def _decode_png(data: bytes, max_pixels: int) -> tuple[npt.NDArray[Any], float | None]:
+    """Decode a PNG, 16 bits a channel by libvips and fewer by Pillow."""
+    coding, data = png.coding_in(data), png.slim(data)
+    if not png.is_deep(data):
         with _open(data) as picture:
             check_pixel_count(picture.size[::-1], max_pixels)
-            return decode_pillow(picture)
-    check_pixel_count((header.height, header.width), max_pixels)
-    return profiles.read_with_vips(header)
+            return decode_pillow(picture, coding)
+    colors, alpha, dpi = png.read_deep(data, max_pixels)
+    return samples.with_alpha(_coded(colors, coding), alpha), dpi
+
+
+def _coded(colors: npt.NDArray[Any], coding: samples.Coding) -> npt.NDArray[Any]:
+    """Return deep colors, (H, W, 1 or 3), in sRGB."""
+    if coding is None:
+        return colors
+    if isinstance(coding, bytes):
+        converted = profiles.to_srgb(colors, "L" if colors.shape[-1] == 1 else "RGB", coding)
+        return colors if converted is None else converted
+    return samples.encoded(colors, coding)
 
 
 def _open(data: bytes) -> PIL.Image.Image:
@@ -109,8 +137,13 @@ def _scale_transparency(picture: PIL.Image.Image, data: bytes) -> PIL.Image.Imag
     return picture
 
 
-def decode_pillow(picture: PIL.Image.Image) -> tuple[npt.NDArray[Any], float | None]:
-    """Decode a Pillow image of any mode into (H, W, 1, 3 or 4), upright sRGB, and its dpi."""
+def decode_pillow(
+    picture: PIL.Image.Image, coding: samples.Coding
+) -> tuple[npt.NDArray[Any], float | None]:
+    """Decode a Pillow image of any mode into (H, W, 1, 3 or 4), upright sRGB, and its dpi.
+
+    Args: coding: what its colors are.
+    """
     if 0 in picture.size:
         raise ImageError(f"has no pixels: it is {picture.height} × {picture.width}")
     try:
@@ -118,14 +151,19 @@ def decode_pillow(picture: PIL.Image.Image) -> tuple[npt.NDArray[Any], float | N
         exif = _exif(picture)  # Pillow has already applied and removed a TIFF's turn
         turn = TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
         upright = picture if turn is None else picture.transpose(turn)
-        values = _pillow_values(upright, picture.info.get("icc_profile"))
+        values = _pillow_values(upright, coding)
     except FAULTS as error:
         raise ImageError(f"is damaged or cut short: {one_line(error)}") from error
     return values, _dpi(picture, exif)
 
 
-def _pillow_values(picture: PIL.Image.Image, profile: bytes | None) -> npt.NDArray[Any]:
-    """Return (H, W, 1, 3 or 4): 8 bits in sRGB; or unchanged, the one channel of a deeper mode."""
+def coding_of(picture: PIL.Image.Image) -> samples.Coding:
+    """Return what a Pillow image knows about its colors."""
+    return png.coding_of(picture.info) or (samples.ADOBE_RGB if _says_adobe_rgb(picture) else None)
+
+
+def _pillow_values(picture: PIL.Image.Image, coding: samples.Coding) -> npt.NDArray[Any]:
+    """Return (H, W, 1, 3 or 4): 8 bit in sRGB; or the one channel of a deep mode, unchanged."""
     if picture.mode == "F":
         return np.asarray(picture)[..., None]
     if picture.mode.startswith("I"):  # I;16…, and I, which holds 16-bit files in 32 bits
@@ -138,24 +176,52 @@ def _pillow_values(picture: PIL.Image.Image, profile: bytes | None) -> npt.NDArr
         picture = picture.convert(picture.mode.replace("a", "A"))
     if picture.has_transparency_data:
         gray = picture.mode in ("1", "L", "LA")
-        alpha = picture.convert("RGBA").getchannel("A")
-        picture = picture.convert("RGBA").convert("L" if gray else "RGB")
+        whole = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+        alpha, picture = whole.getchannel("A"), whole.convert("L" if gray else "RGB")
     elif picture.mode == "1":
         picture = picture.convert("L")
     elif picture.mode not in ("L", "CMYK", "LAB"):
         picture = picture.convert("RGB")
-    colors = np.asarray(_pillow_to_srgb(picture, profile))
-    return colors if alpha is None else np.dstack([colors, np.asarray(alpha)])
+    colors = _pillow_to_srgb(picture, coding)
+    return samples.with_alpha(colors, None if alpha is None else _array_of(alpha))
 
 
-def _pillow_to_srgb(picture: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
-    """Convert an L, RGB, CMYK or LAB image to sRGB by its profile."""
-    follow = profiles.transform_to_srgb(profile, picture.mode) if profile else None
-    if follow is None:
-        return picture.convert("RGB")
-    transform, mode = follow
-    converted = ImageCms.applyTransform(picture.convert(mode), transform)
-    return picture if converted is None else converted
+def _pillow_to_srgb(picture: PIL.Image.Image, coding: samples.Coding) -> npt.NDArray[np.uint8]:
+    """Return an L, RGB, CMYK or LAB image in sRGB, (H, W, 1 or 3)."""
+    follow = None
+    if isinstance(coding, bytes):
+        follow = profiles.transform_to_srgb(coding, picture.mode)
+    if follow is not None:
+        transform, mode = follow
+        picture = ImageCms.applyTransform(picture.convert(mode), transform) or picture
+    elif picture.mode not in ("L", "RGB"):
+        picture = picture.convert("RGB")
+    values = _array_of(picture)
+    if coding is None or isinstance(coding, bytes):
+        return values
+    return samples.encoded(values, coding)
+
+
+def _array_of(picture: PIL.Image.Image) -> npt.NDArray[np.uint8]:
+    """Return an L or RGB image as (H, W, C). np.asarray would hold the pixels three times."""
+    values = np.empty((picture.height, picture.width, len(picture.getbands())), np.uint8)
+    rows = max(1, _STRIP // picture.width)
+    for top in range(0, picture.height, rows):
+        bottom = min(top + rows, picture.height)
+        box = (0, top, picture.width, bottom)
+        # crop would check Pillow's own limit of pixels.
+        part = picture.resize((picture.width, bottom - top), PIL.Image.Resampling.NEAREST, box)
+        values[top:bottom] = np.asarray(part).reshape(bottom - top, picture.width, -1)
+    return values
+
+
+def _says_adobe_rgb(picture: PIL.Image.Image) -> bool:
+    """Whether the EXIF says Adobe RGB, as cameras do that embed no profile (DCF 2.0)."""
+    try:
+        exif = picture.getexif()
+        return exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex) == "R03"
+    except (*FAULTS, UserWarning):
+        return False
 
 
 def _exif(picture: PIL.Image.Image) -> Mapping[int, Any]:
@@ -263,24 +329,26 @@ def _pillow_options(kind: str, text: str | None, dpi: float | None) -> dict[str,
 
 def bits_of(data: bytes) -> int:
     """Return the bits per channel of a file: 8, or 16 for a deep PNG or TIFF."""
-    header = profiles.header_of(data)
-    return 16 if header is not None and header.format == "ushort" else 8
+    if data.startswith(tiff.SIGNATURES):
+        return tiff.bits_of(data)
+    return 16 if data.startswith(png.SIGNATURE) and png.is_deep(data) else 8
 
 
 def metadata_in(data: bytes) -> dict[str, Any]:
     """Return the metadata that encode wrote into a file; {} if there is none."""
-    header = None if data.startswith(profiles.PNG_SIGNATURE) else profiles.header_of(data)
-    chunk = None
-    if header is not None:
-        text = profiles.description_of(header)
+    is_png, text = data.startswith(png.SIGNATURE), None
+    if data.startswith(tiff.SIGNATURES):
+        with contextlib.suppress(*FAULTS):
+            text = tiff.description_in(data)
+    elif is_png:
+        text = png.text_in(data, "impasto")
     else:
         with _open(data) as picture:
-            chunk = picture.info.get("impasto")
-            text = chunk or _exif(picture).get(ExifTags.Base.ImageDescription)
+            text = _exif(picture).get(ExifTags.Base.ImageDescription)
     try:
         noted = json.loads(text) if isinstance(text, str) else {}
     except (ValueError, RecursionError):
         return {}
-    if chunk is None:
+    if not is_png:
         noted = noted.get("impasto") if isinstance(noted, dict) else None
     return noted if isinstance(noted, dict) else {}

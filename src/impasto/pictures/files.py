@@ -4,8 +4,9 @@ file, stream, array or Pillow image → Picture → Image tensor → pastiche �
 
 Read: AVIF, BMP, GIF (first frame), JPEG, PNG, PNM, TIFF, WebP, and HEIC with the plug-in
 pillow-heif. Written: PNG, JPEG, WebP, TIFF. Pictures are turned upright as their EXIF says and
-converted to sRGB as their ICC profile says. PNG and TIFF keep 16 bits per channel, when they are
-read and when they are written; other formats are read at 8 bits.
+converted to sRGB as their ICC profile says, or else as the chunks of PNG, the tags of TIFF, the
+nclx box of AVIF and HEIC, or EXIF say. PNG and TIFF keep 16 bits per channel, when they are read
+and when they are written; TIFF with floats is read; other formats are read at 8 bits.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from impasto.pictures.picture import (
     on_white,
     picture_of,
     quantize,
+    unit,
     with_long_side,
+    without_hidden_colors,
 )
 from impasto.pictures.profiles import reading
 from impasto.storage import check_target, one_line, read_file, write_all, write_file
@@ -49,9 +52,12 @@ __all__ = [
     "read_bits",
     "read_metadata",
     "save_image",
+    "transparency_note",
 ]
 
 MAX_PIXELS = 200_000_000  # 2.4 GB as float32 RGB; the largest cameras make 150 megapixels
+
+_HOLD_ALPHA = (".png", ".webp", ".tif", ".tiff")  # files with a whole alpha channel
 
 Source = str | os.PathLike[str] | BinaryIO | PIL.Image.Image | npt.NDArray[Any] | Tensor | Picture
 
@@ -64,8 +70,7 @@ def load_picture(
     """Read a picture and return it upright, in sRGB, as float32 on the CPU.
 
     Fully transparent pixels can have any color in a file. Their colors are replaced by a smooth
-    continuation of the visible colors, or by mid-gray if no pixel is visible. A Picture is only
-    resized.
+    continuation of the visible colors, or by mid-gray if no pixel is visible.
 
     Args:
         source: a path; a binary file or stream, read to its end and left open; a Pillow image;
@@ -86,14 +91,14 @@ def load_picture(
     if isinstance(source, Picture):
         with naming(source.name or "the picture"):
             check_pixel_count(source.size, max_pixels)
-        return with_long_side(source, long_side)
+        return with_long_side(without_hidden_colors(source), long_side)
     if isinstance(source, np.ndarray | Tensor):
         return with_long_side(from_array(source, max_pixels), long_side)
     if isinstance(source, PIL.Image.Image):
         path = str(getattr(source, "filename", ""))  # of an image that was opened from a file
         with _about(path or "the Pillow image"):
             check_pixel_count(source.size[::-1], max_pixels)
-            values, dpi = codecs.decode_pillow(source)
+            values, dpi = codecs.decode_pillow(source, codecs.coding_of(source))
             picture = picture_of(values, Path(path).name or None, None, dpi)
         return with_long_side(picture, long_side)
     data, label, name = _read_bytes(source)
@@ -203,7 +208,7 @@ def save_image(
     created. JPEG has no transparency, so the picture gets a white background.
 
     Args:
-        image: (1, 3, H, W), sRGB in [0, 1].
+        image: (1, 3, H, W), sRGB in [0, 1]; or uint8 or uint16 with full scale for 1.
         path: a path, whose suffix names the format; or an open binary file, which stays open.
         alpha: the transparency, (1, 1, H, W) in [0, 1]; None: the picture is opaque.
         metadata: JSON values that `read_metadata` can read. PNG holds them in the text "impasto",
@@ -228,7 +233,7 @@ def save_image(
     with naming(name):
         kind = codecs.format_of(suffix, bits)
     if kind == "jpeg" and alpha is not None:
-        image, alpha = on_white(image, alpha), None
+        image, alpha = on_white(unit(image), alpha), None
     values = quantize(image, alpha, bits)
     with naming(name):
         data = codecs.encode(values, kind, metadata=metadata, dpi=dpi)
@@ -252,3 +257,19 @@ def check_writable(path: str | os.PathLike[str], *, bits: int = 8, overwrite: bo
     with naming(os.fspath(path)):
         codecs.format_of(Path(path).suffix, bits)
     check_target(path, overwrite=overwrite, error=ImageError)
+
+
+def transparency_note(path: str | os.PathLike[str], alpha: Tensor | None) -> tuple[str, ...]:
+    """Return a line about the transparency that a file cannot hold; (): it holds all.
+
+    Args: alpha: the transparency of a picture or a film, in [0, 1]; None: it is opaque.
+    """
+    suffix = Path(path).suffix.lower()
+    if alpha is None or suffix in ("", *_HOLD_ALPHA):
+        return ()
+    kind = suffix.removeprefix(".").upper()
+    if suffix != ".gif":
+        return (f"{kind} holds no transparency: transparent pixels become white",)
+    if bool(((alpha == 0) | (alpha == 1)).all()):
+        return ()
+    return ("GIF holds no partial transparency: such pixels become opaque, on white, or vanish",)

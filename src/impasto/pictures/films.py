@@ -20,10 +20,11 @@ __all__ = ["FILMS", "as_frame", "check_film", "film", "sheet", "video_library"]
 
 FILMS = (".gif", ".webp", ".mp4")
 
-Pixels = npt.NDArray[np.uint8]  # (H, W, 3), sRGB
+Pixels = npt.NDArray[np.uint8]  # (H, W, 3), sRGB; or (H, W, 4) with alpha
 
 _PER_SECOND = 12  # frames; so fast that a viewer sees motion, so slow that each step is visible
 _HOLD = 24  # frames that show the result
+_TRANSPARENT = 255  # the index of the transparent color in a GIF
 
 
 def check_film(suffix: str, name: str) -> None:
@@ -53,13 +54,16 @@ def video_library() -> Any:
     return av
 
 
-def as_frame(image: Tensor) -> Pixels:
-    """Return an image, (1, 3, H, W), as 8-bit (H, W, 3)."""
-    return np.asarray(to_pillow(image))
+def as_frame(image: Tensor, alpha: Tensor | None = None) -> Pixels:
+    """Return an image, (1, 3, H, W), as 8-bit (H, W, 3); with alpha, (1, 1, H, W), as (H, W, 4)."""
+    return np.asarray(to_pillow(image, alpha))
 
 
 def film(frames: Sequence[Pixels], suffix: str) -> bytes:
     """Return the bytes of a film with 12 frames per second; the last frame stays for 2 seconds.
+
+    WebP holds the frames' alpha. In a GIF, pixels with less than half of it are
+    transparent, and the others are put on white. MP4 has no transparency: frames are put on white.
 
     Raises: ShapeError: there is no frame, or the frames have several sizes; also as for
         `check_film`.
@@ -68,20 +72,40 @@ def film(frames: Sequence[Pixels], suffix: str) -> bytes:
     if not frames or len({frame.shape for frame in frames}) > 1:
         raise ShapeError("a film needs at least one frame, and all frames must have one size")
     if suffix.lower() == ".mp4":
-        return _mp4(frames)
-    pictures = [PIL.Image.fromarray(frame) for frame in frames]
-    durations = [1000 // _PER_SECOND] * len(pictures)
+        return _mp4([_laid_on_white(frame) for frame in frames])
+    durations = [1000 // _PER_SECOND] * len(frames)
     durations[-1] *= _HOLD
     buffer = io.BytesIO()
     if suffix.lower() == ".gif":
-        pictures = [each.quantize(256, PIL.Image.Quantize.MEDIANCUT) for each in pictures]
+        pictures = [_in_256_colors(frame) for frame in frames]
         options: dict[str, Any] = {"format": "gif", "disposal": 1}
+        if frames[0].shape[2] == 4:  # a frame must not shine through the next
+            options |= {"disposal": 2, "transparency": _TRANSPARENT}
     else:
+        pictures = [PIL.Image.fromarray(frame) for frame in frames]
         options = {"format": "webp", "quality": 85, "method": 3}
     pictures[0].save(
         buffer, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **options
     )
     return buffer.getvalue()
+
+
+def _laid_on_white(frame: Pixels) -> Pixels:
+    if frame.shape[2] == 3:
+        return frame
+    opacity = frame[..., 3:].astype(np.float32) / 255
+    laid: Pixels = (frame[..., :3] * opacity + 255 * (1 - opacity) + 0.5).astype(np.uint8)
+    return laid
+
+
+def _in_256_colors(frame: Pixels) -> PIL.Image.Image:
+    """Return a frame with a palette; if it has alpha, the last color is transparent."""
+    plain = PIL.Image.fromarray(_laid_on_white(frame))
+    if frame.shape[2] == 3:
+        return plain.quantize(256, PIL.Image.Quantize.MEDIANCUT)
+    picture = plain.quantize(_TRANSPARENT, PIL.Image.Quantize.MEDIANCUT)
+    picture.paste(_TRANSPARENT, mask=PIL.Image.fromarray(frame[..., 3] < 128))
+    return picture
 
 
 def _mp4(frames: Sequence[Pixels]) -> bytes:

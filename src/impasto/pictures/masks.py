@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,9 +16,19 @@ from torch.nn import functional
 
 from impasto.errors import ImageError
 from impasto.pictures.files import Source, load_picture
-from impasto.pictures.picture import Picture, fit, identity
+from impasto.pictures.picture import (
+    Picture,
+    continued,
+    cropped,
+    identity,
+    no_visible_pixel,
+    same_shape,
+    strips,
+)
 
-__all__ = ["NOT_PREFIX", "check_shape", "feathered", "fitted", "load_mask"]
+__all__ = [
+    "NOT_PREFIX", "check_shape", "feathered", "fitted", "load_mask", "visible_mask", "visible_part"
+]  # fmt: skip
 
 NOT_PREFIX = "not:"  # before a path: the mask is inverted
 _GRAY = 6 / 255  # the largest difference that JPEG makes between the channels of a gray pixel
@@ -54,8 +65,10 @@ def load_mask(
     picture = load_picture(source)
     name = picture.name or f"the {kind}"
     check_shape(picture, of, name)
-    gray = picture.image.mean(1, keepdim=True)
-    colored = bool(((picture.image - gray).abs() > _GRAY).any())
+    gray, tinted = _grays(picture)
+    if picture.alpha is not None:
+        tinted = tinted & (picture.alpha > _NEARLY)
+    colored = bool(tinted.any())
     if colored and picture.alpha is None:
         raise ImageError(
             "is in color, but a mask must be gray: white selects, black does not; use regions for "
@@ -64,8 +77,7 @@ def load_mask(
         )
     mask = torch.ones_like(gray) if colored else gray
     mask = mask if picture.alpha is None else mask * picture.alpha
-    mask = 1 - mask if inverted else mask
-    mask = torch.where(mask < _NEARLY, 0.0, torch.where(mask > 1 - _NEARLY, 1.0, mask))
+    mask = _without_noise(1 - mask if inverted else mask)
     if not may_be_empty and not bool(mask.any()):
         color = "white everywhere, and inverted to black" if inverted else "black everywhere"
         raise ImageError(
@@ -74,10 +86,74 @@ def load_mask(
     return mask, identity(picture) | ({"inverted": True} if inverted else {})
 
 
+def _grays(picture: Picture) -> tuple[Tensor, Tensor]:
+    """Return the mean of the channels, and where they differ from it, both (1, 1, H, W)."""
+    grays, tints = [], []
+    for strip in strips(picture):
+        grays.append(strip.mean(1, keepdim=True))
+        tints.append(((strip - grays[-1]).abs() > _GRAY).any(1, keepdim=True))
+    return torch.cat(grays, dim=2), torch.cat(tints, dim=2)
+
+
+def _without_noise(mask: Tensor) -> Tensor:
+    """Set what is nearly 0 or 1 to 0 or 1: lossy formats change the ends of a mask a little."""
+    return torch.where(mask < _NEARLY, 0.0, torch.where(mask > 1 - _NEARLY, 1.0, mask))
+
+
+def visible_part(picture: Picture) -> Picture:
+    """Cut a picture to the box of its visible pixels, as if it had no transparent margin.
+
+    Colors of other pixels in the box continue the visible ones, in proportion to transparency.
+
+    Returns: the part, without alpha.
+    Raises:  ImageError: no pixel is visible.
+    """
+    if picture.alpha is None:
+        return picture
+    whole = replace(picture, image=continued(picture.image, picture.alpha), alpha=None)
+    return cropped(whole, _box(_visible(picture)))
+
+
+def visible_mask(picture: Picture, mask: Tensor | None = None) -> Tensor | None:
+    """Return the mask of `visible_part` that multiplies a mask of the picture by its alpha.
+
+    Args:    mask: (1, 1, h, w) in [0, 1]; None: everywhere.
+    Returns: (1, 1, H, W) in [0, 1], of the visible part; None: everywhere.
+    Raises:  ImageError: no pixel is visible, or none that the mask selects.
+    """
+    if picture.alpha is None:
+        return mask
+    visible = _visible(picture)
+    selected = visible if mask is None else fitted(mask, picture.size) * visible
+    if not bool(selected.any()):
+        raise ImageError(
+            "is transparent everywhere that its style mask or region selects, so nothing visible "
+            "is left",
+            path=picture.name or "the picture",
+        )
+    top, bottom, left, right = _box(visible)
+    part = selected[..., top:bottom, left:right].contiguous()
+    return None if bool((part == 1).all()) else part
+
+
+def _visible(picture: Picture) -> Tensor:
+    """Return a picture's alpha as a mask, (1, 1, H, W); raise an ImageError if it is all 0."""
+    mask = torch.ones(1, 1, *picture.size) if picture.alpha is None else picture.alpha
+    mask = _without_noise(mask)
+    if not bool(mask.any()):
+        raise no_visible_pixel(picture)
+    return mask
+
+
+def _box(mask: Tensor) -> tuple[int, int, int, int]:
+    """Return the (top, bottom, left, right) of the smallest box with all pixels above 0."""
+    rows, columns = (mask[0, 0].amax(side).nonzero().flatten() for side in (1, 0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
 def check_shape(picture: Picture, of: Picture, name: str) -> None:
     """Raise an ImageError unless a picture has another picture's proportions, up to one pixel."""
-    expected = fit(of.size, max(picture.size))
-    if any(abs(a - b) > 1 for a, b in zip(picture.size, expected, strict=True)):
+    if not same_shape(picture.size, of.size):
         (height, width), (rows, columns) = picture.size, of.size
         raise ImageError(
             f"is {width} x {height} px, which are not the proportions of "

@@ -27,29 +27,61 @@ __all__ = [
     "Picture",
     "check_image",
     "check_pixel_count",
+    "continued",
+    "cover",
+    "cropped",
     "fit",
     "from_array",
     "identity",
     "naming",
+    "no_visible_pixel",
+    "on_paper",
     "on_white",
     "picture_of",
     "quantize",
     "resize",
+    "resized",
+    "same_shape",
+    "strips",
     "to_pillow",
+    "unit",
     "with_long_side",
+    "without_hidden_colors",
 ]
 
 Image = Tensor  # (1, 3, H, W) float32, sRGB in [0, 1]
 
-_ROUNDING = 1e-6  # the largest distance from [0, 1] that counts as rounding
+_STRIP = 1_000_000  # px of a strip
+_ROUNDING = 1e-6  # how far rounding may take floats out of [0, 1]
+# The left, upper, right and lower edge of a part, in px; None: the whole.
+_Edges = tuple[float, float, float, float] | None
+# Below this alpha, a resampled color is a quotient of two numbers near 0, which has no digits.
+_FAINT = 0.1
+
+
+class _Colors:
+    """The field `Picture.image`: whole numbers stay as they are, and are read as floats."""
+
+    def __get__(self, picture: Picture | None, kind: type[Picture]) -> Image:
+        if picture is None:
+            raise AttributeError  # the field has no default
+        return unit(picture.pixels)
+
+    def __set__(self, picture: Picture, pixels: Tensor) -> None:
+        picture.__dict__["pixels"] = pixels
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Picture:
     """An image, its transparency, and facts about its file.
 
+    A large picture of 8 bits takes 3 bytes a pixel. Its attribute `image` takes 12, and is made
+    anew each time, so functions that only need another size use `pixels`.
+
     Attributes:
-        image: (1, 3, H, W) float32, sRGB in [0, 1], not premultiplied.
+        image: (1, 3, H, W) float32, sRGB in [0, 1], not premultiplied. It may be given as uint8 or
+            uint16.
+        pixels: the same as it is kept: float32, or uint8 or uint16 with full scale for 1.
         alpha: the transparency, (1, 1, H, W) float32 in [0, 1]: 0 is transparent, 1 is opaque.
             None: every pixel is opaque.
         name: the name of the file, without folders; None: the picture has no name.
@@ -57,16 +89,27 @@ class Picture:
         dpi: the dots per inch that the file states; None: it states none.
     """
 
-    image: Image
+    image: _Colors = _Colors()
     alpha: Tensor | None = None
     name: str | None = None
     sha256: str | None = None
     dpi: float | None = None
 
     @property
+    def pixels(self) -> Tensor:
+        """The colors as they are kept."""
+        pixels: Tensor = self.__dict__["pixels"]
+        return pixels
+
+    @property
     def size(self) -> tuple[int, int]:
         """The size (H, W), in px."""
-        return self.image.shape[-2], self.image.shape[-1]
+        return self.pixels.shape[-2], self.pixels.shape[-1]
+
+    @property
+    def is_one_plane(self) -> bool:
+        """Whether it is gray and kept as one plane."""
+        return self.pixels.stride(1) == 0
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -141,14 +184,33 @@ def picture_of(
     sha256: str | None = None,
     dpi: float | None = None,
 ) -> Picture:
-    """Make a Picture from (H, W, 1, 3 or 4) values of any allowed type, without shared memory."""
-    planes = torch.from_numpy(_to_unit(values.transpose(2, 0, 1)[None]))  # (1, C, H, W)
-    if planes.shape[1] < 4:
-        return Picture(planes.expand(-1, 3, -1, -1).contiguous(), None, name, sha256, dpi)
-    image, alpha = planes[:, :3].clone(), planes[:, 3:].clone()
-    if bool((alpha == 1).all()):
-        return Picture(image, None, name, sha256, dpi)
-    return Picture(_fill_transparent(image, alpha), alpha, name, sha256, dpi)
+    """Make a Picture of (H, W, 1, 3 or 4) values of any allowed kind, sharing no memory with it."""
+    planes = values.transpose(2, 0, 1)[None]  # (1, C, H, W)
+    colors, alpha = planes[:, :3], None
+    if values.dtype.name in ("uint8", "uint16"):
+        pixels = torch.from_numpy(np.array(colors, values.dtype.name, order="C"))
+    else:
+        pixels = torch.from_numpy(_to_unit(colors))
+    if planes.shape[1] == 4:
+        alpha = torch.from_numpy(_to_unit(planes[:, 3:]))
+    pixels = pixels.expand(-1, 3, -1, -1)  # gray is kept once
+    if pixels.is_floating_point():
+        pixels = pixels.contiguous()
+    return without_hidden_colors(Picture(pixels, alpha, name, sha256, dpi))
+
+
+def unit(pixels: Tensor) -> Image:
+    """Return colors as float32 in [0, 1]; floats are returned as they are."""
+    if pixels.is_floating_point():
+        return pixels
+    return torch.from_numpy(_to_unit(pixels.numpy()))
+
+
+def strips(picture: Picture) -> Iterator[Image]:
+    """Yield strips of rows, (1, 3, h, W) float32, so that only one of them is held as floats."""
+    rows = max(1, _STRIP // picture.size[1])
+    for start in range(0, picture.size[0], rows):
+        yield unit(picture.pixels[..., start : start + rows, :])
 
 
 def _to_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -174,14 +236,33 @@ def _to_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 # ---- transparency and size ----------------------------------------------------------------------
 
 
-def _fill_transparent(image: Image, alpha: Tensor) -> Image:
-    """Continue the visible colors smoothly below the pixels where alpha is 0."""
-    hidden = alpha == 0
+def without_hidden_colors(picture: Picture) -> Picture:
+    """Continue the visible colors smoothly below the pixels whose alpha is 0.
+
+    Returns: the picture; if all of it is opaque, without alpha.
+    """
+    if picture.alpha is None:
+        return picture
+    if bool((picture.alpha == 1).all()):
+        return replace(picture, image=picture.pixels, alpha=None)
+    hidden = picture.alpha == 0
     if not bool(hidden.any()):
-        return image
-    if bool(hidden.all()):
+        return picture
+    image = picture.image.clone() if picture.pixels.is_floating_point() else picture.image
+    for at in range(3):  # one plane at a time, which takes less memory
+        plane = image[:, at : at + 1]
+        plane.copy_(torch.where(hidden, continued(plane, picture.alpha), plane))
+    return picture if torch.equal(image, picture.image) else replace(picture, image=image)
+
+
+def continued(image: Image, alpha: Tensor) -> Image:
+    """Lay a picture on a smooth continuation of its own visible colors; mid-gray if it has none.
+
+    Args: image, alpha: (1, 3, H, W) and (1, 1, H, W), both in [0, 1].
+    """
+    if not bool(alpha.any()):
         return torch.full_like(image, 0.5)
-    return torch.where(hidden, _push_pull(image * alpha, alpha).clamp(0, 1), image)
+    return _push_pull(image * alpha, alpha).clamp(0, 1)
 
 
 def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
@@ -201,6 +282,14 @@ def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
     return premultiplied + (1 - weight) * below
 
 
+def no_visible_pixel(picture: Picture) -> ImageError:
+    """Return the error about a picture of which nothing can be seen."""
+    return ImageError(
+        "is transparent everywhere, so there is nothing of it to use; it needs visible pixels",
+        path=picture.name or "the picture",
+    )
+
+
 def on_white(image: Image, alpha: Tensor) -> Image:
     """Put a picture on a white background, for formats without alpha; clamp it to [0, 1].
 
@@ -211,18 +300,24 @@ def on_white(image: Image, alpha: Tensor) -> Image:
     return image.clamp(0, 1) * opacity + (1 - opacity)
 
 
+def on_paper(picture: Picture) -> Image:
+    """Return a picture as it looks on white paper, (1, 3, H, W); an opaque one as it is."""
+    return picture.image if picture.alpha is None else on_white(picture.image, picture.alpha)
+
+
 def resize(image: Tensor, size: tuple[int, int], resampling: ResamplingName = "lanczos") -> Tensor:
     """Resize every plane, antialiased, and clamp it to [0, 1].
 
     The filter is Pillow's, run on float32, so nothing is rounded to 8 bits. Gradients stop here.
 
     Args:
-        image: (B, C, H, W), float, in [0, 1].
+        image: (B, C, H, W), float, in [0, 1]; or uint8 or uint16.
         size: (H, W) in px.
         resampling: the filter: "lanczos" (3 lobes), "bicubic", "bilinear" or "box". When a picture
             is reduced, it is wider by the ratio of the sizes.
 
-    Returns: (B, C, *size), of image's type and on its device; image itself if it has that size.
+    Returns: (B, C, *size), of image's type, or float32 of whole numbers, and on its device; image
+             itself if it is of floats and has that size.
     Raises:  ShapeError: image is not 4-D, or size is not at least 1 × 1.
     """
     if image.ndim != 4 or 0 in image.shape:
@@ -231,15 +326,108 @@ def resize(image: Tensor, size: tuple[int, int], resampling: ResamplingName = "l
     if min(height, width) < 1:
         raise ShapeError(f"resize to {height} × {width}: each side must be at least 1")
     if tuple(image.shape[-2:]) == (height, width):
-        return image
-    planes = image.detach().to("cpu", torch.float32).flatten(0, 1).numpy()  # (B·C, H, W)
+        return unit(image)
+    resampled = _resampled(image, size, resampling).clamp_(0, 1)
+    return resampled.to(image) if image.is_floating_point() else resampled
+
+
+def _resampled(
+    image: Tensor, size: tuple[int, int], resampling: ResamplingName, box: _Edges = None
+) -> Tensor:
+    """Resample a part as `resize` does, but not clamped, and float32 on the CPU."""
+    height, width = size
+    planes = image.detach().cpu().flatten(0, 1)  # (B·C, H, W)
+    targets = [_resampled_plane(plane, (height, width), resampling, box) for plane in planes]
+    return torch.stack(targets).reshape(*image.shape[:2], height, width)
+
+
+def _resampled_plane(
+    plane: Tensor, size: tuple[int, int], resampling: ResamplingName, box: _Edges
+) -> Tensor:
+    """Resample (H, W) to (h, w).
+
+    Pillow filters rows, then columns. So rows can be filtered in strips, and only a strip of a
+    large picture is held as floats. The result is the same bit for bit.
+    """
+    (height, width), (rows, columns) = plane.shape, size
     kernel = PIL.Image.Resampling[resampling.upper()]
-    resized = np.empty((len(planes), height, width), np.float32)
-    for plane, target in zip(planes, resized, strict=True):
-        whole = PIL.Image.fromarray(np.ascontiguousarray(plane))
-        target[:] = np.asarray(whole.resize((width, height), kernel))
-    result = torch.from_numpy(resized).clamp_(0, 1)
-    return result.reshape(*image.shape[:2], height, width).to(image)
+    left, top, right, bottom = box or (0, 0, width, height)
+    narrow = np.empty((height, columns), np.float32)
+    step = max(1, _STRIP // width)
+    for start in range(0, height, step):
+        strip = np.ascontiguousarray(unit(plane[start : start + step]).float().numpy())
+        part = PIL.Image.fromarray(strip)
+        narrow[start : start + step] = np.asarray(
+            part.resize((columns, len(strip)), kernel, (left, 0, right, len(strip)))
+        )
+    whole = PIL.Image.fromarray(narrow).resize((columns, rows), kernel, (0, top, columns, bottom))
+    return torch.from_numpy(np.array(whole))
+
+
+def resized(
+    picture: Picture, size: tuple[int, int], resampling: ResamplingName = "lanczos"
+) -> Picture:
+    """Resize a picture as `resize` does, to (H, W), with its transparency.
+
+    A color counts as much as its pixel is visible: premultiplied colors are resampled.
+
+    Raises: ShapeError: size is not at least 1 × 1.
+    """
+    if size == picture.size:
+        return picture
+    if picture.alpha is None:
+        return replace(picture, image=resize(picture.pixels, size, resampling))
+    return _resampled_picture(picture, size, resampling)
+
+
+def _resampled_picture(
+    picture: Picture, size: tuple[int, int], resampling: ResamplingName, box: _Edges = None
+) -> Picture:
+    image, pixels = _resampled(picture.pixels, size, resampling, box), picture.pixels
+    if picture.alpha is None:
+        return replace(picture, image=image.clamp_(0, 1))
+    alpha = _resampled(picture.alpha, size, resampling, box)
+    products = (unit(pixels[:, at : at + 1]) * picture.alpha for at in range(3))
+    visible = torch.cat([_resampled(each, size, resampling, box) for each in products], dim=1)
+    visible /= alpha.clamp(min=_FAINT)
+    image = torch.where(alpha >= _FAINT, visible, image).clamp_(0, 1)
+    return replace(picture, image=image, alpha=alpha.clamp_(0, 1))
+
+
+def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Tell whether two sizes (H, W) have the same proportions, up to one px of the first."""
+    expected = fit(other, max(size))
+    return all(abs(a - b) <= 1 for a, b in zip(size, expected, strict=True))
+
+
+def cover(picture: Picture, size: tuple[int, int]) -> tuple[Picture, tuple[int, int]]:
+    """Resize a picture without distortion until it covers a size, (H, W); crop it to its center.
+
+    Returns: the picture of this size; and the size (h, w) of the part that it shows, in px of the
+             given picture.
+    """
+    height, width = picture.size
+    if same_shape(picture.size, size) or same_shape(size, picture.size):
+        return resized(picture, size), picture.size
+    factor = max(size[0] / height, size[1] / width)
+    tall, wide = min(size[0] / factor, height), min(size[1] / factor, width)
+    top, left = (height - tall) / 2, (width - wide) / 2
+    shown = _resampled_picture(picture, size, "lanczos", (left, top, left + wide, top + tall))
+    return shown, (max(1, round(tall)), max(1, round(wide)))
+
+
+def cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
+    """Cut a picture to a box: its rows top ≤ row < bottom and its columns left ≤ column < right.
+
+    Args: box: (top, bottom, left, right).
+    """
+    top, bottom, left, right = box
+
+    def part(planes: Tensor) -> Tensor:
+        return planes[..., top:bottom, left:right].contiguous()
+
+    alpha = None if picture.alpha is None else part(picture.alpha)
+    return replace(picture, image=part(picture.image), alpha=alpha)
 
 
 def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
@@ -263,12 +451,7 @@ def with_long_side(picture: Picture, long_side: int | None) -> Picture:
     """
     if long_side is None:
         return picture
-    size = fit(picture.size, long_side)
-    if size == picture.size:
-        return picture
-    # Hidden colors continue the visible ones, so colors need no weights by alpha.
-    alpha = None if picture.alpha is None else resize(picture.alpha, size)
-    return replace(picture, image=resize(picture.image, size), alpha=alpha)
+    return resized(picture, fit(picture.size, long_side))
 
 
 # ---- Picture → numbers --------------------------------------------------------------------------
@@ -287,17 +470,32 @@ def to_pillow(image: Image, alpha: Tensor | None = None) -> PIL.Image.Image:
 def quantize(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
     """Round to the nearest of 2^bits steps: (H, W, 3), or (H, W, 4) with alpha.
 
+    Args: image: floats, or uint8 or uint16 with full scale for 1.
+
     Raises:
         ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
         ImageError: a value is not finite.
     """
     check_image(image, alpha)
-    planes = image if alpha is None else torch.cat([image, alpha.to(image)], dim=1)
-    planes = planes.detach().to("cpu", torch.float32)
+    kind = np.uint8 if bits == 8 else np.uint16
+    result = np.empty((*image.shape[2:], 3 if alpha is None else 4), kind)
+    rows = max(1, _STRIP // image.shape[3])  # so that only a strip is held as floats
+    for start in range(0, len(result), rows):
+        part = slice(start, start + rows)
+        result[part, :, :3] = _steps(image[..., part, :], bits)
+        if alpha is not None:
+            result[part, :, 3:] = _steps(alpha[..., part, :], bits)
+    return result
+
+
+def _steps(image: Tensor, bits: int) -> npt.NDArray[np.float32]:
+    """Return whole numbers of steps, (H, W, C), of (1, C, H, W)."""
+    planes = unit(image.detach().cpu()).float()
     if not bool(torch.isfinite(planes).all()):
         raise ImageError("the image holds values that are not finite (NaN or infinity)")
     steps = (planes[0].permute(1, 2, 0).clamp(0, 1) * (2**bits - 1) + 0.5).floor()
-    return np.ascontiguousarray(steps.numpy().astype(np.uint8 if bits == 8 else np.uint16))
+    whole: npt.NDArray[np.float32] = steps.numpy()
+    return whole
 
 
 def check_image(image: Image, alpha: Tensor | None = None) -> None:

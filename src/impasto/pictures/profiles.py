@@ -1,8 +1,7 @@
 """The colors of a file: ICC profiles, and 16 bits per channel. Only `codecs` uses it.
 
 Pillow reads 16-bit RGB as 8 bit and cannot write it, so libvips (pyvips) reads and writes 16-bit
-PNG and every TIFF; it is imported with the first such file. Arrays here are (H, W, C), uint8 or
-uint16, with C = 3 (sRGB) or 4 (sRGB and alpha, not premultiplied).
+PNG and every TIFF; it is imported with the first such file. Arrays here are (H, W, C).
 
 Errors begin with a verb, and the caller adds the picture's name. Warnings take the name from
 `reading`, because they do not pass the caller.
@@ -10,9 +9,12 @@ Errors begin with a verb, and the caller adds the picture's name. Warnings take 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
+import re
 import warnings
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,27 +22,32 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage, ImageCms
 
-from impasto.errors import ImageError
+from impasto.errors import ImageError, ImageWarning
 from impasto.storage import one_line
 
 __all__ = [
-    "PNG_SIGNATURE",
-    "description_of",
+    "MM_PER_INCH",
     "encode_deep",
-    "header_of",
-    "read_with_vips",
+    "readable_dpi",
     "reading",
     "srgb_profile",
+    "to_srgb",
     "transform_to_srgb",
+    "vips",
+    "vips_faults",
+    "warn",
+    "warn_of_profile",
 ]
 
 reading: ContextVar[str] = ContextVar("reading", default="a picture")  # the name, for warnings
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
+Values = npt.NDArray[Any]
+
 MM_PER_INCH = 25.4
 _HALF_STEP = MM_PER_INCH / 2000  # dpi; half of 1 px per meter
 DESCRIPTION = {"png": "png-comment-0-impasto", "tiff": "image-description"}  # libvips' names
+# Messages of libvips and libtiff about files that are sound but of a kind that they do not know.
+NOT_SUPPORTED = re.compile(r"not (configured|supported|implemented)|unsupported|[Cc]an ?not handle")
 
 
 @functools.cache
@@ -76,13 +83,19 @@ def transform_to_srgb(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTrans
             if np.abs(moved - np.asarray(probe.convert("RGB"), np.int16)).max() <= 1:
                 return None
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
-        warnings.warn(
-            f"{reading.get()}: its color profile cannot be used ({error}), so its colors are read "
-            "as sRGB",
-            stacklevel=2,
-        )
+        warn_of_profile(error)
         return None
     return transform, mode
+
+
+def warn(text: str) -> None:
+    """Warn of something about the picture that is being read. Args: text: begins with "its"."""
+    warnings.warn(f"{reading.get()}: {text}", ImageWarning, stacklevel=2)
+
+
+def warn_of_profile(fault: BaseException) -> None:
+    """Warn that the profile of the picture cannot be used."""
+    warn(f"its color profile cannot be used ({one_line(fault)}), so its colors are taken as sRGB")
 
 
 def _probe(mode: str) -> PillowImage.Image:
@@ -95,23 +108,35 @@ def _probe(mode: str) -> PillowImage.Image:
     return PillowImage.fromarray(np.concatenate([lattice, grays])[None])
 
 
-def header_of(data: bytes) -> Any | None:
-    """Return the undecoded pyvips.Image of a 16-bit PNG or an 8- or 16-bit TIFF, else None.
+def to_srgb(values: Values, mode: str, profile: bytes) -> Values | None:
+    """Convert colors by a profile; None: they need no conversion, or it cannot be used.
 
-    Raises: ImageError: it is such a file, but damaged.
+    Args:
+        values: (H, W, C): uint8, uint16, or floats in [0, 1].
+        mode: their Pillow mode: L, RGB or CMYK.
+
+    Returns: (H, W, 3): uint8 of uint8, else uint16.
+    Raises:  ImageError: libvips failed.
     """
-    deep_png = data.startswith(PNG_SIGNATURE) and data[24:25] == b"\x10"  # IHDR: bit depth
-    if not deep_png and not data.startswith(TIFF_SIGNATURES):
+    follow = transform_to_srgb(profile, mode)
+    if follow is None:
         return None
-    import pyvips
-
-    try:
-        if deep_png:
-            return pyvips.Image.pngload_buffer(data, fail_on="error")
-        image = pyvips.Image.tiffload_buffer(data, fail_on="error")
-    except pyvips.Error as error:
-        raise ImageError(f"is damaged or cut short: {one_line(error)}") from error
-    return image if image.format in ("uchar", "ushort") else None
+    if values.dtype.kind == "f":
+        values = np.floor(values.clip(0, 1) * 65535 + 0.5).astype(np.uint16)
+    if mode == "L" and follow[1] == "RGB":
+        values, mode = np.repeat(values, 3, axis=-1), "RGB"
+    depth = 16 if values.dtype == np.uint16 else 8
+    names = {"L": ("b-w", "grey16"), "RGB": ("srgb", "rgb16"), "CMYK": ("cmyk", "cmyk")}
+    pyvips = vips()
+    with vips_faults():
+        image = pyvips.Image.new_from_array(
+            np.ascontiguousarray(values), interpretation=names[mode][depth == 16]
+        ).copy()
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+        converted: Values = image.icc_transform(
+            "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=depth
+        ).numpy()
+    return converted[..., :3]
 
 
 def readable_dpi(dpi: float) -> float:
@@ -123,57 +148,51 @@ def readable_dpi(dpi: float) -> float:
     return next((each for each in rounded if abs(each - dpi) <= _HALF_STEP), dpi)
 
 
-def read_with_vips(
-    image: Any,
-) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.uint16], float | None]:
-    """Decode a picture whose header `header_of` returned: upright, in sRGB.
+# ---- libvips ------------------------------------------------------------------------------------
 
-    Returns: (H, W, 3) or (H, W, 4) at the file's own depth, and its dots per inch if it has any.
-    Raises:  ImageError: the file is damaged.
+
+@functools.cache
+def vips() -> Any:
+    """Import pyvips, and let it ignore libvips' warnings.
+
+    pyvips passes them to Python's log, where nobody reads them. If one is not UTF-8, as texts of
+    damaged files are, it prints a traceback.
     """
     import pyvips
 
-    # libvips reads and writes 1 px/mm if a file states no resolution.
-    dpi = None if image.xres == 1 else readable_dpi(image.xres * MM_PER_INCH)
-    depth = 16 if image.format == "ushort" else 8
-    try:
-        image = image.autorot().copy_memory()
-        alpha = image[image.bands - 1].numpy() if image.hasalpha() else None
-        colors = _vips_colors(image if alpha is None else image[: image.bands - 1], depth)
-    except pyvips.Error as error:
-        raise ImageError(f"is damaged or cut short: {one_line(error)}") from error
-    if alpha is None:
-        return colors, dpi
-    return np.concatenate([colors, alpha[..., None].astype(colors.dtype)], axis=-1), dpi
+    def ignore(*message: object) -> None:
+        pass
 
-
-def _vips_colors(image: Any, depth: int) -> npt.NDArray[Any]:
-    """Return a pyvips.Image without alpha as (H, W, 3) in sRGB."""
-    mode = {"cmyk": "CMYK", "lab": "LAB", "labs": "LAB"}.get(image.interpretation)
-    if mode is None:
-        mode = "L" if image.bands < 3 else "RGB"
-    if mode != "CMYK":
-        image = image[0] if mode == "L" else image[:3]
-    profile = image.get("icc-profile-data") if "icc-profile-data" in image.get_fields() else None
-    follow = transform_to_srgb(bytes(profile), mode) if profile else None
-    if follow is not None:
-        if mode == "L" and follow[1] == "RGB":
-            image = image.bandjoin([image, image])
-        image = image.icc_transform(
-            "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=depth
+    if pyvips.API_mode:
+        pyvips.ffi.def_extern(name="_log_handler_callback")(ignore)
+    else:  # libvips of the system, without a compiled module
+        pyvips._remove_log_handler()
+        pyvips._log_handler_cb = pyvips.ffi.callback("GLogFunc", ignore)
+        every_level = 0xFF
+        pyvips._log_handler_id = pyvips.glib_lib.g_log_set_handler(
+            b"VIPS", every_level, pyvips._log_handler_cb, pyvips.ffi.NULL
         )
-    elif mode == "LAB":
-        image = image.colorspace("rgb16" if depth == 16 else "srgb")
-    values: npt.NDArray[Any] = image.numpy()
-    if follow is None and mode == "CMYK":
-        full = 2**depth - 1
-        ink = values[..., :4].astype(np.float32) / full
-        light = (1 - ink[..., :3]) * (1 - ink[..., 3:])
-        rounded: npt.NDArray[Any] = np.floor(light * full + 0.5).astype(values.dtype)
-        return rounded
-    if values.ndim == 2 or values.shape[2] == 1:
-        return np.repeat(values.reshape(*values.shape[:2], 1), 3, axis=2)
-    return values[..., :3]
+    return pyvips
+
+
+@contextlib.contextmanager
+def vips_faults() -> Iterator[None]:
+    """Turn libvips' errors into an ImageError.
+
+    Messages of the kind "not supported" say so; all others mean that the file is damaged.
+    """
+    pyvips = vips()
+    try:
+        yield
+    except UnicodeDecodeError as error:  # pyvips cannot read the message
+        pyvips.vips_lib.vips_error_clear()
+        raise ImageError("is damaged or cut short") from error
+    except pyvips.Error as error:
+        lines = [line.partition(": ")[2] or line for line in error.detail.splitlines()]
+        text = "; ".join(dict.fromkeys(line.strip() for line in lines)) or error.message
+        if NOT_SUPPORTED.search(text):
+            raise ImageError(f"is of a kind that is not read: {text}") from error
+        raise ImageError(f"is damaged or cut short: {text}") from error
 
 
 def encode_deep(
@@ -190,8 +209,7 @@ def encode_deep(
     Raises:
         ImageError: libvips failed.
     """
-    import pyvips
-
+    pyvips = vips()
     scale = {} if dpi is None else {"xres": dpi / MM_PER_INCH, "yres": dpi / MM_PER_INCH}
     try:
         image = pyvips.Image.new_from_array(pixels, interpretation="rgb16").copy(**scale)
@@ -208,9 +226,3 @@ def encode_deep(
     except pyvips.Error as error:
         raise ImageError(f"cannot be written: {one_line(error)}") from error
     return data
-
-
-def description_of(header: Any) -> str | None:
-    """Return the ImageDescription of a header that `header_of` returned."""
-    name = DESCRIPTION["tiff"]
-    return str(header.get(name)) if name in header.get_fields() else None

@@ -18,7 +18,7 @@ from impasto.painting.picture_plan import PicturePlan
 from impasto.painting.pyramid import pyramid
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import Source, load_picture
-from impasto.pictures.picture import identity, resize
+from impasto.pictures.picture import identity, resized
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import DREAM
 
@@ -76,7 +76,8 @@ def plan_dream(
         content_layers=(layer,), content_layer_weights=(), content_weight=1.0, style_weight=0.0,
         style_layers=(layer,), style_layer_weights=(), init="content",
     )  # fmt: skip
-    photo = load_inputs(picture := load_picture(image), picture, settings).photo
+    inputs = load_inputs(picture := load_picture(image), picture, settings)
+    photo = inputs.photo
     stylizer = Stylizer(settings, device=device, memory=memory)
     levels = pyramid(photo.size, settings, smallest=stylizer.encoder.minimum_side)
     _check_channel(stylizer, layer, channel)
@@ -92,7 +93,7 @@ def plan_dream(
         # Every octave has its own seed, because equal shifts at every size leave a pattern.
         return ascend(
             start.to(stylizer.device), losses, steps=work.level.steps, rate=settings.learning_rate,
-            jitter=jitter, seed=settings.seed + work.level.long_side,
+            jitter=jitter, seed=settings.seed + work.level.long_side, gray=inputs.gray,
         )  # fmt: skip
 
     return PicturePlan(
@@ -104,7 +105,7 @@ def plan_dream(
             "made": {"command": "dream", "layer": layer, "channel": channel, "jitter": jitter},
             "content": identity(photo),
         },
-        begin=lambda size: resize(photo.image, size, settings.resampling),
+        begin=lambda size: resized(photo, size, settings.resampling).image,
         enlarge=lambda image, size: enlarge(image, photo, size),
         aim=lambda work: losses,
         descend=descend,
@@ -114,13 +115,22 @@ def plan_dream(
 
 
 def ascend(
-    image: Tensor, terms: Terms, *, steps: int, rate: float, jitter: int, seed: int
+    image: Tensor,
+    terms: Terms,
+    *,
+    steps: int,
+    rate: float,
+    jitter: int,
+    seed: int,
+    gray: bool = False,
 ) -> Iterator[Step]:
     """Minimize the losses by gradient descent within [0, 1].
 
     Every step changes the average pixel by `rate`. The coarse bands of the gradient are
     strengthened as for L-BFGS, because VGG's gradient is mostly noise of single pixels, in which no
     shapes can grow.
+
+    Args: gray: the image is gray and stays so: all channels of a pixel change alike.
 
     Yields: a step per evaluation, with the picture that was evaluated.
     """
@@ -133,6 +143,8 @@ def ascend(
         (gradient,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaf)
         numbers = {name: float(loss.detach()) for name, loss in losses.items()}
         yield Step(image, numbers, index, steps, seconds=time.perf_counter() - start)
+        if gray:
+            gradient = gradient.mean(1, keepdim=True).expand_as(gradient)
         smooth = favor_coarse(gradient, bands=_BANDS).roll(
             [-distance for distance in shift], (2, 3)
         )

@@ -101,7 +101,7 @@ def plan_texture(
         enlarge=resized,
         aim=lambda work: deferring(make(stylizer, inputs, work), work.level.steps),
         descend=lambda image, losses, work: minimize(
-            image, losses, work, settings, stylizer.device
+            image, losses, work, settings, stylizer.device, gray=inputs.gray
         ),
         complete=lambda image: resized(image, size).clamp(0, 1),
     )

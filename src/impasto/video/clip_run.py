@@ -106,7 +106,7 @@ class ClipRun:
         )  # fmt: skip
         try:
             for frame in frames:
-                yield frame
+                yield self.painter.styling.photo(frame)
                 read += 1
         except TruncatedClip as error:
             if not read:
@@ -143,7 +143,7 @@ class ClipRun:
                 losses = step.losses
                 yield self._video_step(step, frame)
             info = FrameInfo(frame.index, frame.time, frame.duration, starts_scene, losses)
-            image = self.store.save(image, info, folder)
+            image = self.store.save(image, info, folder, alpha=frame.alpha)
         self.done += 1
         return image
 

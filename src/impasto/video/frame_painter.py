@@ -54,7 +54,7 @@ class FramePainter:
 
         Raises: as for `Stylizer.steps`.
         """
-        inputs = self.styling.inputs(frame.image, frame.index)
+        inputs = self.styling.inputs(frame.picture, frame.index)
         if not self._is_painted(inputs):
             return frame.image
         image = frame.image
@@ -78,7 +78,7 @@ class FramePainter:
 
         Raises: DivergenceError: the optimization failed.
         """
-        inputs = self.styling.inputs(frame.image, frame.index)
+        inputs = self.styling.inputs(frame.picture, frame.index)
         if not self._is_painted(inputs):
             return frame.image
         image = start
@@ -100,7 +100,7 @@ class FramePainter:
         """Return the paintings, measured with the colors of the frame's scene."""
         if self._styles is None:
             scene, stylizer = self._scene or frame, self.stylizer
-            inputs = self.styling.inputs(scene.image, scene.index)
+            inputs = self.styling.inputs(scene.picture, scene.index)
             self._styles = StyleTargets(stylizer.encoder, inputs, stylizer.settings, self.work)
         return self._styles
 

@@ -12,9 +12,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from impasto.errors import VideoError
-from impasto.pictures.files import load_image, read_metadata, save_image
-from impasto.pictures.picture import Image
+from impasto.pictures.files import load_picture, read_metadata, save_image
+from impasto.pictures.picture import Image, Picture
 from impasto.settings.pictures import Settings
 from impasto.storage import one_line, read_file, sha256_of, write_file
 from impasto.video.io.frames import Clip
@@ -122,22 +124,28 @@ class FrameStore:
         return self.path(index, folder).is_file()
 
     def load(self, index: int, folder: str = FINAL) -> Image:
-        """Return a stored frame, (1, 3, H, W)."""
-        return load_image(self.path(index, folder))
+        """Return the colors of a stored frame, (1, 3, H, W)."""
+        return self.load_picture(index, folder).image
+
+    def load_picture(self, index: int, folder: str = FINAL) -> Picture:
+        """Return a stored frame with its transparency."""
+        return load_picture(self.path(index, folder))
 
     def info(self, index: int, folder: str = FINAL) -> FrameInfo:
         """Return the facts about a stored frame."""
         return FrameInfo.from_dict(read_metadata(self.path(index, folder))["frame"])
 
-    def save(self, image: Image, info: FrameInfo, folder: str = FINAL) -> Image:
-        """Store a painted frame, and return it as it is stored."""
+    def save(
+        self, image: Image, info: FrameInfo, folder: str = FINAL, *, alpha: Tensor | None = None
+    ) -> Image:
+        """Store a painted frame with its photo's transparency; return its colors as stored."""
         metadata = {**self.record["about"], "frame": info.to_dict()}
-        save_image(image, self.path(info.index, folder), metadata=metadata)
+        save_image(image, self.path(info.index, folder), alpha=alpha, metadata=metadata)
         return self.load(info.index, folder)
 
-    def save_photo(self, image: Image, index: int) -> None:
+    def save_photo(self, photo: Picture, index: int) -> None:
         """Store the photo of a frame for a later pass."""
-        save_image(image, self.path(index, PHOTOS))
+        save_image(photo.image, self.path(index, PHOTOS), alpha=photo.alpha)
 
     def clear_stages(self) -> None:
         """Delete everything but the final frames and the record."""

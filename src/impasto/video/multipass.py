@@ -67,7 +67,8 @@ def _paint_again(run: ClipRun, before: str, folder: str, *, backwards: bool) -> 
 
 
 def _photo(run: ClipRun, info: FrameInfo) -> Frame:
-    return Frame(run.store.load(info.index, PHOTOS), info.index, info.time, info.duration)
+    photo = run.store.load_picture(info.index, PHOTOS)
+    return Frame(photo.image, info.index, info.time, info.duration, photo.alpha)
 
 
 def _paint_blended(

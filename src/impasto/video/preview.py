@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from impasto.painting.guidance import Guidance
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import Source
 from impasto.pictures.films import sheet
-from impasto.pictures.picture import Image, Picture, fit
+from impasto.pictures.picture import Image, Picture, fit, on_paper
 from impasto.settings.pictures import Settings
 from impasto.video.frame_painter import FramePainter
 from impasto.video.io.frames import Clip, Frame, open_clip, read_frames
@@ -53,14 +54,15 @@ def preview_frames(
     reading = partial(
         read_frames, source, start=start, end=end, long_side=side, resampling=small.resampling
     )
-    first = next(reading()).image
+    first = next(reading()).picture
     styling, _ = read_styling(
-        Picture(first, name=source.path.name), styles, small, guidance=guidance, times=style_times
-    )
+        replace(first, name=source.path.name), styles, small,
+        guidance=guidance, times=style_times, frames=read_frames(source, start=start, end=end),
+    )  # fmt: skip
     stylizer = Stylizer(small, device=device, memory=memory)
     painter = FramePainter(stylizer, styling, fit(source.size, side))
     photos = reading(every=preview_step(source))
-    for frame in itertools.islice(photos, _MOST):
+    for frame in map(styling.photo, itertools.islice(photos, _MOST)):
         steps = painter.first(frame)
         while True:
             try:
@@ -83,6 +85,9 @@ def preview_step(clip: Clip) -> int:
 
 def contact_sheet(frames: Sequence[tuple[Frame, Image]]) -> Image:
     """Return a picture of painted frames and their times, (1, 3, H, W)."""
-    cells = [(f"{float(frame.time):.2f} s", image) for frame, image in frames]
+    cells = [
+        (f"{float(frame.time):.2f} s", on_paper(Picture(image, frame.alpha)))
+        for frame, image in frames
+    ]
     columns = min(_COLUMNS, len(cells))
     return sheet([cells[at : at + columns] for at in range(0, len(cells), columns)])

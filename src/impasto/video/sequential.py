@@ -36,7 +36,7 @@ def paint_sequentially(
     past: deque[PaintedFrame] = deque(maxlen=max(run.video.distances))  # The nearest is first.
     for frame in run.photos():
         if keep_photos and not run.store.has(frame.index, PHOTOS):
-            run.store.save_photo(frame.image, frame.index)
+            run.store.save_photo(frame.picture, frame.index)
         motion = None
         if run.store.has(frame.index, folder):
             starts_scene = run.store.info(frame.index, folder).starts_scene

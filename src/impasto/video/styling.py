@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import SettingsError, VideoError, counted
+from impasto.errors import SettingsError, TruncatedClip, VideoError, counted
 from impasto.painting.guidance import Guidance, Layout, as_list, lay_out
 from impasto.painting.inputs import Inputs, load_inputs
-from impasto.pictures.files import Source
+from impasto.pictures.colors import gray_image, is_gray
+from impasto.pictures.files import Source, load_picture
 from impasto.pictures.masks import NOT_PREFIX
-from impasto.pictures.picture import Image, Picture
+from impasto.pictures.picture import Picture
 from impasto.settings.pictures import Settings
+from impasto.video.io.clips import Frame
 from impasto.video.io.folders import open_folder
 
 __all__ = ["Styling", "blend_at", "check_times", "mask_folders", "read_styling"]
@@ -26,23 +29,27 @@ class Styling:
     """The paintings of a clip and their masks.
 
     Attributes:
-        paintings: at least one.
+        paintings: at least one, with their transparent margins.
+        shown: the visible parts of the paintings; see `visible_part`.
         guidance: the masks; a folder instead of a picture holds one mask for each frame.
         times: for each painting, the time in seconds at which it is the only one; None: all
             paintings apply at all times.
         init: a picture from which the first frame of a scene starts; None: as the settings say.
+        gray: whether the result is gray; see `Inputs`.
     """
 
     paintings: tuple[Picture, ...]
+    shown: tuple[Picture, ...]
     guidance: Guidance | None = None
     times: tuple[float, ...] | None = None
     init: Picture | None = None
+    gray: bool = False
 
     def __post_init__(self) -> None:
         self._folders = mask_folders(self.guidance)
         self._still: Layout | None = None
 
-    def inputs(self, image: Image, index: int) -> Inputs:
+    def inputs(self, photo: Picture, index: int) -> Inputs:
         """Return the inputs of a frame.
 
         Args: index: the number of the frame, from 0.
@@ -51,8 +58,11 @@ class Styling:
             VideoError: a folder has no mask for the frame.
             ImageError: a mask cannot be read.
         """
-        photo = Picture(image)
-        return Inputs(photo, self.paintings, self._layout(photo, index), self.init)
+        return Inputs(photo, self.shown, self._layout(photo, index), self.init, self.gray)
+
+    def photo(self, frame: Frame) -> Frame:
+        """Return a frame as it is painted: exactly gray, if the result is gray."""
+        return replace(frame, image=gray_image(frame.image)) if self.gray else frame
 
     def blend(self, time: Fraction) -> tuple[float, ...] | None:
         """Return the share of each painting at a time of the clip; None: `times` is None."""
@@ -74,8 +84,11 @@ def read_styling(
     *,
     guidance: Guidance | None = None,
     times: Sequence[float] | None = None,
+    frames: Iterable[Frame] = (),
 ) -> tuple[Styling, dict[str, Any]]:
     """Read paintings and masks, and check them on the first frame.
+
+    Args: frames: all frames. If nothing else has color, they are read until one of them has.
 
     Returns: the styling, and the identities of paintings and masks for the record of the run.
 
@@ -83,16 +96,17 @@ def read_styling(
         VideoError: a folder has no masks.
         Everything that `load_inputs` raises.
     """
-    many = as_list(styles)
+    many = [load_picture(style) for style in as_list(styles)]
     inputs = load_inputs(first, many, settings)
     if times is not None:
         check_times(times, len(many))
         guidance = _for_all(guidance, len(many))
     exact = None if times is None else tuple(map(float, times))
-    styling = Styling(inputs.paintings, guidance, exact, inputs.init)
+    gray = inputs.gray and _is_gray_clip(frames)
+    styling = Styling(tuple(many), inputs.paintings, guidance, exact, inputs.init, gray)
     known = {
         name: each
-        for name, each in styling.inputs(first.image, 0).identities.items()
+        for name, each in styling.inputs(first, 0).identities.items()
         if name != "content"
     }
     if exact:
@@ -102,6 +116,13 @@ def read_styling(
             each.name for each in files
         ]
     return styling, known
+
+
+def _is_gray_clip(frames: Iterable[Frame]) -> bool:
+    """Tell whether no readable frame has color."""
+    with contextlib.suppress(TruncatedClip):
+        return all(is_gray(frame.picture) for frame in frames)
+    return True
 
 
 def _for_all(guidance: Guidance | None, styles: int) -> Guidance | None:

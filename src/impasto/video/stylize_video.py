@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from impasto.errors import SettingsError, TruncatedClip, VideoError
 from impasto.network.weights import own_weights
 from impasto.painting.guidance import Guidance
 from impasto.painting.stylizer import Stylizer
-from impasto.pictures.files import Source
-from impasto.pictures.picture import Picture, fit
+from impasto.pictures.files import Source, transparency_note
+from impasto.pictures.picture import fit, on_paper
 from impasto.settings.clips import VideoSettings
 from impasto.settings.pictures import Settings
 from impasto.video.clip_run import ClipRun, VideoStep
@@ -123,13 +123,15 @@ class VideoPlan:
                 path=store.folder,
             )
         frames = [store.info(index, folder) for index, folder in enumerate(folders)]
-        size, notes = run.painter.work.level.size, ()
+        size, notes = run.painter.work.level.size, dict[str, None]()
         if self.encode is not None:
             until = {"end": float(frames[-1].time + frames[-1].duration)} if partly else {}
             with self.encode(**until) as writer:
                 for frame, folder in zip(frames, folders, strict=True):
-                    writer.write(store.load(frame.index, folder), frame.time, frame.duration)
-            size, notes = writer.stored_size, writer.notes
+                    picture = store.load_picture(frame.index, folder)
+                    notes |= dict.fromkeys(transparency_note(self.output, picture.alpha))
+                    writer.write(on_paper(picture), frame.time, frame.duration)
+            size, notes = writer.stored_size, dict.fromkeys(writer.notes) | notes
         store.clear_stages()
         if not self.keeps_frames:
             store.remove()
@@ -142,7 +144,7 @@ class VideoPlan:
             losses=_means([frame.losses for frame in frames]),
             truncated=run.truncated,
             about=store.record["about"],
-            notes=notes,
+            notes=tuple(notes),
         )
 
     @property
@@ -204,13 +206,13 @@ def plan_video(
     folder = _folder_of(source, target, None if frames is None else Path(frames))
     first = next(read_frames(
         source, start=start, end=end, long_side=settings.long_side, resampling=settings.resampling
-    )).image  # fmt: skip
+    )).picture  # fmt: skip
     styling, known = read_styling(
-        Picture(first, name=source.path.name), styles, settings,
-        guidance=guidance, times=style_times,
+        replace(first, name=source.path.name), styles, settings,
+        guidance=guidance, times=style_times, frames=read_frames(source, start=start, end=end),
     )  # fmt: skip
     # Missing libraries or weights for the flow raise here, not after the first frame is painted.
-    corner = first[..., :_CORNER, :_CORNER]
+    corner = first.image[..., :_CORNER, :_CORNER]
     find_motion(corner, corner, video)
     size = fit(source.size, settings.long_side)
     encode = None

@@ -308,6 +308,28 @@ def test_a_mask_is_uploaded_softened_and_downloaded(visit, server, tmp_path):
     assert len(request["pictures"]["masks"]) == 1
 
 
+def test_a_mask_of_another_shape_is_not_stretched(visit):
+    page = visit()
+    give_both(page)
+    page.click(".picker[data-role=content] .tile .mask")
+    for size, fits in (((40, 40), False), ((96, 20), False), ((97, 80), True)):
+        buffer = io.BytesIO()
+        Image.new("L", size, 255).save(buffer, "png")
+        name = f"{size[0]}.png"
+        page.set_input_files(
+            "[data-mask-file]",
+            [{"name": name, "mimeType": "image/png", "buffer": buffer.getvalue()}],
+        )
+        if fits:
+            page.wait_for_function("""() => {
+              const canvas = document.querySelector("#masks canvas");
+              return canvas.getContext("2d").getImageData(2, 2, 1, 1).data[3] === 255;
+            }""")
+        else:
+            said = f"{name} is {size[0]} x {size[1]} px, which is not the shape of the picture"
+            page.wait_for_selector(f"#masks .explain >> text={said}, 48 x 40")
+
+
 def brush_the_middle(page, role: str) -> None:
     """Brush a broad white line from left to right, by the mouse: what stays the photo."""
     page.click(f".picker[data-role={role}] .tile .mask")

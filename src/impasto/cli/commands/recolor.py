@@ -83,9 +83,8 @@ def recolored(
     style = load_picture(source(str(task.styles[0])))
     check_output(task)
     check_memory(task, photo, style)
-    image = recolor(
-        photo.image.to(device), style.image, method=colors.method, strength=colors.strength
-    ).cpu()
+    placed = replace(photo, image=photo.image.to(device))
+    image = recolor(placed, style, method=colors.method, strength=colors.strength).cpu()
     metadata = {
         "impasto": __version__,
         "made": {"command": "recolor", **colors.to_dict(), "long_side": long_side},

@@ -58,9 +58,15 @@ def python_lines(request: Mapping[str, Any], names: Mapping[str, Any]) -> str:
     if styles:
         sources.append(repr(styles[0] if len(styles) == 1 else styles))
     if kind == "recolor":
-        call = f"impasto.recolor({', '.join(f'impasto.load_image({each})' for each in sources)}"
-        call += f", method={options['method']!r}, strength={options['strength']!r})"
-        return f'import impasto\n\nimage = {call}\nimpasto.save_image(image, "{_output(kind)}")\n'
+        photo, style = sources
+        given = f"method={options['method']!r}, strength={options['strength']!r}"
+        return "\n".join([
+            "import impasto",
+            "",
+            f"photo = impasto.load_picture({photo})",
+            f"image = impasto.recolor(photo, impasto.load_picture({style}), {given})",
+            f'impasto.save_image(image, "{_output(kind)}", alpha=photo.alpha)\n',
+        ])  # fmt: skip
     schedule = _schedule(request)
     shortcut = f", schedule={schedule!r}" if schedule else ""
     changed = {**KINDS[kind].defaults, **_changes(request)}

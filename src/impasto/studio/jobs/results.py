@@ -90,7 +90,7 @@ def timelapse_file(store: Store, job: str, suffix: str = ".webp") -> Path:
     Raises: NoSuchThing: the job has not ended, or it has no frames; ImageError, SettingsError: as
         for `films.check_film`.
     """
-    from impasto.pictures.files import load_image
+    from impasto.pictures.files import load_picture
     from impasto.pictures.films import as_frame, check_film, film
     from impasto.storage import write_file
 
@@ -101,8 +101,9 @@ def timelapse_file(store: Store, job: str, suffix: str = ".webp") -> Path:
     path = store.jobs.folder(job) / f"timelapse{suffix}"
     with DECODING:
         if not path.is_file():
-            kept = sorted((store.jobs.folder(job) / "frames").glob("*.jpg"))
-            frames = [as_frame(load_image(each)) for each in kept]
+            kept = sorted((store.jobs.folder(job) / "frames").glob("*.[jp][pn]g"))
+            pictures = [load_picture(each) for each in kept]
+            frames = [as_frame(each.image, each.alpha) for each in pictures]
             if not frames:
                 raise NoSuchThing("there is no time-lapse: the job has no frames")
             write_file(path, film(frames, suffix))

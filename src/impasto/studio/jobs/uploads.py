@@ -85,21 +85,30 @@ def _write(store: Store, picture: Picture, owner: str) -> StoredPicture:
         sha256=(picture.sha256 or "") if exact else "", width=width, height=height,
         dpi=picture.dpi, suffix=".png", created=time.time(),
     )  # fmt: skip
-    save_image(picture.image, store.pictures.file(stored), alpha=picture.alpha, bits=bits)
+    save_image(picture.pixels, store.pictures.file(stored), alpha=picture.alpha, bits=bits)
     return store.pictures.add(stored)
 
 
 def _depth(picture: Picture) -> tuple[int, bool]:
-    """Return the bits per channel in which to store a picture, and whether that is lossless."""
-    planes = [picture.image]
-    if picture.alpha is not None:
-        # Reading fills invisible pixels from visible ones, so their values do not matter.
-        planes = [picture.image * (picture.alpha > 0), picture.alpha]
-    for bits, tolerance in ((8, 1e-3), (16, 0.05)):
-        scaled = [plane * (2**bits - 1) for plane in planes]
-        if all(bool(((each - each.round()).abs() < tolerance).all()) for each in scaled):
-            return bits, True
-    return 16, False
+    """Return the bits a channel to store a picture with, and whether that is lossless."""
+    from impasto.pictures.picture import strips
+
+    if str(picture.pixels.dtype) == "torch.uint8":
+        return 8, True
+    fitting = {8: 1e-3, 16: 0.05}  # bits → how far rounding may take a value from a step
+    start = 0
+    for strip in strips(picture):
+        planes = [strip]
+        if picture.alpha is not None:
+            alpha = picture.alpha[..., start : start + strip.shape[2], :]
+            # Reading fills invisible pixels from visible ones, so their values do not matter.
+            planes = [strip * (alpha > 0), alpha]
+        start += strip.shape[2]
+        for bits, tolerance in tuple(fitting.items()):
+            scaled = [plane * (2**bits - 1) for plane in planes]
+            if not all(bool(((each - each.round()).abs() < tolerance).all()) for each in scaled):
+                del fitting[bits]
+    return (min(fitting), True) if fitting else (16, False)
 
 
 def known_picture(store: Store, picture: str) -> Upload:
@@ -128,7 +137,7 @@ def read_picture(store: Store, picture: str) -> Picture:
     if not path.is_file():
         raise NoSuchThing(f"the picture {stored.name} was deleted")
     read = load_picture(path)
-    changes: dict[str, Any] = {"name": stored.name, "dpi": stored.dpi}
+    changes: dict[str, Any] = {"image": read.pixels, "name": stored.name, "dpi": stored.dpi}
     if stored.sha256:
         changes["sha256"] = stored.sha256
     return dataclasses.replace(read, **changes)

@@ -67,9 +67,10 @@ class PictureRun:
         style_pixels: the number of pixels of each picture whose style is measured.
         steps: paints from the beginning (None), or continues after a step.
         finish: (last image, history, whether all steps were painted) → the result.
-        change: changed settings → the same run with these settings.
-        pace: returns (stylizer, inputs) with which the pace of this machine is measured; None: the
-            job is so short that its time is not measured.
+        change: changed settings → the same run with them.
+        alpha: the transparency of the result, (1, 1, h, w) in any size; None: it is opaque.
+        pace: returns (stylizer, inputs) with which to measure the pace of this machine; None: the
+            job takes no time worth measuring.
     """
 
     settings: Settings
@@ -80,6 +81,7 @@ class PictureRun:
     steps: Callable[[Step | None], Iterator[Step]]
     finish: Callable[[Tensor | None, History, bool], Result]
     change: Callable[[Mapping[str, Any]], PictureRun]
+    alpha: Tensor | None
     pace: Callable[[], tuple[Stylizer, Inputs]] | None
 
 
@@ -178,7 +180,8 @@ def _run(
     return PictureRun(
         settings=plan.settings, levels=plan.levels, works=plan.works, size=size,
         style_pixels=tuple(each.size[0] * each.size[1] for each in measured),
-        steps=plan.steps, finish=finished, change=change, pace=pace or measure,
+        steps=plan.steps, finish=finished, change=change, alpha=plan.alpha,
+        pace=pace or measure,
     )  # fmt: skip
 
 
@@ -188,7 +191,7 @@ def _plan_recolor(
     photo, style, options = pictures["content"], pictures["styles"][0], request["options"]
 
     def finished(image: Tensor | None, history: History, whole: bool) -> Result:
-        colors = recolor(photo.image, style.image, **options)
+        colors = recolor(photo, style, **options)
         metadata = {
             "impasto": __version__,
             "made": {"command": "recolor", **options, "long_side": None},
@@ -202,7 +205,8 @@ def _plan_recolor(
 
     return PictureRun(
         settings=settings, levels=(), works=(), size=photo.size, style_pixels=(),
-        steps=lambda start: iter(()), finish=finished, change=change, pace=None,
+        steps=lambda start: iter(()), finish=finished, change=change, alpha=photo.alpha,
+        pace=None,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from impasto.painting.inputs import Inputs
 from impasto.painting.memory_plan import Workload
 from impasto.painting.stylizer import Stylizer
 from impasto.painting.timing import Pace
-from impasto.pictures.picture import Image, Picture, fit
+from impasto.pictures.picture import Image, fit
 from impasto.settings.clips import VideoSettings
 from impasto.studio.jobs.clip_uploads import named
 from impasto.studio.jobs.store import Store
@@ -100,17 +100,15 @@ def _effort(request: Mapping[str, Any], store: Store) -> _Effort:
     side = settings.long_side
     with named(footage.clip.path, footage.name):
         photos = read_frames(footage.clip, start=footage.start, end=footage.end, long_side=side)
-        first = next(photos).image
-    styling, _ = read_styling(
-        Picture(first), footage.styles, settings, guidance=footage.guidance
-    )  # fmt: skip
+        first = next(photos).picture
+    styling, _ = read_styling(first, footage.styles, settings, guidance=footage.guidance)
     stylizer, inputs = Stylizer(settings), styling.inputs(first, 0)
     size = fit(footage.clip.size, side)
     painter = FramePainter(stylizer, styling, size, footage.video.frame_steps)
     frames = footage.frames or 1
     steps, motions = (0, 0) if is_sheet else later_work(footage.video, frames)
     return _Effort(
-        footage=footage, stylizer=stylizer, inputs=inputs, first=first, work=painter.work,
+        footage=footage, stylizer=stylizer, inputs=inputs, first=first.image, work=painter.work,
         works=stylizer.plan(inputs).works, steps=steps, motions=motions,
         pictures=-(-frames // preview_step(footage.clip)) if is_sheet else 1,
     )  # fmt: skip

@@ -10,12 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from impasto.pictures.files import save_image
-from impasto.pictures.picture import fit, resize
+from impasto.pictures.picture import Picture, fit, resize, resized
 from impasto.storage import replace_file
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.rows import StoredJob
 
-__all__ = ["JobLog", "as_jpeg"]
+__all__ = ["JobLog", "as_jpeg", "as_png", "reduced"]
 
 _PREVIEW_EVERY = 0.5  # seconds: as often as a page shows it
 _PREVIEW_SIDE = 1024  # px; as much as a page shows
@@ -73,13 +73,13 @@ class JobLog:
         """Whether the last preview is so old that a new one is needed."""
         return time.monotonic() - self._previewed >= _PREVIEW_EVERY
 
-    def save_preview(self, image: Tensor) -> None:
-        """Save a picture, (1, 3, H, W), as the preview."""
+    def save_preview(self, image: Tensor, alpha: Tensor | None = None) -> None:
+        """Save a picture, (1, 3, H, W), as the preview; what is transparent is white."""
         self._previewed = time.monotonic()
         height, width = image.shape[-2:]
         size = fit((height, width), min(max(height, width), _PREVIEW_SIDE))
-        plain = image.detach().cpu().clamp(0, 1)
-        replace_file(self.folder / "preview.jpg", as_jpeg(resize(plain, size)), durable=False)
+        preview = as_jpeg(reduced(image, alpha, size))
+        replace_file(self.folder / "preview.jpg", preview, durable=False)
         self.progress |= {
             "height": size[0], "width": size[1], "previews": self.progress.get("previews", 0) + 1
         }  # fmt: skip
@@ -101,11 +101,27 @@ class JobLog:
             save_image(
                 image, self.folder / f"result{suffix}", alpha=alpha, metadata=metadata, bits=bits
             )
-        self.save_preview(image)
+        self.save_preview(image, alpha)
 
 
-def as_jpeg(image: Tensor) -> bytes:
-    """Return an image, (1, 3, H, W), as the bytes of a JPEG file."""
+def reduced(image: Tensor, alpha: Tensor | None, size: tuple[int, int]) -> Picture:
+    """Return a step's image at a size, with the transparency of its photo in any other size."""
+    own = (image.shape[-2], image.shape[-1])
+    opacity = None if alpha is None else resize(alpha, own)
+    return resized(Picture(image.detach().cpu().clamp(0, 1), opacity), size)
+
+
+def as_jpeg(picture: Picture) -> bytes:
+    """Return a picture, on white if it is transparent, as the bytes of a JPEG file."""
+    return _encoded(picture, "jpeg")
+
+
+def as_png(picture: Picture) -> bytes:
+    """Return a picture, with its transparency, as the bytes of a PNG file."""
+    return _encoded(picture, "png")
+
+
+def _encoded(picture: Picture, format: str) -> bytes:
     buffer = io.BytesIO()
-    save_image(image, buffer, format="jpeg")
+    save_image(picture.image, buffer, alpha=picture.alpha, format=format)
     return buffer.getvalue()

@@ -10,7 +10,7 @@ from typing import Any
 from impasto.errors import DivergenceError
 from impasto.optimize.loop import Step
 from impasto.painting.progress import RunProgress
-from impasto.pictures.picture import fit, resize
+from impasto.pictures.picture import fit
 from impasto.storage import replace_file
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.rows import State, StoredJob
@@ -21,7 +21,7 @@ from impasto.studio.worker.checkpoints import (
     write_checkpoint,
 )
 from impasto.studio.worker.interrupts import Cause, Interrupted, Interrupts, Outcome
-from impasto.studio.worker.job_log import JobLog, as_jpeg
+from impasto.studio.worker.job_log import JobLog, as_jpeg, as_png, reduced
 
 __all__ = ["PictureLog", "paint_picture"]
 
@@ -78,7 +78,7 @@ class PictureLog(JobLog):
         step = self._step
         if step is None:
             return
-        self.save_preview(step.image)
+        self.save_preview(step.image, self.run.alpha)
         if checkpoint or time.monotonic() - self._saved > _CHECKPOINT_SHARE * self._saving:
             self._write_checkpoint()
         done = RunProgress(self.run.levels).done(step)
@@ -98,8 +98,12 @@ class PictureLog(JobLog):
 
     def _save_frame(self, step: Step) -> None:
         size = fit(self.run.size, min(max(self.run.size), _FRAME_SIDE))
-        frame = as_jpeg(resize(step.image.detach().cpu().clamp(0, 1), size))
-        replace_file(self.folder / "frames" / f"{step.index:07d}.jpg", frame, durable=False)
+        frame = reduced(step.image, self.run.alpha, size)
+        path = self.folder / "frames" / f"{step.index:07d}.jpg"
+        if frame.alpha is None:
+            replace_file(path, as_jpeg(frame), durable=False)
+        else:
+            replace_file(path.with_suffix(".png"), as_png(frame), durable=False)
 
     def finish(self, result: Result) -> None:
         """Write the result in all formats and the last preview; delete the checkpoint."""

@@ -10,9 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from impasto.errors import SettingsError, VideoError, install_hint
 from impasto.pictures.films import video_library
-from impasto.pictures.picture import Image
+from impasto.pictures.picture import Image, Picture
 from impasto.video.io.pixels import Colors, Orientation, colors_of, orientation_of
 
 __all__ = [
@@ -87,12 +89,19 @@ class Frame:
         index: the number of the frame, from 0 where reading starts.
         time: exact seconds since the beginning of the clip.
         duration: seconds until the next frame.
+        alpha: the transparency, (1, 1, H, W) in [0, 1]; None: every pixel is opaque.
     """
 
     image: Image
     index: int
     time: Fraction
     duration: Fraction
+    alpha: Tensor | None = None
+
+    @property
+    def picture(self) -> Picture:
+        """The frame as a picture."""
+        return Picture(self.image, self.alpha)
 
     def __repr__(self) -> str:
         height, width = self.image.shape[-2:]

@@ -8,8 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from impasto.errors import ImageError, VideoError
-from impasto.pictures.files import load_image, save_image
-from impasto.pictures.picture import Image
+from impasto.pictures.files import load_picture, save_image
+from impasto.pictures.picture import Image, Picture
 from impasto.video.io.clips import Clip, to_fraction
 
 __all__ = ["FolderWriter", "open_folder", "read_folder"]
@@ -37,7 +37,7 @@ def open_folder(path: Path, rate: Fraction | float) -> Clip:
     files = tuple(sorted((each for each in names if not each.name.startswith(".")), key=_natural))
     if not files:
         raise VideoError("holds no frames: it has no PNG, JPEG or TIFF file", path=path)
-    height, width = _load(files[0]).shape[-2:]
+    height, width = _load(files[0]).size
     return Clip(
         path=path,
         size=(height, width),
@@ -55,28 +55,28 @@ def _natural(path: Path) -> tuple[list[tuple[int, int | str]], str]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part], path.name
 
 
-def _load(path: Path) -> Image:
+def _load(path: Path) -> Picture:
     try:
-        return load_image(path)
+        return load_picture(path)
     except ImageError as error:
         raise VideoError(*error.args, path=error.path) from error
 
 
-def read_folder(clip: Clip) -> Iterator[tuple[Callable[[], Image], Fraction, Fraction]]:
+def read_folder(clip: Clip) -> Iterator[tuple[Callable[[], Picture], Fraction, Fraction]]:
     """Yield for each frame of a folder: a function that loads it, its time and its duration."""
     length = 1 / clip.rate
     for count, path in enumerate(clip.files):
 
-        def load(path: Path = path) -> Image:
-            image = _load(path)
-            height, width = image.shape[-2:]
+        def load(path: Path = path) -> Picture:
+            picture = _load(path)
+            height, width = picture.size
             if (height, width) != clip.size:
                 raise VideoError(
                     f"is {width} x {height} px, but {clip.files[0].name} is "
                     f"{clip.size[1]} x {clip.size[0]}; all frames of a folder must have one size",
                     path=path,
                 )
-            return image
+            return picture
 
         yield load, count * length, length
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import TruncatedClip, VideoError
-from impasto.pictures.picture import Image, fit, resize
+from impasto.pictures.picture import Picture, fit, resized, without_hidden_colors
 from impasto.settings.pictures import ResamplingName
 from impasto.video.io.clips import (
     Clip,
@@ -35,7 +35,7 @@ from impasto.video.io.clips import (
 )
 from impasto.video.io.codecs import CODECS, SUFFIXES
 from impasto.video.io.folders import open_folder, read_folder
-from impasto.video.io.pixels import to_image
+from impasto.video.io.pixels import alpha_of, to_image
 from impasto.video.io.truncation import is_truncated
 from impasto.video.io.writer import ClipWriter, write_clip
 
@@ -54,7 +54,7 @@ __all__ = [
 _SLACK = 1  # s; a file that states a length that is too short by this is still read to its end.
 
 # A function that loads the frame, its time, its duration.
-TimedFrame = tuple[Callable[[], Image], Fraction, Fraction]
+TimedFrame = tuple[Callable[[], Picture], Fraction, Fraction]
 
 
 def open_clip(source: str | Path, *, rate: Fraction | float | None = None) -> Clip:
@@ -113,9 +113,9 @@ def read_frames(
     if every < 1:
         raise VideoError(f"every is {every}; it must be at least 1")
     frames = read_folder(clip) if clip.is_folder else _timed_frames(clip, beginning)
-    scale: Callable[[Image], Image] | None = None
+    scale: Callable[[Picture], Picture] | None = None
     if long_side is not None:
-        scale = partial(resize, size=fit(clip.size, long_side), resampling=resampling)
+        scale = partial(resized, size=fit(clip.size, long_side), resampling=resampling)
     return _selected(clip, frames, beginning, ending, scale, every)
 
 
@@ -129,7 +129,7 @@ def _selected(
     frames: Iterator[TimedFrame],
     start: Fraction | None,
     end: Fraction | None,
-    scale: Callable[[Image], Image] | None,
+    scale: Callable[[Picture], Picture] | None,
     every: int,
 ) -> Iterator[Frame]:
     """Number the frames between start and end, load every n-th of them, and scale it."""
@@ -143,8 +143,9 @@ def _selected(
             index += 1
             if index % every:
                 continue
-            image = load()
-            yield Frame(image if scale is None else scale(image), index, time, duration)
+            picture = load()
+            picture = picture if scale is None else scale(picture)
+            yield Frame(picture.image, index, time, duration, picture.alpha)
     except TruncatedClip as error:
         if index < 0:
             raise _no_frames(clip, start) from error
@@ -192,8 +193,12 @@ def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
             )
 
 
-def _loader(clip: Clip, frame: Any) -> Callable[[], Image]:
-    return partial(to_image, frame, clip.colors, clip.orientation)
+def _loader(clip: Clip, frame: Any) -> Callable[[], Picture]:
+    def load() -> Picture:
+        image = to_image(frame, clip.colors, clip.orientation)
+        return without_hidden_colors(Picture(image, alpha_of(frame, clip.orientation)))
+
+    return load
 
 
 def _opened(files: contextlib.ExitStack, clip: Clip, damage: Damage) -> tuple[Any, Any, Any]:

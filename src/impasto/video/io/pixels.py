@@ -18,7 +18,9 @@ from torch.nn import functional
 
 from impasto.pictures.picture import Image
 
-__all__ = ["Colors", "Orientation", "colors_of", "from_image", "orientation_of", "to_image"]
+__all__ = [
+    "Colors", "Orientation", "alpha_of", "colors_of", "from_image", "orientation_of", "to_image"
+]  # fmt: skip
 
 # The weights of red and blue in luma, by ITU-T H.273's number of the matrix.
 _SHARES = {
@@ -114,6 +116,19 @@ def to_image(frame: Any, colors: Colors, orientation: Orientation) -> Image:
     rgb = _from_rgb(frame) if _is_rgb(frame) else _from_planes(_planar(frame), colors)
     image: Image = orientation.upright(rgb).clamp(0, 1).contiguous()
     return image
+
+
+def alpha_of(frame: Any, orientation: Orientation) -> Tensor | None:
+    """Return the transparency of a decoded frame, upright, (1, 1, H, W); None: it has none."""
+    parts, planes = frame.format.components, frame.planes
+    if frame.format.name != "pal8" and not any(part.is_alpha for part in parts):
+        return None
+    if len(planes) == len(parts):
+        values = _plane(planes[-1], parts[-1].bits).float() / (2 ** parts[-1].bits - 1)
+    else:
+        packed = frame.reformat(format="rgba").to_ndarray()[..., 3]
+        values = torch.from_numpy(packed.astype(np.float32) / 255)
+    return orientation.upright(values[None, None]).contiguous()
 
 
 def _is_rgb(frame: Any) -> bool:

@@ -205,6 +205,15 @@
   async function load(file) {
     const image = await createImageBitmap(file).catch(() => null);
     if (!image) { $("#masks .explain").textContent = `${file.name} is not a readable picture.`; return; }
+    const [width, height] = [image.width, image.height], larger = Math.max(width, height);
+    const scale = larger / Math.max(canvas.width, canvas.height);
+    // A pixel more or less is rounding, of the canvas or of the mask.
+    const slack = Math.max(1, scale);
+    if (Math.abs(width - canvas.width * scale) > slack || Math.abs(height - canvas.height * scale) > slack) {
+      $("#masks .explain").textContent = `${file.name} is ${width} x ${height} px, which is not the shape of the ` +
+        `picture, ${brushed().width} x ${brushed().height}; any size of that shape is allowed.`;
+      return;
+    }
     const read = impasto.element("canvas", { width: canvas.width, height: canvas.height }).getContext("2d");
     read.drawImage(image, 0, 0, canvas.width, canvas.height);
     const { data } = read.getImageData(0, 0, canvas.width, canvas.height);
