@@ -4,9 +4,9 @@ file, stream, array or Pillow image → Picture → Image tensor → pastiche �
 
 Read: AVIF, BMP, GIF (first frame), JPEG, PNG, PNM, TIFF, WebP, and HEIC with the plug-in
 pillow-heif. Written: PNG, JPEG, WebP, TIFF. Pictures are turned upright as their EXIF says and
-converted to sRGB as their ICC profile says, or else as the chunks of PNG, the tags of TIFF, the nclx
-box of AVIF and HEIC, or EXIF say. 16 bits a channel are kept in PNG and TIFF, in both directions;
-floats are read from TIFF; other formats are read at 8 bits.
+converted to sRGB as their ICC profile says, or else as the chunks of PNG, the tags of TIFF, the
+nclx box of AVIF and HEIC, or EXIF say. 16 bits a channel are kept in PNG and TIFF, in both
+directions; floats are read from TIFF; other formats are read at 8 bits.
 """
 
 from __future__ import annotations
