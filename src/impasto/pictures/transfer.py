@@ -175,7 +175,8 @@ def _to_xyz(primaries: int | Chromaticities) -> Tensor:
     )  # (4, 3)
     columns = torch.stack(colors, dim=1)
     amounts = torch.linalg.solve(columns, white / white[1])
-    return columns * amounts
+    matrix: Tensor = columns * amounts
+    return matrix
 
 
 def with_primaries(light: Tensor, source: int | Chromaticities, target: int) -> Tensor:
