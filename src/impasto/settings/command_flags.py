@@ -159,10 +159,16 @@ class RecordOptions(Options):
     )
 
     @property
+    def results(self) -> list[tuple[str, Path]]:
+        """The files to write, without the folder of frames, each with its flag."""
+        names = ("save_settings", "timelapse", "plot")
+        flags = [(f"--{name.replace('_', '-')}", getattr(self, name)) for name in names]
+        return [(flag, path) for flag, path in flags if path is not None]
+
+    @property
     def files(self) -> list[Path]:
-        """The files to write, without the folder of frames."""
-        paths = (self.save_settings, self.timelapse, self.plot)
-        return [path for path in paths if path is not None]
+        """The paths of `results`."""
+        return [path for _, path in self.results]
 
 
 # ---- settings and time --------------------------------------------------------------------------

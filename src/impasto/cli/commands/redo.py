@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.cli.run import paint
-from impasto.cli.task import Task
+from impasto.cli.task import Task, settings_read
 from impasto.cli.typer_flags import with_flags
 from impasto.errors import ImageError, ImpastoError, SettingsError
 from impasto.settings.command_flags import (
@@ -89,6 +89,7 @@ def redo_command(
         content=str(content), styles=[files[each["sha256"]] for each in origin.styles],
         output=output or beside(picture), guides=masks_of(origin.guidance, files), init=init,
         time=time, print=PrintOptions(dpi=print.resolution), record=record, file=file, run=run,
+        reads=[("the picture to paint again", picture), *settings_read(settings)],
     )  # fmt: skip
     if origin.ended:
         task.note(f"{picture} {origin.ended}; now all steps are painted")

@@ -2,8 +2,9 @@
 
 clip → Clip → Frame, Frame, … → painted frames → ClipWriter → clip
 
-Frames hold R'G'B' as the clip stores it, computed with the clip's matrix and range. Primaries and
-transfer are not converted, but copied to the result: a clip of high dynamic range stays one.
+Frames are sRGB. R'G'B' is computed with the clip's matrix and range. A clip of high dynamic range
+or of wide primaries is converted, and its result is tagged as BT.709; with `keep_hdr` it keeps
+both. The R'G'B' of other clips is taken as it is stored, and their tags are copied to the result.
 Frames are upright, so the result needs no rotation.
 """
 
@@ -13,6 +14,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -56,13 +58,17 @@ _SLACK = 1  # s; a file may state a length that is too short by this, and be rea
 TimedFrame = tuple[Callable[[], Image], Fraction, Fraction]
 
 
-def open_clip(source: str | Path, *, rate: Fraction | float | None = None) -> Clip:
+def open_clip(
+    source: str | Path, *, rate: Fraction | float | None = None, keep_hdr: bool = False
+) -> Clip:
     """Read the properties of a clip or of a folder of frames; this decodes the first frame.
 
     Args:
         source: a video file, or a folder of PNG, JPEG or TIFF files, sorted by the numbers in
             their names.
         rate: frames per second of a folder; None: 24. A video file has its own.
+        keep_hdr: whether the frames of a clip of high dynamic range keep its range. Without
+            effect on other clips.
 
     Raises: VideoError: source is neither, has no frame, or a codec or PyAV is missing.
     """
@@ -71,7 +77,8 @@ def open_clip(source: str | Path, *, rate: Fraction | float | None = None) -> Cl
         return open_folder(path, 24 if rate is None else rate)
     if rate is not None:
         raise VideoError("has a frame rate of its own; a rate is for a folder of frames", path=path)
-    return probe(path)
+    clip = probe(path)
+    return replace(clip, keep_hdr=keep_hdr and clip.signal.is_hdr)
 
 
 def read_frames(
@@ -186,7 +193,12 @@ def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
 
 
 def _loader(clip: Clip, frame: Any) -> Callable[[], Image]:
-    return partial(to_image, frame, clip.colors, clip.orientation)
+    return partial(_image, clip, frame)
+
+
+def _image(clip: Clip, frame: Any) -> Image:
+    image, signal = to_image(frame, clip.colors, clip.orientation), clip.signal
+    return signal.to_working(image) if clip.keep_hdr else signal.to_srgb(image)
 
 
 def _opened(files: contextlib.ExitStack, clip: Clip, damage: Damage) -> tuple[Any, Any, Any]:

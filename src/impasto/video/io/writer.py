@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from impasto.errors import ShapeError, VideoError
 from impasto.pictures.picture import Image
-from impasto.storage import check_target, temporary_beside
+from impasto.storage import check_results, check_target, temporary_beside
 from impasto.video.io.clips import Clip, av_library, ffmpeg_reason, to_fraction
 from impasto.video.io.codecs import Container, codec_for, container_for, encoder_options
 from impasto.video.io.folders import FolderWriter
@@ -110,8 +110,9 @@ class ClipWriter:
         self.stored_size = size
         self.notes: tuple[str, ...] = ()
         if not self.is_folder:
-            self._codec = codec_for(path, codec)
-            self._options = encoder_options(self._codec, crf)
+            self._codec = codec_for(path, codec, hdr=like.keep_hdr)
+            stated = like.mastering if like.keep_hdr else None
+            self._options = encoder_options(self._codec, crf, stated)
             if self._codec.needs_even_sides:
                 self.stored_size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
                 self.notes = _padding_notes(self._codec.title, size)
@@ -120,6 +121,7 @@ class ClipWriter:
 
     def __enter__(self) -> Self:
         if self.is_folder:
+            check_results([("the clip", self.like.path)], [("the result", self.path)])
             self._folder = FolderWriter(self.path, overwrite=self.overwrite)
             return self
         self._av = av_library()
@@ -152,7 +154,7 @@ class ClipWriter:
         """Add a frame.
 
         Args:
-            image: (1, 3, H, W), R'G'B' in [0, 1].
+            image: (1, 3, H, W) in [0, 1], as `Frame.image`.
             time: seconds since the beginning of the clip, as `Frame.time`; the times must rise.
             duration: seconds; only the last frame's is used. None: by the clip's rate.
 
@@ -165,8 +167,11 @@ class ClipWriter:
                 f"the frame is {tuple(image.shape)}; for this clip it must be {(1, 3, *self.size)}"
             )
         self.count += 1
+        signal = self.like.signal
+        if self.like.keep_hdr:
+            image = signal.from_working(image)
         if self.is_folder:
-            self._folder.write(image)
+            self._folder.write(signal.to_srgb(image) if self.like.keep_hdr else image)
             return
         if self._shift is None:
             self._shift = Fraction(0) if self.start is None else time
@@ -179,7 +184,8 @@ class ClipWriter:
         self._last = ticks
         below, right = (a - b for a, b in zip(self.stored_size, self.size, strict=True))
         padded = functional.pad(image, (0, right, 0, below), "replicate")
-        frame = from_image(padded, self.like.colors, self._stream.codec_context.pix_fmt, self._av)
+        kind = self._stream.codec_context.pix_fmt
+        frame = from_image(padded, self.like.written_colors, kind, self._av)
         frame.pts, frame.time_base = ticks, base
         length = 1 / self.like.rate if duration is None else duration
         frame.duration = self._durations[ticks] = round(length / base)
@@ -243,9 +249,9 @@ class ClipWriter:
         return stream
 
     def _configure(self, encoder: Any) -> None:
-        colors = self.like.colors
+        colors = self.like.written_colors
         encoder.height, encoder.width = self.stored_size
-        encoder.pix_fmt = self._codec.formats[self.like.bits > 8]
+        encoder.pix_fmt = self._codec.formats[self.like.bits > 8 or self.like.keep_hdr]
         encoder.time_base = self.like.time_base
         encoder.sample_aspect_ratio = self.like.aspect
         encoder.color_range = 2 if colors.full else 1  # FFmpeg's JPEG and MPEG.
