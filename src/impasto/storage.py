@@ -215,10 +215,14 @@ def write_all(file: IO[bytes], data: bytes) -> None:
         file.flush()
 
 
+_LONGEST = 300  # characters of a message
+
+
 def one_line(fault: BaseException) -> str:
     """Return the message of an error of the system or of a decoder, on one line."""
     text = getattr(fault, "strerror", None) or " ".join(str(fault).split())
-    return text or type(fault).__name__
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"  # libtiff lists every tag
+    return short or type(fault).__name__
 
 
 def _target(path: str | os.PathLike[str], overwrite: bool, error: type[ImpastoError]) -> Path:

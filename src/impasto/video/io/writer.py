@@ -282,6 +282,7 @@ class ClipWriter:
         try:
             if self._sound is not None:
                 self._sound.mux(self._output, None)
+                self.notes += _damage_notes(self._sound.damaged)
             self._output.close()
             self._close_sound()
             self._temporary.replace(self._target)
@@ -303,6 +304,12 @@ class ClipWriter:
     def _close_sound(self) -> None:
         if self._sound is not None:
             self._sound.close()
+
+
+def _damage_notes(packets: int) -> tuple[str, ...]:
+    if not packets:
+        return ()
+    return (f"the clip's sound is damaged: {packets} of its packets are left out",)
 
 
 def _padding_notes(codec: str, size: tuple[int, int]) -> tuple[str, ...]:
