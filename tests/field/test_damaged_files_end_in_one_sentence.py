@@ -150,3 +150,17 @@ def test_a_short_run_of_the_fuzzer(kind, tmp_path):
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert outcome.stdout == f"{kind}: 40 inputs, 0 faults\n"
     assert not (tmp_path / "kept").exists()
+
+
+def test_a_picture_without_its_palette(command, tmp_path):
+    """Pillow's AssertionError went through."""
+    from PIL import Image
+
+    path = tmp_path / "a.png"
+    Image.new("P", (9, 9), 1).save(path)
+    data = path.read_bytes()
+    at = data.index(b"PLTE") - 4
+    size = int.from_bytes(data[at : at + 4])
+    path.write_bytes(data[:at] + data[at + 12 + size :])
+    outcome = command("recolor", path, path, "-o", tmp_path / "out.png")
+    assert_clear_error(outcome, "a.png", "damaged")

@@ -27,6 +27,7 @@ __all__ = [
     "frame_time",
     "open_container",
     "probe",
+    "stream_end",
     "to_fraction",
     "video_stream",
 ]
@@ -283,11 +284,19 @@ def _colors(path: Path, frame: Any, stream: Any) -> Colors:
         raise
 
 
+def stream_end(stream: Any, origin: Fraction) -> Fraction | None:
+    """Return the end that a stream itself states, seconds since the beginning of the clip."""
+    if not stream.duration or stream.time_base is None:
+        return None
+    ticks = stream.duration + (stream.start_time or 0)
+    return Fraction(ticks * stream.time_base) - origin
+
+
 def _end(container: Any, stream: Any, origin: Fraction) -> Fraction | None:
     """Return the end of the video stream by the file, seconds since the beginning of the clip."""
-    if stream.duration:
-        ticks = stream.duration + (stream.start_time or 0)
-        return Fraction(ticks * stream.time_base) - origin
+    end = stream_end(stream, origin)
+    if end is not None:
+        return end
     parts = str(stream.metadata.get("DURATION", "")).split(":")  # Matroska: 00:00:05.280000000
     with contextlib.suppress(ValueError):
         hours, minutes, seconds = (Fraction(part) for part in parts)

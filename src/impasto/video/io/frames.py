@@ -31,6 +31,7 @@ from impasto.video.io.clips import (
     frame_time,
     open_container,
     probe,
+    stream_end,
     to_fraction,
     video_stream,
 )
@@ -180,16 +181,27 @@ def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
             waiting = frame
         if time is None:
             raise _no_frames(clip, start)
-        is_known = waiting.duration and waiting.time_base is not None
-        length = waiting.duration * waiting.time_base if is_known else usual
-        yield _loader(clip, waiting), time, Fraction(length)
-        if damage.packets or is_truncated(clip.path, container.format.name):
+        is_whole = not damage.packets and not is_truncated(clip.path, container.format.name)
+        end = stream_end(stream, clip.origin) if is_whole else None
+        yield _loader(clip, waiting), time, _last_duration(waiting, time, end, usual)
+        if not is_whole:
             raise TruncatedClip(
                 f"ends early or is damaged: it could be read to {float(time):.2f} s"
                 + ("" if clip.duration is None else f" of {clip.duration:.2f} s"),
                 0,
                 path=clip.path,
             )
+
+
+def _last_duration(frame: Any, time: Fraction, end: Fraction | None, usual: Fraction) -> Fraction:
+    """Return how long the last frame stands, seconds.
+
+    Args: end: of the stream. If frames are reordered, a long duration of the last frame is stated
+        only there: MP4 has durations in the order of decoding.
+    """
+    is_known = frame.duration and frame.time_base is not None
+    length = Fraction(frame.duration * frame.time_base) if is_known else usual
+    return length if end is None else max(length, end - time)
 
 
 def _loader(clip: Clip, frame: Any) -> Callable[[], Image]:

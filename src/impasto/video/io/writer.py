@@ -107,6 +107,8 @@ class ClipWriter:
         self._shift: Fraction | None = None
         self._last: int | None = None
         self._durations: dict[int, int] = {}  # Begin → duration of frames in the encoder, ticks.
+        self._end = 0  # of the frame that is shown last, ticks
+        self._first: int | None = None  # Begin of the first packet - when it is decoded, ticks.
         self.stored_size = size
         self.notes: tuple[str, ...] = ()
         if not self.is_folder:
@@ -263,11 +265,20 @@ class ClipWriter:
     def _encode(self, frame: Any) -> None:
         """Encode a frame and write the sound up to it; None: write what the encoder still holds."""
         try:
-            for packet in self._stream.codec_context.encode(frame):
+            packets = self._stream.codec_context.encode(frame)
+            is_last = frame is None and container_for(self.path).is_quicktime
+            for packet in packets:
                 packet.stream = self._stream
                 packet.duration = self._durations.pop(packet.pts)  # Not every encoder does.
+                self._end = max(self._end, packet.pts + packet.duration)
                 if self.count < 3:  # Too few frames to be reordered; x265 does not set their dts.
                     packet.dts = packet.pts
+                if self._first is None:
+                    self._first = packet.pts - packet.dts
+                if is_last and packet is packets[-1]:
+                    # MP4 has durations in the order of decoding, and FFmpeg adds them up. So the
+                    # packet that is decoded last lasts to the end of the frame that is shown last.
+                    packet.duration = max(self._end - self._first - packet.dts, 1)
                 until = packet.dts * packet.time_base
                 self._output.mux(packet)
                 if self._sound is not None:
