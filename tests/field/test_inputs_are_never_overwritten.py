@@ -55,6 +55,11 @@ STYLIZE = ("stylize", "photo.png", "style.png", "-o", "out.png", *SMALL)
         ((*STYLIZE, "--content-mask", "mask.png", "--plot", "mask.png"), "--plot", "mask.png"),
         ((*STYLIZE, "--style-mask", "mask.png", "--plot", "mask.png"), "--plot", "mask.png"),
         ((*STYLIZE, "--regions", "mask.png", "--plot", "mask.png"), "--plot", "mask.png"),
+        (
+            (*STYLIZE, "--regions", "a.png", "--style-regions", "mask.png", "--plot", "mask.png"),
+            "--plot",
+            "mask.png",
+        ),
         ((*STYLIZE, "--init", "init.png", "--plot", "init.png"), "--plot", "init.png"),
         ((*STYLIZE, "--recipe", "my.toml", "--save-settings", "my.toml"), "--save-", "my.toml"),
         ((*STYLIZE, "--settings", "my.toml", "--save-settings", "my.toml"), "--save-", "my.toml"),

@@ -81,7 +81,7 @@ class Task:
         named: list[NamedFile] = [("the content", content)]
         named += [("a style", path) for path in self.styles]
         for given in self.guides.values():
-            masks = given if isinstance(given, list) else [given]
+            masks = given if isinstance(given, list | tuple) else [given]
             named += [("a mask", each.removeprefix("not:")) for each in masks if each]
         return [*named, *self.reads]
 
