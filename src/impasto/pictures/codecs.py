@@ -51,7 +51,8 @@ TURNS = {  # EXIF orientation → the turn that brings the picture upright
 # The errors that decoders raise on damaged files.
 FAULTS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
-    RuntimeError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError,
+    RuntimeError, EOFError, AssertionError, struct.error, zlib.error,
+    PIL.Image.DecompressionBombError,
 )  # fmt: skip
 
 

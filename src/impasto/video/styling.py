@@ -54,6 +54,12 @@ class Styling:
         photo = Picture(image)
         return Inputs(photo, self.paintings, self._layout(photo, index), self.init)
 
+    def mapped(self, convert: Callable[[Image], Image]) -> Styling:
+        """Return the styling with every picture's colors converted; masks stay."""
+        pictures = [replace(each, image=convert(each.image)) for each in self.paintings]
+        init = None if self.init is None else replace(self.init, image=convert(self.init.image))
+        return replace(self, paintings=tuple(pictures), init=init)
+
     def blend(self, time: Fraction) -> tuple[float, ...] | None:
         """Return the share of each painting at a time of the clip; None: `times` is None."""
         return None if self.times is None else blend_at(self.times, float(time))
