@@ -10,12 +10,16 @@ import os
 import re
 import secrets
 import shutil
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, SettingsError
 
 __all__ = [
+    "NamedFile",
+    "check_results",
     "check_target",
     "one_line",
     "read_file",
@@ -57,6 +61,76 @@ def sha256_of(path: str | os.PathLike[str], *, error: type[ImpastoError] = Impas
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as fault:
         raise error(f"cannot be read: {one_line(fault)}", path=path) from fault
+
+
+# What a file is in messages, like "the photo", or the flag that names it; and its path, or the
+# number of an open file.
+NamedFile = tuple[str, "str | os.PathLike[str] | int"]
+
+
+def check_results(reads: Iterable[NamedFile], writes: Iterable[NamedFile]) -> None:
+    """Check before a run that none of its results replaces one of its inputs, or another result.
+
+    Every command asks here, and no option overrides the answer. Files are compared by device and
+    inode, so that links, hard links and other spellings of a path are seen through.
+
+    Args:
+        reads: the inputs; a folder stands for itself and for the files in it.
+        writes: the files that will be written, replaced or deleted, each with its flag. Folders
+            are only compared with the folders among the inputs.
+
+    Raises: SettingsError: a result is an input, or two results are one file.
+    """
+    known: dict[tuple[int, int], tuple[str, str]] = {}
+    for name, path in reads:
+        for each in (path, *_files_in(path)):
+            known.setdefault(_identity(each), (name, _shown(each)))
+    known.pop(_NO_FILE, None)
+    results: dict[object, str] = {}
+    for flag, path in writes:
+        key = _identity(path)
+        if key in known:
+            name, read = known[key]
+            raise SettingsError(
+                f"{flag} {_shown(path)} would overwrite {read}, which is {name}; inputs are never "
+                "overwritten, even with --force: give the result another name"
+            )
+        place: object = key
+        if key == _NO_FILE and not isinstance(path, int):
+            place = os.path.realpath(path)
+        if results.setdefault(place, flag) != flag:
+            raise SettingsError(
+                f"is named for two results, {results[place]} and {flag}; give each its own file",
+                path=_shown(path),
+            )
+
+
+_NO_FILE = (0, 0)  # No file, or one that is no file on a disk: a device can be read and written.
+
+
+def _identity(path: str | os.PathLike[str] | int) -> tuple[int, int]:
+    """Return the device and the inode of a file or a folder."""
+    try:
+        found = os.fstat(path) if isinstance(path, int) else os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):  # ValueError: a NUL in the path
+        return _NO_FILE
+    if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+        return found.st_dev, found.st_ino
+    return _NO_FILE
+
+
+def _files_in(folder: str | os.PathLike[str] | int) -> list[str]:
+    """Return the files in a folder; []: it is none, or may not be read."""
+    if isinstance(folder, int) or not os.path.isdir(folder):  # noqa: PTH112
+        return []
+    try:
+        return [entry.path for entry in os.scandir(folder)]
+    except OSError:
+        return []
+
+
+def _shown(path: str | os.PathLike[str] | int) -> str:
+    return "the redirected file" if isinstance(path, int) else os.fspath(path)
 
 
 def check_target(
@@ -151,6 +225,7 @@ _ADVICE = re.compile(
     re.IGNORECASE,
 )
 _OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>", re.IGNORECASE)
+_LONGEST = 300  # characters of a message
 
 
 def one_line(fault: BaseException) -> str:
@@ -165,7 +240,8 @@ def one_line(fault: BaseException) -> str:
         return type(fault).__name__
     sentences = re.split(r"(?<=[.;!])\s+", text)
     useful = [each for each in sentences if not _ADVICE.search(each)]
-    return " ".join(useful).rstrip(";") or "the library gives no reason"
+    text = " ".join(useful).rstrip(";") or "the library gives no reason"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"  # libtiff lists every tag
 
 
 def _target(path: str | os.PathLike[str], overwrite: bool, error: type[ImpastoError]) -> Path:

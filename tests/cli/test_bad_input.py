@@ -131,7 +131,8 @@ TARGETS = {
     "an unknown suffix": ("out.pgn", "did you mean .png?"),
     "no suffix": ("out", "no suffix"),
     "a device without suffix": ("/dev/full", "no suffix"),
-    "a file that exists": ("photo.png", "exists already; --force replaces it"),
+    "a file that exists": ("old.png", "exists already; --force replaces it"),
+    "an input": ("photo.png", "inputs are never overwritten"),
     "a long name": ("x" * 300 + ".png", "name too long"),
 }
 
@@ -139,6 +140,7 @@ TARGETS = {
 @pytest.mark.parametrize("what", TARGETS)
 def test_bad_targets(what, command, photo_file, painting_file, tmp_path):
     name, words = TARGETS[what]
+    (tmp_path / "old.png").write_bytes(b"old")
     (tmp_path / "folder.png").mkdir()
     before = tree(tmp_path)
     outcome = command("stylize", photo_file, painting_file, "-o", tmp_path / name, *SMALL)

@@ -267,7 +267,7 @@ def test_bad_input(command, painted, photo_file, tmp_path):
         ((tmp_path / "missing.png",), "no such file"),
         ((photo_file,), "does not say how it was made"),
         ((out, "--look-in", tmp_path / "nowhere"), "there is no such folder"),
-        ((out, "-o", out), "exists already"),
+        ((out, "-o", out), "never overwritten"),
         ((out, "-o", tmp_path / "new.xyz"), "the suffix .xyz"),
         ((out, "--print", "huge"), "is not a size"),
         ((out, "--print", "4x3cm", "--long-side", 50), "both determine the size"),

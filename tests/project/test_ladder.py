@@ -48,11 +48,12 @@ INSIDE = {
     "variations": "texture | reconstruction | dream",
     "audio": "transfer → files | spectrogram | random_filters",
     "video": """
-        stylize_video | preview | remaining_time → keyframes | multipass → sequential → clip_run
-        → frame_painter | frame_store → styling | temporal → motion | io""",
+        stylize_video | preview | remaining_time → keyframes | multipass | run_files
+        → sequential → clip_run → frame_painter | frame_store
+        → styling | temporal | dynamic_range → motion | io""",
     "video.io": """
         frames → writer → folders | sound_tracks → clips
-        → pixels | codecs | priority | truncation""",
+        → pixels | codecs | priority | truncation → mastering""",
     "video.motion": "flicker | scene_cuts → motion → flow → raft | warp",
     "cli": """
         main → commands → sheets | run | clip_progress

@@ -373,10 +373,10 @@ def test_frames_that_are_no_run_are_not_touched(clip, painting_file, tmp_path):
 
 
 def test_the_clip_is_never_overwritten(clip, painting_file):
-    with pytest.raises(VideoError, match="the clip itself"):
+    with pytest.raises(SettingsError, match="never overwritten"):
         plan_video(clip, painting_file, clip, SETTINGS, VIDEO, overwrite=True)
     folder = clip.with_suffix("")
-    with pytest.raises(VideoError, match="the clip itself"):
+    with pytest.raises(SettingsError, match="never overwritten"):
         plan_video(folder, painting_file, folder, SETTINGS, VIDEO, overwrite=True)
 
 

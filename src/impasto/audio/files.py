@@ -238,12 +238,27 @@ def true_peak(sound: Sound) -> float:
 def _opened(data: bytes, source: Source) -> Any:
     library = _soundfile()
     try:
-        return library.SoundFile(io.BytesIO(data))
+        return library.SoundFile(_Bytes(data))
     except (library.LibsndfileError, TypeError) as error:
         raise SoundError(
             "is not a sound in a format that can be read, such as WAV, FLAC, OGG or MP3",
             path=source,
         ) from error
+
+
+class _Bytes(io.BytesIO):
+    """A stream in memory in which a wrong seek stays where it is.
+
+    libsndfile seeks where damaged files say, and an exception would be printed: it cannot pass
+    through the C code.
+    """
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Seek as BytesIO does, and ignore a place before the beginning."""
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
 
 
 def _reason(error: Exception) -> str:

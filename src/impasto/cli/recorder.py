@@ -8,11 +8,11 @@ from __future__ import annotations
 import io
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impasto.cli.task import frames_in
 from impasto.errors import ImageError, SettingsError, install_hint
 from impasto.settings.command_flags import RecordOptions
 
@@ -27,7 +27,6 @@ __all__ = ["Recorder", "check_record", "plot_library", "plot_losses"]
 
 _EVERY = 10
 _PLOTS = (".png", ".svg", ".pdf")
-_FRAME = re.compile(r"step-\d+\.png")
 _NO_TERMS = ("step", "level", "seconds", "layers")
 # A term's dashes and colors: names in matplotlib.
 _LINES = {"content": ("--", "Oranges"), "style": ("-", "viridis"), "tv": (":", "Purples")}
@@ -64,11 +63,6 @@ def check_record(record: RecordOptions, *, overwrite: bool) -> None:
         if not overwrite and frames_in(record.frames):
             raise ImageError("has frames already; --force replaces them", path=record.frames)
         check_writable(record.frames / "step-0.png")
-
-
-def frames_in(folder: Path) -> list[Path]:
-    """List the frames of an earlier run in a folder, and no other files."""
-    return [path for path in folder.glob("step-*.png") if _FRAME.fullmatch(path.name)]
 
 
 class Recorder:

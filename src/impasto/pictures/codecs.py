@@ -52,7 +52,8 @@ _STRIP = 1_000_000  # px that are copied at once
 # The errors that decoders raise on damaged files.
 FAULTS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
-    RuntimeError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError,
+    RuntimeError, EOFError, AssertionError, struct.error, zlib.error,
+    PIL.Image.DecompressionBombError,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ nclx boxes of AVIF, HEIC and MP4, and the headers of video codecs hold the same 
 in sRGB, white has 203 cd/m², the reference white of ITU-R BT.2408.
 
 The tone curve is the EETF of ITU-R BT.2390-11, section 5.4.1, from the peak of the source to 203
-cd/m². It leaves the light below its knee as it is, 93 cd/m² for a peak of 1000. It is applied to
+cd/m². It leaves the light below its knee as it is, 88 cd/m² for a peak of 1000. It is applied to
 the largest of the three channels, and the other two are scaled alike, so that hues stay.
 """
 
@@ -22,6 +22,7 @@ from torch import Tensor
 
 __all__ = [
     "HLG",
+    "PEAK",
     "PQ",
     "PRIMARIES",
     "WHITE",
@@ -170,9 +171,8 @@ def primaries_matrix(source: int | Chromaticities, target: int | Chromaticities)
 def _to_xyz(primaries: int | Chromaticities) -> Tensor:
     """Return the matrix, (3, 3) float64, from R, G, B to X, Y, Z, with Y = 1 for white."""
     known = PRIMARIES[primaries] if isinstance(primaries, int) else primaries
-    *colors, white = torch.tensor(
-        [[x, y, 1 - x - y] for x, y in known], dtype=torch.float64
-    )  # (4, 3)
+    points = torch.tensor([[x, y, 1 - x - y] for x, y in known], dtype=torch.float64)  # (4, 3)
+    *colors, white = points
     columns = torch.stack(colors, dim=1)
     amounts = torch.linalg.solve(columns, white / white[1])
     matrix: Tensor = columns * amounts

@@ -112,6 +112,13 @@ class VideoSettings(Options):
         half="video",
         low=0,
     )
+    keep_hdr: bool = option(
+        False,
+        "Keep the dynamic range and the primaries of a PQ or HLG clip; the result has 10 bits. "
+        "Otherwise it becomes BT.709 of standard range.",
+        half="video",
+        source="ITU-R BT.2100, BT.2390, BT.2408",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -194,9 +194,14 @@ class RecordOptions(Options):
         return {flag: path for flag, path in paths.items() if path is not None}
 
     @property
+    def results(self) -> list[tuple[str, Path]]:
+        """The files to write, without the folder of frames, each with its flag."""
+        return [(flag, path) for flag, path in self.named.items() if flag != "--frames"]
+
+    @property
     def files(self) -> list[Path]:
-        """The files to write, without the folder of frames."""
-        return [path for flag, path in self.named.items() if flag != "--frames"]
+        """The paths of `results`."""
+        return [path for _, path in self.results]
 
 
 # ---- settings and time --------------------------------------------------------------------------

@@ -21,12 +21,21 @@ from impasto.settings.pictures import Settings
 from impasto.storage import one_line, read_file, sha256_of, write_file
 from impasto.video.io.frames import Clip
 
-__all__ = ["FINAL", "PHOTOS", "FrameInfo", "FrameStore", "clip_identity", "stage_folder"]
+__all__ = [
+    "FINAL",
+    "PHOTOS",
+    "FrameInfo",
+    "FrameStore",
+    "clip_identity",
+    "own_files",
+    "stage_folder",
+]
 
 FINAL = ""  # The folder of the final frames: the frame store itself.
 PHOTOS = "stage-photos"  # The folder of the photos that a later pass needs.
 
 _RECORD = "run.json"
+_FRAMES = "frame-[0-9][0-9][0-9][0-9][0-9][0-9].png"
 
 
 def stage_folder(stage: int, stages: int) -> str:
@@ -73,16 +82,23 @@ class FrameInfo:
         )
 
 
+def own_files(folder: Path) -> list[Path]:
+    """List the files in a folder of frames that a run may replace or delete."""
+    found = [*folder.glob(_FRAMES), folder / _RECORD, *folder.glob("stage-*/**/*")]
+    return [path for path in found if path.exists()]
+
+
 class FrameStore:
     """The folder with the frames of a run.
 
-    Frames are stored as PNG files of 8 bits, and the next frame starts from these files. So an
+    Frames are stored as PNG files, and the next frame starts from these files. So an
     interrupted run that is resumed paints the same frames as an uninterrupted one.
 
     Args:
         folder: where to store the frames, as frame-000001.png and so on.
         record: all inputs that determine the frames: settings, identities of clip and pictures.
         overwrite: whether frames of another run may be deleted.
+        bits: bits per channel of the files, 8 or 16.
 
     Attributes:
         resumed: the number of frames that the folder held already.
@@ -90,8 +106,16 @@ class FrameStore:
     Raises: VideoError: the folder belongs to another run, or cannot be written.
     """
 
-    def __init__(self, folder: Path, record: Mapping[str, Any], *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        record: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+        bits: int = 8,
+    ) -> None:
         self.folder = folder
+        self.bits = bits
         self.record: Mapping[str, Any] = json.loads(json.dumps(record))
         self.resumed = 0
         stored = self._stored_record()
@@ -140,12 +164,14 @@ class FrameStore:
     ) -> Image:
         """Store a painted frame with its photo's transparency; return its colors as stored."""
         metadata = {**self.record["about"], "frame": info.to_dict()}
-        save_image(image, self.path(info.index, folder), alpha=alpha, metadata=metadata)
+        path = self.path(info.index, folder)
+        save_image(image, path, alpha=alpha, metadata=metadata, bits=self.bits)
         return self.load(info.index, folder)
 
     def save_photo(self, photo: Picture, index: int) -> None:
         """Store the photo of a frame for a later pass."""
-        save_image(photo.image, self.path(index, PHOTOS), alpha=photo.alpha)
+        path = self.path(index, PHOTOS)
+        save_image(photo.image, path, alpha=photo.alpha, bits=self.bits)
 
     def clear_stages(self) -> None:
         """Delete everything but the final frames and the record."""
@@ -165,7 +191,7 @@ class FrameStore:
             self.clear_stages()
 
     def _frames(self) -> list[Path]:
-        return sorted(self.folder.glob("frame-[0-9][0-9][0-9][0-9][0-9][0-9].png"))
+        return sorted(self.folder.glob(_FRAMES))
 
     def _stored_record(self) -> dict[str, Any] | None:
         """Return the record of the run that the folder belongs to, or None."""

@@ -16,7 +16,7 @@ from impasto.painting.inputs import Inputs, load_inputs
 from impasto.pictures.colors import gray_image, is_gray
 from impasto.pictures.files import Source, load_picture
 from impasto.pictures.masks import NOT_PREFIX
-from impasto.pictures.picture import Picture
+from impasto.pictures.picture import Image, Picture
 from impasto.settings.pictures import Settings
 from impasto.video.io.clips import Frame
 from impasto.video.io.folders import open_folder
@@ -63,6 +63,12 @@ class Styling:
     def photo(self, frame: Frame) -> Frame:
         """Return a frame as it is painted: exactly gray, if the result is gray."""
         return replace(frame, image=gray_image(frame.image)) if self.gray else frame
+
+    def mapped(self, convert: Callable[[Image], Image]) -> Styling:
+        """Return the styling with every picture's colors converted; masks stay."""
+        pictures = [replace(each, image=convert(each.image)) for each in self.paintings]
+        init = None if self.init is None else replace(self.init, image=convert(self.init.image))
+        return replace(self, paintings=tuple(pictures), init=init)
 
     def blend(self, time: Fraction) -> tuple[float, ...] | None:
         """Return the share of each painting at a time of the clip; None: `times` is None."""

@@ -18,21 +18,25 @@ from typing import Any
 
 import torch
 
-from impasto.errors import SettingsError, TruncatedClip, VideoError
+from impasto.errors import TruncatedClip, VideoError
 from impasto.network.weights import own_weights
 from impasto.painting.guidance import Guidance
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import Source, transparency_note
 from impasto.pictures.picture import fit, on_paper
+from impasto.pictures.transfer import from_srgb
 from impasto.settings.clips import VideoSettings
 from impasto.settings.pictures import Settings
+from impasto.storage import check_results
 from impasto.video.clip_run import ClipRun, VideoStep
+from impasto.video.dynamic_range import check_no_pictures, range_notes
 from impasto.video.frame_painter import FramePainter
 from impasto.video.frame_store import FINAL, FrameStore, clip_identity, stage_folder
 from impasto.video.io.frames import Clip, open_clip, read_frames, write_clip
 from impasto.video.keyframes import paint_key_frames
 from impasto.video.motion.motion import find_motion
 from impasto.video.multipass import paint_in_passes
+from impasto.video.run_files import files_read, files_written, frames_folder
 from impasto.video.sequential import paint_sequentially
 from impasto.video.styling import read_styling
 
@@ -55,7 +59,7 @@ class Film:
         truncated: the error, if the clip that was painted ends early; None: it is complete.
         about: all inputs that determine the frames: the settings, and the names and SHA-256 sums of
             clip and pictures.
-        notes: one line for each way in which the file differs from the painted frames.
+        notes: one line for each way in which the file differs from the clip or the painted frames.
     """
 
     path: Path
@@ -78,12 +82,14 @@ class VideoPlan:
         output: the result: a clip, or a folder of frames.
         keeps_frames: whether the folder of frames stays.
         encode: opens the writer of the result; None: the result is the folder of frames.
+        notes: one line if the colors of the clip are converted.
     """
 
     run: ClipRun
     output: Path
     keeps_frames: bool
     encode: Callable[[], Any] | None
+    notes: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -123,7 +129,7 @@ class VideoPlan:
                 path=store.folder,
             )
         frames = [store.info(index, folder) for index, folder in enumerate(folders)]
-        size, notes = run.painter.work.level.size, dict[str, None]()
+        size, notes = run.painter.work.level.size, dict.fromkeys(self.notes)
         if self.encode is not None:
             until = {"end": float(frames[-1].time + frames[-1].duration)} if partly else {}
             with self.encode(**until) as writer:
@@ -202,8 +208,14 @@ def plan_video(
     """
     settings, video = settings or Settings(), video or VideoSettings()
     source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
+    source = replace(source, keep_hdr=video.keep_hdr and source.signal.is_hdr)
     target = Path(output)
-    folder = _folder_of(source, target, None if frames is None else Path(frames))
+    kept = None if frames is None else Path(frames)
+    reads = files_read(source, styles, guidance, settings, video)
+    check_results(reads, files_written(target, kept))
+    folder = frames_folder(target, kept)
+    keeps = kept is not None or folder == target
+    check_no_pictures(source, keeps_frames=keeps)
     first = next(read_frames(
         source, start=start, end=end, long_side=settings.long_side, resampling=settings.resampling
     )).picture  # fmt: skip
@@ -211,6 +223,8 @@ def plan_video(
         replace(first, name=source.path.name), styles, settings,
         guidance=guidance, times=style_times, frames=read_frames(source, start=start, end=end),
     )  # fmt: skip
+    if source.keep_hdr:
+        styling = styling.mapped(partial(from_srgb, signal=source.signal))
     # Missing libraries or weights for the flow raise here, not after the first frame is painted.
     corner = first.image[..., :_CORNER, :_CORNER]
     find_motion(corner, corner, video)
@@ -232,10 +246,12 @@ def plan_video(
         "about": _about(source, settings, video) | known,
         "start": start, "end": end, "rate": str(source.rate), "size": list(size),
     }  # fmt: skip
-    store = FrameStore(folder, record, overwrite=overwrite)
+    bits = 16 if source.keep_hdr else 8
+    store = FrameStore(folder, record, overwrite=overwrite, bits=bits)
     run = ClipRun(clip=source, painter=painter, video=video, store=store, start=start, end=end)
-    keeps = frames is not None or folder == target
-    return VideoPlan(run=run, output=target, keeps_frames=keeps, encode=encode)
+    return VideoPlan(
+        run=run, output=target, keeps_frames=keeps, encode=encode, notes=range_notes(source, video)
+    )
 
 
 def _about(clip: Clip, settings: Settings, video: VideoSettings) -> dict[str, Any]:
@@ -304,21 +320,6 @@ def stylize_video(
             f"{film.truncated}; {film.path} holds the frames before this point", film.frames
         )
     return film
-
-
-def _folder_of(clip: Clip, output: Path, frames: Path | None) -> Path:
-    """Return the folder for frames; check that neither it nor the output is the clip itself."""
-    is_folder = output.is_dir() or not output.suffix
-    if is_folder and frames is not None:
-        raise SettingsError(
-            "is a folder of frames already; name a clip as the output, or leave out frames",
-            path=output,
-        )
-    folder = output if is_folder else frames or output.with_name(output.name + ".frames")
-    for path in (output, folder):
-        if path.exists() and path.samefile(clip.path):
-            raise VideoError("is the clip itself; give the result another name", path=path)
-    return folder
 
 
 class _TrialEnd(Exception):  # noqa: N818  (it reports no error)

@@ -9,7 +9,7 @@ import typer
 
 from impasto.cli.arguments import Content, Output
 from impasto.cli.sheets import paint_blends
-from impasto.cli.task import Task
+from impasto.cli.task import Task, settings_read
 from impasto.cli.typer_flags import Changes, gather_settings, with_flags
 from impasto.errors import SettingsError, counted
 from impasto.settings.command_flags import FileOptions, RecipeOptions, RunOptions
@@ -51,8 +51,9 @@ def blend_command(
     if len(styles) not in (2, 4):
         given = counted(len(styles), "style")
         raise SettingsError(f"{given} given; a blend needs two styles (a row) or four (a grid)")
+    settings = gather_settings(recipe, changes, styles)
     task = Task(
         content=content, styles=styles, output=output, guides=masks.guides_for(len(styles)),
-        file=file, run=run,
+        file=file, run=run, reads=settings_read(settings, recipe),
     )  # fmt: skip
-    paint_blends(task, gather_settings(recipe, changes, styles), count)
+    paint_blends(task, settings, count)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from impasto.cli.run import paint
-from impasto.cli.task import Task
+from impasto.cli.task import Task, settings_read
 from impasto.cli.typer_flags import Changes, gather_settings, with_flags
 from impasto.pictures.examples import EXAMPLES
 from impasto.settings.command_flags import (
@@ -42,8 +42,9 @@ def demo_command(
     """Paint a bundled photo in the style of a bundled painting."""
     time.check(changes)
     print.check(changes)
+    settings = gather_settings(recipe, changes, [DEMO_PAINTING])
     task = Task(
         content=str(DEMO_PHOTO), styles=[DEMO_PAINTING], output=output, time=time, print=print,
-        record=record, file=file, run=run,
+        record=record, file=file, run=run, reads=settings_read(settings, recipe),
     )  # fmt: skip
-    paint(task, gather_settings(recipe, changes, task.styles))
+    paint(task, settings)

@@ -12,7 +12,7 @@ from impasto.cli.typer_flags import with_flags
 from impasto.errors import ImageError
 from impasto.pictures.examples import example_files
 from impasto.settings.command_flags import ForceOptions
-from impasto.storage import one_line
+from impasto.storage import check_results, one_line
 
 __all__ = ["examples_command"]
 
@@ -31,9 +31,14 @@ def examples_command(
     """Copy the bundled pictures to FOLDER."""
     if folder.exists() and not folder.is_dir():
         raise ImageError("is a file; name a folder for the pictures", path=folder)
+    pictures = example_files()
+    check_results(
+        [("a bundled picture", each) for each in pictures],
+        [("FOLDER", folder / each.name) for each in pictures],
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for picture in example_files():
+        for picture in pictures:
             target = folder / picture.name
             if target.exists() and not options.force:
                 raise ImageError("exists already; --force replaces it", path=target)

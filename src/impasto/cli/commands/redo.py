@@ -11,7 +11,7 @@ import typer
 
 from impasto.cli.failures import interruptible
 from impasto.cli.run import paint
-from impasto.cli.task import STDIO, Task
+from impasto.cli.task import STDIO, Task, settings_read
 from impasto.cli.typer_flags import with_flags
 from impasto.errors import ImageError, ImpastoError, SettingsError, counted
 from impasto.settings.command_flags import (
@@ -105,6 +105,7 @@ def redo_command(
         task, content=str(content), styles=[files[each["sha256"]] for each in origin.styles],
         guides=masks_of(origin.guidance, files), init=init,
         print=kept_print(picture, print), file=kept_format(picture, file, task),
+        reads=[("the picture to paint again", picture), *settings_read(settings)],
     )  # fmt: skip
     paint(task, settings)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from impasto.cli.arguments import Content, Output, Styles
 from impasto.cli.run import paint
-from impasto.cli.task import Task
+from impasto.cli.task import Task, settings_read
 from impasto.cli.typer_flags import Changes, gather_settings, with_flags
 from impasto.settings.command_flags import (
     FileOptions,
@@ -37,8 +37,9 @@ def stylize_command(
     """Paint the photo CONTENT in the style of the painting STYLE."""
     time.check(changes)
     print.check(changes)
+    settings = gather_settings(recipe, changes, styles)
     task = Task(
         content=content, styles=styles, output=output, guides=masks.guides, time=time, print=print,
-        record=record, file=file, run=run,
+        record=record, file=file, run=run, reads=settings_read(settings, recipe),
     )  # fmt: skip
-    paint(task, gather_settings(recipe, changes, styles))
+    paint(task, settings)

@@ -10,7 +10,7 @@ import typer
 from impasto.cli.arguments import Image, Output, Styles
 from impasto.cli.run import paint_plan
 from impasto.cli.sheets import paint_layers
-from impasto.cli.task import Task, source
+from impasto.cli.task import Task, settings_read, source
 from impasto.cli.typer_flags import complete_layers, pair_with_styles, with_flags
 from impasto.errors import SettingsError
 from impasto.settings.command_flags import FileOptions, RecordOptions, RunOptions
@@ -82,7 +82,10 @@ def texture_command(
     paired = pair_with_styles(changes, styles, recipe_settings(**defaults))
     settings = recipe_settings(**{**defaults, **paired})
     canvas = parse_size(size)
-    task = Task(content="", styles=styles, output=output, record=record, file=file, run=run)
+    task = Task(
+        content="", styles=styles, output=output, record=record, file=file, run=run,
+        reads=settings_read(settings),
+    )  # fmt: skip
 
     def plan() -> PicturePlan:
         from impasto.variations.texture import plan_texture
@@ -110,7 +113,10 @@ def reconstruct_command(
 ) -> None:
     """Paint IMAGE, from noise, as one layer of the network describes it."""
     settings = recipe_settings(**{**_RECONSTRUCT.defaults, **changes})
-    task = Task(content=image, output=output, record=record, file=file, run=run)
+    task = Task(
+        content=image, output=output, record=record, file=file, run=run,
+        reads=settings_read(settings),
+    )  # fmt: skip
     if sheet:
         _check_sheet(layer, style, record)
         paint_layers(task, settings)
@@ -156,7 +162,10 @@ def dream_command(
 ) -> None:
     """Exaggerate the patterns that a layer of the network detects in IMAGE."""
     settings = recipe_settings(**{**_DREAM.defaults, **changes})
-    task = Task(content=image, output=output, record=record, file=file, run=run)
+    task = Task(
+        content=image, output=output, record=record, file=file, run=run,
+        reads=settings_read(settings),
+    )  # fmt: skip
 
     def plan() -> PicturePlan:
         from impasto.variations.dream import plan_dream

@@ -15,7 +15,7 @@ import typer
 from impasto.cli.failures import INTERRUPTED, interruptible, memory_errors
 from impasto.cli.help import GroupedCommand
 from impasto.cli.run import memory_notes
-from impasto.cli.task import Task, check_no_streams, set_up_machine
+from impasto.cli.task import Task, check_no_streams, set_up_machine, settings_read
 from impasto.cli.typer_flags import Changes, gather_settings, with_flags
 from impasto.errors import SettingsError, counted
 from impasto.settings.clips import VideoSettings
@@ -29,6 +29,7 @@ from impasto.settings.masks import ClipMaskOptions
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import DRAFT_SCHEDULE
 from impasto.settings.units import parse_time
+from impasto.storage import check_results
 
 if TYPE_CHECKING:
     from impasto.video.stylize_video import Film, VideoPlan
@@ -120,8 +121,9 @@ def video_command(
         raise typer.BadParameter("name the result: -o OUT.mp4", param_hint="--output")
     check_no_streams("clips and their frames", clip, *paintings, output, preview, file.frames)
     task = Task(
-        content=str(clip), styles=paintings, output=str(output), guides=masks.guides, run=run
-    )
+        content=str(clip), styles=paintings, output=str(output), guides=masks.guides, run=run,
+        reads=[*settings_read(settings, recipe), ("the flow's weights", video.flow_weights)],
+    )  # fmt: skip
     clip_part = {
         "start": part.start or None, "end": part.end or None, "rate": file.rate,
         "style_times": times, "device": run.device, "memory": run.memory,
@@ -149,8 +151,12 @@ def _run(
     start = time.perf_counter()
     with interruptible(task), memory_errors(settings.long_side):
         from impasto.painting.guidance import Guidance
+        from impasto.video.run_files import files_written
         from impasto.video.stylize_video import plan_video
 
+        results = [] if output is None else files_written(output, coding["frames"])
+        sheet = [] if preview is None else [("--preview", preview)]
+        check_results(task.inputs, [*results, *sheet])
         set_up_machine(task)
         guidance = Guidance(**task.guides) if any(task.guides.values()) else None
         part = {**part, "guidance": guidance}
@@ -165,7 +171,7 @@ def _run(
             return
         _announce(task, plan)
         film = _paint(task, plan)
-    _conclude(task, film, time.perf_counter() - start)
+    _conclude(task, film, time.perf_counter() - start, told=len(plan.notes))
 
 
 def _preview(task: Task, settings: Settings, part: Mapping[str, Any], path: Path) -> None:
@@ -196,7 +202,7 @@ def _announce(task: Task, plan: VideoPlan) -> None:
             "light appear suddenly"
         )
     task.note(f"{count} of {width} x {height} px, {steps}")
-    for text in memory_notes([painter.work]):
+    for text in (*plan.notes, *memory_notes([painter.work])):
         task.note(text)
     if run.store.resumed:
         task.note(
@@ -230,15 +236,18 @@ def _paint(task: Task, plan: VideoPlan) -> Film:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _conclude(task: Task, film: Film, seconds: float) -> None:
-    """Report the result, in words and as JSON; exit 1 if the clip ended early."""
+def _conclude(task: Task, film: Film, seconds: float, *, told: int) -> None:
+    """Report the result, in words and as JSON; exit 1 if the clip ended early.
+
+    Args: told: the number of the film's notes that are on the terminal already.
+    """
     height, width = film.size
     scenes = f", {len(film.scenes)} scenes" if len(film.scenes) > 1 else ""
     task.note(
         f"Wrote {film.path}: {counted(film.frames, 'frame')} of {width} x {height} px{scenes}, "
         f"{seconds:.0f} s"
     )
-    for text in film.notes:
+    for text in film.notes[told:]:
         task.note(text)
     if film.truncated is not None:
         typer.echo(

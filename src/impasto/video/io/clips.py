@@ -15,7 +15,9 @@ from torch import Tensor
 from impasto.errors import SettingsError, VideoError, install_hint
 from impasto.pictures.films import video_library
 from impasto.pictures.picture import Image, Picture
-from impasto.video.io.pixels import Colors, Orientation, colors_of, orientation_of
+from impasto.pictures.transfer import Signal
+from impasto.video.io.mastering import Mastering, mastering_of, peak_of
+from impasto.video.io.pixels import Colors, Orientation, colors_of, colors_to_write, orientation_of
 
 __all__ = [
     "Clip",
@@ -27,6 +29,7 @@ __all__ = [
     "frame_time",
     "open_container",
     "probe",
+    "stream_end",
     "to_fraction",
     "video_stream",
 ]
@@ -53,6 +56,8 @@ class Clip:
         origin: the time in the file at which the clip begins, seconds.
         sounds: the codecs of the sound tracks.
         files: the frames of a folder, in order.
+        mastering: the light levels that a clip of high dynamic range states.
+        keep_hdr: whether frames keep the clip's dynamic range and primaries; see `Frame`.
     """
 
     path: Path
@@ -68,6 +73,8 @@ class Clip:
     origin: Fraction = Fraction(0)
     sounds: tuple[str, ...] = ()
     files: tuple[Path, ...] = field(default=(), repr=False)
+    mastering: Mastering = Mastering()
+    keep_hdr: bool = False
 
     @property
     def has_sound(self) -> bool:
@@ -79,13 +86,26 @@ class Clip:
         """Whether the clip is a folder of frames, not a video file."""
         return bool(self.files)
 
+    @property
+    def signal(self) -> Signal:
+        """What the R'G'B' values of the stored frames mean."""
+        colors = self.colors
+        peak = peak_of(self.mastering, colors.transfer)
+        return Signal(colors.primaries, colors.transfer, peak)
+
+    @property
+    def written_colors(self) -> Colors:
+        """The colors of a clip that is written from the frames of this one."""
+        return colors_to_write(self.colors, keep=self.keep_hdr)
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One frame of a clip.
 
     Attributes:
-        image: (1, 3, H, W) float32, R'G'B' in [0, 1], upright.
+        image: (1, 3, H, W) float32 in [0, 1], upright. It is sRGB; or, with `Clip.keep_hdr`, what
+            `Signal.to_working` makes of the clip's values.
         index: the number of the frame, from 0 where reading starts.
         time: exact seconds since the beginning of the clip.
         duration: seconds until the next frame.
@@ -252,11 +272,12 @@ def probe(path: Path, containers: Sequence[str] = ()) -> Clip:
             frames=stream.frames or (round(duration * rate) if duration else None),
             duration=None if duration is None else float(duration),
             orientation=orientation,
-            colors=colors_of(first, stream.codec_context),
+            colors=_colors(path, first, stream),
             bits=max(each.bits for each in first.format.components),
             aspect=1 / aspect if orientation.transposed and aspect > 0 else aspect or Fraction(1),
             time_base=Fraction(stream.time_base),
             origin=origin,
+            mastering=mastering_of(first),
             sounds=tuple(
                 each.codec_context.name if each.codec_context else "an unknown codec"
                 for each in container.streams.audio
@@ -264,11 +285,27 @@ def probe(path: Path, containers: Sequence[str] = ()) -> Clip:
         )
 
 
+def _colors(path: Path, frame: Any, stream: Any) -> Colors:
+    try:
+        return colors_of(frame, stream.codec_context)
+    except VideoError as error:
+        error.path = os.fspath(path)
+        raise
+
+
+def stream_end(stream: Any, origin: Fraction) -> Fraction | None:
+    """Return the end that a stream itself states, seconds since the beginning of the clip."""
+    if not stream.duration or stream.time_base is None:
+        return None
+    ticks = stream.duration + (stream.start_time or 0)
+    return Fraction(ticks * stream.time_base) - origin
+
+
 def _end(container: Any, stream: Any, origin: Fraction) -> Fraction | None:
     """Return the end of the video stream by the file, seconds since the beginning of the clip."""
-    if stream.duration:
-        ticks = stream.duration + (stream.start_time or 0)
-        return Fraction(ticks * stream.time_base) - origin
+    end = stream_end(stream, origin)
+    if end is not None:
+        return end
     parts = str(stream.metadata.get("DURATION", "")).split(":")  # Matroska: 00:00:05.280000000
     with contextlib.suppress(ValueError):
         hours, minutes, seconds = (Fraction(part) for part in parts)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from impasto.errors import VideoError, nearest_match
+from impasto.video.io.mastering import Mastering, mastering_option
 
 __all__ = [
     "CODECS",
@@ -64,6 +65,11 @@ class Codec:
     tag: str | None = None
     needs_even_sides: bool = False
     tells_aspect: bool = False
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether the codec is written with 10 bits for deep clips."""
+        return "10" in self.formats[1]
 
 
 # The number of threads is fixed, so that the same frames make the same file on every machine.
@@ -129,10 +135,12 @@ _CONTAINERS = {
 SUFFIXES = tuple(_CONTAINERS)
 
 
-def codec_for(path: Path, name: str | None) -> Codec:
+def codec_for(path: Path, name: str | None, *, hdr: bool = False) -> Codec:
     """Return the codec of this name; None: the default codec for the file's suffix.
 
-    Raises: VideoError: an unknown codec, or one that the file's format cannot hold.
+    Args:   hdr: whether the codec must hold high dynamic range.
+    Raises: VideoError: an unknown codec, or one that the file's format cannot hold, or that has
+        too few bits.
     """
     suffix = path.suffix.lower()
     if suffix not in _CONTAINERS:
@@ -141,7 +149,8 @@ def codec_for(path: Path, name: str | None) -> Codec:
             "suffix makes a folder of frames",
             path=path,
         )
-    key = ("vp9" if suffix == ".webm" else "h264") if name is None else name.lower()
+    usual = ("av1", "h265") if hdr else ("vp9", "h264")
+    key = usual[suffix != ".webm"] if name is None else name.lower()
     codec = CODECS.get(_ALIASES.get(key, key))
     if codec is None:
         raise VideoError(
@@ -153,6 +162,12 @@ def codec_for(path: Path, name: str | None) -> Codec:
             f"{' or '.join(codec.suffixes)}",
             path=path,
         )
+    if hdr and not codec.is_deep:
+        raise VideoError(
+            f"cannot be written: {codec.title} is written with 8 bits, and high dynamic range "
+            "needs 10; choose h265, av1 or prores, or leave out keep_hdr (--keep-hdr)",
+            path=path,
+        )
     return codec
 
 
@@ -161,13 +176,22 @@ def container_for(path: Path) -> Container:
     return _CONTAINERS[path.suffix.lower()]
 
 
-def encoder_options(codec: Codec, crf: int | None) -> dict[str, str]:
+def encoder_options(
+    codec: Codec, crf: int | None, mastering: Mastering | None = None
+) -> dict[str, str]:
     """Return an encoder's options.
 
-    Args:   crf: the quality, lower is better; None: the codec's default.
+    Args:
+        crf: the quality, lower is better; None: the codec's default.
+        mastering: light levels that the file states; None: none.
+
     Raises: VideoError: the codec has no such setting, or it is out of range.
     """
     options = {**codec.options, **_reproducible(codec)}
+    stated = None if mastering is None else mastering_option(codec.encoder, mastering)
+    if stated is not None:
+        name, text = stated
+        options[name] = f"{options[name]}:{text}" if name in options else text
     if crf is None:
         return options if codec.crf is None else {**options, "crf": f"{codec.crf}"}
     if codec.crf is None:

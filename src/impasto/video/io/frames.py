@@ -2,8 +2,9 @@
 
 clip → Clip → Frame, Frame, … → painted frames → ClipWriter → clip
 
-Frames hold R'G'B' as the clip stores it, computed with the clip's matrix and range. Primaries and
-transfer are not converted, but copied to the result: a clip keeps its high dynamic range.
+Frames are sRGB. R'G'B' is computed with the clip's matrix and range. A clip of high dynamic range
+or of wide primaries is converted, and its result is tagged as BT.709; with `keep_hdr` it keeps
+both. The R'G'B' of other clips is taken as it is stored, and their tags are copied to the result.
 Frames are upright, so the result needs no rotation.
 """
 
@@ -13,6 +14,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,7 @@ from impasto.video.io.clips import (
     frame_time,
     open_container,
     probe,
+    stream_end,
     to_fraction,
     video_stream,
 )
@@ -57,13 +60,17 @@ _SLACK = 1  # s; a file that states a length that is too short by this is still 
 TimedFrame = tuple[Callable[[], Picture], Fraction, Fraction]
 
 
-def open_clip(source: str | Path, *, rate: Fraction | float | None = None) -> Clip:
+def open_clip(
+    source: str | Path, *, rate: Fraction | float | None = None, keep_hdr: bool = False
+) -> Clip:
     """Read the properties of a clip or of a folder of frames; this decodes the first frame.
 
     Args:
         source: a video file, or a folder of PNG, JPEG or TIFF files, sorted by the numbers in
             their names.
         rate: frames per second of a folder; None: 24. A video file has its own.
+        keep_hdr: whether the frames of a clip of high dynamic range keep its range. Without
+            effect on other clips.
 
     Raises: VideoError: source is neither, has no frame, or a codec or PyAV is missing.
     """
@@ -74,7 +81,8 @@ def open_clip(source: str | Path, *, rate: Fraction | float | None = None) -> Cl
         raise VideoError(
             "has its own frame rate; give a rate only for a folder of frames", path=path
         )
-    return probe(path)
+    clip = probe(path)
+    return replace(clip, keep_hdr=keep_hdr and clip.signal.is_hdr)
 
 
 def read_frames(
@@ -181,10 +189,10 @@ def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
             waiting = frame
         if time is None:
             raise _no_frames(clip, start)
-        is_known = waiting.duration and waiting.time_base is not None
-        length = waiting.duration * waiting.time_base if is_known else usual
-        yield _loader(clip, waiting), time, Fraction(length)
-        if damage.packets or is_truncated(clip.path, container.format.name):
+        is_whole = not damage.packets and not is_truncated(clip.path, container.format.name)
+        end = stream_end(stream, clip.origin) if is_whole else None
+        yield _loader(clip, waiting), time, _last_duration(waiting, time, end, usual)
+        if not is_whole:
             raise TruncatedClip(
                 f"ends early or is damaged: it could be read to {float(time):.2f} s"
                 + ("" if clip.duration is None else f" of {clip.duration:.2f} s"),
@@ -193,12 +201,25 @@ def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
             )
 
 
-def _loader(clip: Clip, frame: Any) -> Callable[[], Picture]:
-    def load() -> Picture:
-        image = to_image(frame, clip.colors, clip.orientation)
-        return without_hidden_colors(Picture(image, alpha_of(frame, clip.orientation)))
+def _last_duration(frame: Any, time: Fraction, end: Fraction | None, usual: Fraction) -> Fraction:
+    """Return how long the last frame stands, seconds.
 
-    return load
+    Args: end: of the stream. If frames are reordered, a long duration of the last frame is stated
+        only there: MP4 has durations in the order of decoding.
+    """
+    is_known = frame.duration and frame.time_base is not None
+    length = Fraction(frame.duration * frame.time_base) if is_known else usual
+    return length if end is None else max(length, end - time)
+
+
+def _loader(clip: Clip, frame: Any) -> Callable[[], Picture]:
+    return partial(_image, clip, frame)
+
+
+def _image(clip: Clip, frame: Any) -> Picture:
+    image, signal = to_image(frame, clip.colors, clip.orientation), clip.signal
+    image = signal.to_working(image) if clip.keep_hdr else signal.to_srgb(image)
+    return without_hidden_colors(Picture(image, alpha_of(frame, clip.orientation)))
 
 
 def _opened(files: contextlib.ExitStack, clip: Clip, damage: Damage) -> tuple[Any, Any, Any]:

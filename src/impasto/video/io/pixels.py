@@ -7,7 +7,7 @@ gray as full range even if the file says otherwise.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.errors import VideoError
 from impasto.pictures.picture import Image
+from impasto.pictures.transfer import HLG, PQ, PRIMARIES, Signal, luminance_shares
 
 __all__ = [
-    "Colors", "Orientation", "alpha_of", "colors_of", "from_image", "orientation_of", "to_image"
-]  # fmt: skip
+    "Colors",
+    "Orientation",
+    "alpha_of",
+    "colors_of",
+    "colors_to_write",
+    "from_image",
+    "orientation_of",
+    "to_image",
+]
 
 # The weights of red and blue in luma, by ITU-T H.273's number of the matrix.
 _SHARES = {
@@ -30,7 +39,17 @@ _SHARES = {
     6: (0.299, 0.114),  # BT.601, 525 lines
     7: (0.212, 0.087),  # SMPTE 240M
     9: (0.2627, 0.0593),  # BT.2020
-    10: (0.2627, 0.0593),
+}
+_WIDE = 9  # BT.2020 and BT.2100, as matrix and as primaries
+_GREEN_ORANGE, _BY_PRIMARIES = 8, 12  # YCgCo; BT.709 and others, derived from the primaries
+_UNREADABLE = {
+    10: "BT.2020 with constant luminance",
+    11: "SMPTE ST 2085",
+    13: "constant luminance",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
 }
 _PLANAR = re.compile(r"(gray|yuvj?(420|422|444)p)(9|10|12|14|16)?(le)?")
 
@@ -42,13 +61,21 @@ class Colors:
     Attributes:
         matrix: how luma and chroma are computed from R'G'B'.
         full: True: values use the full range (0–255); False: the limited range (16–235).
-        primaries, transfer: copied to the result; images hold R'G'B' as it is stored.
+        primaries, transfer: what R'G'B' means.
     """
 
     matrix: int = 1
     full: bool = False
     primaries: int = 1
     transfer: int = 1
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The weights of red and blue in luma."""
+        if self.matrix == _BY_PRIMARIES:
+            red, _, blue = luminance_shares(self.primaries if self.primaries in PRIMARIES else 1)
+            return red, blue
+        return _SHARES[self.matrix]
 
 
 @dataclass(frozen=True)
@@ -92,20 +119,45 @@ def orientation_of(frame: Any) -> Orientation:
 
 
 def colors_of(frame: Any, codec: Any) -> Colors:
-    """Return how a frame's values are read; if the file does not state it, guess as players do."""
+    """Return how a frame's values are read; if the file does not state it, guess as players do.
+
+    Raises: VideoError: the values are stored in a way that cannot be read.
+    """
     primaries, transfer = codec.color_primaries, codec.color_trc
     name = frame.format.name
+    matrix = int(frame.colorspace)
+    if primaries not in PRIMARIES and (transfer in (PQ, HLG) or matrix == _WIDE):
+        primaries = _WIDE
     if frame.format.is_rgb or name == "pal8":
         return Colors(1, False, primaries, transfer)
-    matrix = int(frame.colorspace)
-    if matrix not in _SHARES:
+    if matrix in _UNREADABLE:
+        raise VideoError(
+            f"cannot be read: its colors are stored as {_UNREADABLE[matrix]}; convert it to Y'CbCr "
+            "of BT.709 or BT.2020 first"
+        )
+    if matrix not in (*_SHARES, _GREEN_ORANGE, _BY_PRIMARIES):
         # mpv and VLC read high definition as BT.709, and smaller frames as BT.601.
         large = frame.width >= 1280 or frame.height > 576
         matrix = 1 if large else 5 if frame.height == 576 else 6
+        matrix = _WIDE if primaries == _WIDE else matrix
     full = int(frame.color_range) == 2 or name.startswith("yuvj")
     if int(frame.color_range) == 0 and name.startswith("gray"):
         full = True  # FFmpeg writes gray with the full range.
     return Colors(matrix, full, primaries, transfer)
+
+
+def colors_to_write(colors: Colors, *, keep: bool) -> Colors:
+    """Return the colors of a result.
+
+    Args: keep: whether the frames are written as signals of the clip; False: sRGB that `Signal` may
+        have made from them.
+    """
+    signal = Signal(colors.primaries, colors.transfer)
+    if keep:
+        return replace(colors, matrix=_WIDE, primaries=signal.known_primaries)
+    if not signal.is_srgb:
+        return replace(colors, matrix=1, primaries=1, transfer=1)
+    return colors if colors.matrix in _SHARES else replace(colors, matrix=1)
 
 
 # ---- reading ------------------------------------------------------------------------------------
@@ -178,7 +230,9 @@ def _from_planes(frame: Any, colors: Colors) -> Image:
         return torch.cat([y, y, y], dim=1)
     pair = (torch.stack(chroma)[None].float() - 128 * step) / scale  # (1, 2, h, w)
     blue, red = _enlarge(pair, (height, width))[0][:, None, None]
-    share_red, share_blue = _SHARES[colors.matrix]
+    if colors.matrix == _GREEN_ORANGE:  # H.273, equations 57 to 60: Cg is blue, Co is red
+        return torch.cat([y - blue + red, y + blue, y - blue - red], dim=1)
+    share_red, share_blue = colors.shares
     r = y + 2 * (1 - share_red) * red
     b = y + 2 * (1 - share_blue) * blue
     g = (y - share_red * r - share_blue * b) / (1 - share_red - share_blue)
@@ -219,7 +273,7 @@ def from_image(image: Image, colors: Colors, format: str, av: Any) -> Any:
         av: PyAV.
     """
     red, green, blue = image.detach().to("cpu", torch.float32).clamp(0, 1)[0]  # (H, W) each
-    share_red, share_blue = _SHARES[colors.matrix]
+    share_red, share_blue = colors.shares
     y = share_red * red + (1 - share_red - share_blue) * green + share_blue * blue
     pair = torch.stack([(blue - y) / (2 * (1 - share_blue)), (red - y) / (2 * (1 - share_red))])
     frame = av.VideoFrame(image.shape[-1], image.shape[-2], format)

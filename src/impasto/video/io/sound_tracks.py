@@ -25,6 +25,8 @@ class SoundTracks:
         output: the PyAV container to write to; its header is not yet written.
         start, end: seconds; packets that begin outside are left out.
 
+    Attributes: damaged: the number of damaged packets that were left out.
+
     Raises: VideoError: the container cannot hold a track.
     """
 
@@ -36,6 +38,7 @@ class SoundTracks:
         self.source = self.files.enter_context(open_container(clip.path))
         self.tracks = {each: _add_track(output, each, clip) for each in self.source.streams.audio}
         self.shift = clip.origin
+        self.damaged = 0
         self.packets = self._read()
         self.waiting: Any = next(self.packets, None)
 
@@ -58,7 +61,12 @@ class SoundTracks:
             packet.pts = None if packet.pts is None else packet.pts - ticks
             packet.dts = None if packet.dts is None else packet.dts - ticks
             packet.stream = track
-            output.mux(packet)
+            try:
+                output.mux(packet)
+            except av_library().error.FFmpegError as error:
+                if isinstance(error, OSError):  # the disk is full, and the like
+                    raise
+                self.damaged += 1
 
     def close(self) -> None:
         """Close the clip; it may be called again."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from impasto.errors import ShapeError, VideoError
 from impasto.pictures.picture import Image
-from impasto.storage import check_target, temporary_beside
+from impasto.storage import check_results, check_target, temporary_beside
 from impasto.video.io.clips import Clip, av_library, ffmpeg_reason, to_fraction
 from impasto.video.io.codecs import Container, codec_for, container_for, encoder_options
 from impasto.video.io.folders import FolderWriter
@@ -109,11 +109,14 @@ class ClipWriter:
         self._shift: Fraction | None = None
         self._last: int | None = None
         self._durations: dict[int, int] = {}  # Begin → duration of frames in the encoder, ticks.
+        self._end = 0  # of the frame that is shown last, ticks
+        self._first: int | None = None  # Begin of the first packet - when it is decoded, ticks.
         self.stored_size = size
         self.notes: tuple[str, ...] = ()
         if not self.is_folder:
-            self._codec = codec_for(path, codec)
-            self._options = encoder_options(self._codec, crf)
+            self._codec = codec_for(path, codec, hdr=like.keep_hdr)
+            stated = like.mastering if like.keep_hdr else None
+            self._options = encoder_options(self._codec, crf, stated)
             if self._codec.needs_even_sides:
                 self.stored_size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
                 self.notes = _padding_notes(self._codec.title, size)
@@ -124,6 +127,7 @@ class ClipWriter:
 
     def __enter__(self) -> Self:
         if self.is_folder:
+            check_results([("the clip", self.like.path)], [("the result", self.path)])
             self._folder = FolderWriter(self.path, overwrite=self.overwrite)
             return self
         self._av = av_library()
@@ -156,7 +160,7 @@ class ClipWriter:
         """Add a frame.
 
         Args:
-            image: (1, 3, H, W), R'G'B' in [0, 1].
+            image: (1, 3, H, W) in [0, 1], as `Frame.image`.
             time: seconds since the beginning of the clip, as `Frame.time`; the times must rise.
             duration: seconds; only the last frame's is used. None: by the clip's rate.
 
@@ -169,8 +173,11 @@ class ClipWriter:
                 f"the frame is {tuple(image.shape)}; for this clip it must be {(1, 3, *self.size)}"
             )
         self.count += 1
+        signal = self.like.signal
+        if self.like.keep_hdr:
+            image = signal.from_working(image)
         if self.is_folder:
-            self._folder.write(image)
+            self._folder.write(signal.to_srgb(image) if self.like.keep_hdr else image)
             return
         if self._shift is None:
             self._shift = Fraction(0) if self.start is None else time
@@ -183,7 +190,8 @@ class ClipWriter:
         self._last = ticks
         below, right = (a - b for a, b in zip(self.stored_size, self.size, strict=True))
         padded = functional.pad(image, (0, right, 0, below), "replicate")
-        frame = from_image(padded, self.like.colors, self._stream.codec_context.pix_fmt, self._av)
+        kind = self._stream.codec_context.pix_fmt
+        frame = from_image(padded, self.like.written_colors, kind, self._av)
         frame.pts, frame.time_base = ticks, base
         length = 1 / self.like.rate if duration is None else duration
         frame.duration = self._durations[ticks] = round(length / base)
@@ -247,9 +255,9 @@ class ClipWriter:
         return stream
 
     def _configure(self, encoder: Any) -> None:
-        colors = self.like.colors
+        colors = self.like.written_colors
         encoder.height, encoder.width = self.stored_size
-        encoder.pix_fmt = self._codec.formats[self.like.bits > 8]
+        encoder.pix_fmt = self._codec.formats[self.like.bits > 8 or self.like.keep_hdr]
         encoder.time_base = self.like.time_base
         encoder.sample_aspect_ratio = self.like.aspect
         encoder.color_range = 2 if colors.full else 1  # FFmpeg's JPEG and MPEG.
@@ -261,11 +269,20 @@ class ClipWriter:
     def _encode(self, frame: Any) -> None:
         """Encode a frame and write the sound up to it; None: write the rest from the encoder."""
         try:
-            for packet in self._stream.codec_context.encode(frame):
+            packets = self._stream.codec_context.encode(frame)
+            is_last = frame is None and container_for(self.path).is_quicktime
+            for packet in packets:
                 packet.stream = self._stream
                 packet.duration = self._durations.pop(packet.pts)  # Not every encoder does.
+                self._end = max(self._end, packet.pts + packet.duration)
                 if self.count < 3:  # Too few frames to be reordered; x265 does not set their dts.
                     packet.dts = packet.pts
+                if self._first is None:
+                    self._first = packet.pts - packet.dts
+                if is_last and packet is packets[-1]:
+                    # MP4 has durations in the order of decoding, and FFmpeg adds them up. So the
+                    # packet that is decoded last lasts to the end of the frame that is shown last.
+                    packet.duration = max(self._end - self._first - packet.dts, 1)
                 until = packet.dts * packet.time_base
                 self._output.mux(packet)
                 if self._sound is not None:
@@ -280,6 +297,7 @@ class ClipWriter:
         try:
             if self._sound is not None:
                 self._sound.mux(self._output, None)
+                self.notes += _damage_notes(self._sound.damaged)
             self._output.close()
             self._close_sound()
             self._temporary.replace(self._target)
@@ -301,6 +319,12 @@ class ClipWriter:
     def _close_sound(self) -> None:
         if self._sound is not None:
             self._sound.close()
+
+
+def _damage_notes(packets: int) -> tuple[str, ...]:
+    if not packets:
+        return ()
+    return (f"the clip's sound is damaged: {packets} of its packets are left out",)
 
 
 def _padding_notes(codec: str, size: tuple[int, int]) -> tuple[str, ...]:
