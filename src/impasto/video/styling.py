@@ -66,9 +66,16 @@ class Styling:
 
     def mapped(self, convert: Callable[[Image], Image]) -> Styling:
         """Return the styling with every picture's colors converted; masks stay."""
-        pictures = [replace(each, image=convert(each.image)) for each in self.paintings]
-        init = None if self.init is None else replace(self.init, image=convert(self.init.image))
-        return replace(self, paintings=tuple(pictures), init=init)
+
+        def converted(picture: Picture) -> Picture:
+            return replace(picture, image=convert(picture.image))
+
+        return replace(
+            self,
+            paintings=tuple(map(converted, self.paintings)),
+            shown=tuple(map(converted, self.shown)),
+            init=None if self.init is None else converted(self.init),
+        )
 
     def blend(self, time: Fraction) -> tuple[float, ...] | None:
         """Return the share of each painting at a time of the clip; None: `times` is None."""
