@@ -229,7 +229,7 @@ def test_a_time_gives_a_picture_and_notes_its_steps(command, photo_file, paintin
     assert min(counts) >= 3
     assert f"0.1s: {counts[0]} steps at 24 px" in outcome.err
     assert ("the photo's own detail" in outcome.err) == (len(counts) < 3)
-    assert read_settings_file(tmp_path / "my.toml")["level_steps"] == counts
+    assert list(read_settings_file(tmp_path / "my.toml")["level_steps"]) == counts
     assert command("redo", out, "-o", again, "-q").code == 0
     assert torch.equal(load_image(out), load_image(again))
 

@@ -83,7 +83,7 @@ def test_strips_are_resampled_like_the_whole(
     floats = values.astype(np.float32) / np.float32(255)
     for given in (values, floats):
         tensor = torch.from_numpy(given.transpose(2, 0, 1).copy())[None]
-        result = pictures._resampled(tensor, size, box)
+        result = pictures._resampled(tensor, size, "lanczos", box)
         for at in range(3):
             plane = PIL.Image.fromarray(np.ascontiguousarray(floats[..., at]))
             whole = plane.resize(size[::-1], PIL.Image.Resampling.LANCZOS, box)

@@ -177,7 +177,7 @@ def test_counted():
 def test_one_style_and_one_number(command, photo_file, painting_file, tmp_path):
     stylize = ("stylize", photo_file, painting_file, "-o", tmp_path / "out.png")
     outcome = command("blend", photo_file, painting_file, "-o", tmp_path / "sheet.png")
-    assert_clear_error(outcome, "Error: 1 style: two make a row and four a grid")
+    assert_clear_error(outcome, "Error: 1 style given; a blend needs two styles")
     outcome = command(*stylize, "--style-layers", "relu1_1", "--style-layer-weights", "1,2")
     assert_clear_error(outcome, "has 2 numbers for 1 layer (relu1_1)")
     outcome = command(*stylize, "--style-layer-weights", "1")
@@ -196,7 +196,7 @@ def test_one_step(command, photo_file, painting_file, tmp_path):
     noted = read_metadata(out)
     save_image(load_image(out), out, metadata={**noted, "finished": False, "steps": 0})
     outcome = command("redo", out, "--threads", 1)
-    assert "was ended after 0 of its 1 step;" in outcome.err
+    assert "was stopped after 0 of its 1 step;" in outcome.err
 
 
 # ---- what "none" and "-" mean --------------------------------------------------------------------
@@ -271,6 +271,5 @@ def test_examples_into_a_file(command, tmp_path):
 def test_a_time_of_a_millisecond(command, photo_file, painting_file, tmp_path):
     words = ("stylize", photo_file, painting_file, "-o", tmp_path / "out.png", *SMALL[:2])
     outcome = command(*words, "--time", "0.001")
-    assert outcome.code == 1
-    assert "Error: 0 s" not in outcome.err
-    assert "0.001s is too short" in outcome.err
+    assert outcome.code == 0
+    assert "0.001s: 3 steps at" in outcome.err

@@ -112,7 +112,7 @@ def test_masks_and_maps_of_another_shape_are_refused(photo, painting):
         Guidance(regions=mask.expand(1, 3, -1, -1), style_regions=painting),
         Guidance(regions=photo * 0 + 1, style_regions=mask[..., :20, :].expand(1, 3, -1, -1)),
     ):  # fmt: skip
-        with pytest.raises(impasto.ImageError, match="any size of that shape is allowed"):
+        with pytest.raises(impasto.ImageError, match="any size with these proportions is allowed"):
             load_inputs(photo, painting, SETTINGS, guidance=guidance)
 
 
@@ -152,4 +152,4 @@ def test_masks_of_frames_in_another_shape_are_refused(command, photo, painting_f
         "video", tmp_path / "frames", painting_file, "-qo", tmp_path / "out", "--long-side", 48,
         "--steps", 1, "--frame-steps", 1, "--mask", tmp_path / "masks",
     )  # fmt: skip
-    assert_clear_error(outcome, "1.png is 32 x 32 px", "any size of that shape is allowed")
+    assert_clear_error(outcome, "1.png is 32 x 32 px", "any size with these proportions is allowed")

@@ -54,7 +54,7 @@ def test_an_error_names_a_file_that_the_encoding_lacks(tmp_path):
     shown = run("-m", "impasto", "recipes", str(tmp_path / "kept Ω.toml"), encoding="cp1252")
     assert shown.returncode == 1
     assert shown.stderr.startswith(b"Error: ")
-    assert b"kept ?.toml: cannot read" in shown.stderr
+    assert b"kept ?.toml: this settings file cannot be read" in shown.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names of files are text there")

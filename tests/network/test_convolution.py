@@ -253,6 +253,6 @@ def test_the_command_line_says_what_would_be_faster(
     monkeypatch.setattr(compiling, "_compilers", list)
     slow = command(*words, tmp_path / "slow.png")
     assert slow.code == 0
-    assert f"{install_hint('fast')} brings a compiler" in slow.err
+    assert f"to install a compiler: {install_hint('fast')}" in slow.err
     monkeypatch.setenv("IMPASTO_KERNEL", "off")
     assert "[fast]" not in command(*words, tmp_path / "off.png").err

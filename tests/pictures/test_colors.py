@@ -537,10 +537,10 @@ BAD = {
     "luminance": (("--method", "luminance"), ("luminance", "is not one of")),
     "too strong": (("--strength", 1.5), ("strength: 1.5", "between 0 and 1")),
     "not a number": (("--strength", "nan"), ("strength: nan",)),
-    "other bits": (("--bits", 12), ("12", "8 and 16")),
+    "other bits": (("--bits", 12), ("12", "8 or 16")),
     "two things on stdout": (("--json", "-o", "-"), ("both write to stdout",)),
     "an unknown suffix": (("-o", "new/out.pgn"), ("did you mean .png?",)),
-    "a file that exists": (("-o", "photo.png"), ("exists already",)),
+    "a file that exists": (("-o", "photo.png"), ("would overwrite", "which is the content")),
 }
 
 

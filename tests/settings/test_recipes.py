@@ -345,7 +345,7 @@ OURS = {"default", "fast", "print", "strokes"}  # recipes that reproduce nobody
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in OURS])
 def test_a_reproduction_inherits_no_default(name):
     """A default of ours may change; what reproduces another system may not."""
-    free = {"long_side", "seed", "level_steps"}  # the last one replaces `steps` if it is given
+    free = {"long_side", "seed"}
     named = {*RECIPES[name].objective, *RECIPES[name].schedule}
     assert {option.name for option in dataclasses.fields(Settings)} - named == free
 

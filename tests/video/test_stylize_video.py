@@ -473,7 +473,7 @@ def test_too_few_masks(tmp_path, painting_file):
     photos = folder_of(pan(3), tmp_path / "photos")
     mask_of(slice(0, 24), tmp_path / "masks" / "one.png")
     guidance = Guidance(masks=[str(tmp_path / "masks")])
-    with pytest.raises(VideoError, match="1 masks"):
+    with pytest.raises(VideoError, match="has 1 mask, and none for frame 2"):
         stylize_video(photos, painting_file, tmp_path / "out", SETTINGS, VIDEO, guidance=guidance)
 
 

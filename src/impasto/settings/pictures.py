@@ -387,10 +387,10 @@ class Settings(Options):
     )
     level_steps: tuple[int, ...] = option(
         (),
-        "Number of steps of each level, coarse to fine; it replaces --steps and --step-decay. If "
-        "there are fewer numbers than levels, the finest levels are not painted. The picture is "
-        "then enlarged, and gets its finest detail from the photo. A run with --time records the "
-        "steps of its levels here. none means that the other two options determine the steps.",
+        "Number of steps of each level, coarse to fine. none means that the number of steps is "
+        "divided among the levels. If there are fewer numbers than levels, the finest levels are "
+        "not painted: the picture is enlarged, and gets its finest detail from the photo. A run "
+        "with a time budget records its steps here.",
         half="schedule",
         low=1,
     )

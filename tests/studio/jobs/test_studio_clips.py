@@ -451,7 +451,7 @@ def test_the_limits_of_time_and_frames_keep_what_is_there(tmp_path):
     with working(jobs):
         job = jobs.create(request, "me").id
         done = wait_for_state(jobs, job, "stopped", "failed")
-    assert done.error == "stopped at the 2 frames that the studio allows"
+    assert done.error == "stopped after 2 frames: the studio allows no more"
     assert frames_in(result_file(jobs.store, job)) == 2
     brief = make_jobs(tmp_path / "brief", max_time=0.01)
     with working(brief):

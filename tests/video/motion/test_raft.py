@@ -172,7 +172,7 @@ def test_a_torchvision_for_another_torch(monkeypatch, tmp_path):
 
     monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
     monkeypatch.setitem(sys.modules, "torchvision.models", Models("torchvision.models"))
-    with pytest.raises(VideoError, match=r"that fits torch \d.*operator torchvision::nms"):
+    with pytest.raises(VideoError, match=r"built for torch \d.*operator torchvision::nms"):
         load_raft(some_file(tmp_path))
 
 
