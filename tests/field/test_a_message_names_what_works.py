@@ -272,4 +272,4 @@ def test_a_time_of_a_millisecond(command, photo_file, painting_file, tmp_path):
     words = ("stylize", photo_file, painting_file, "-o", tmp_path / "out.png", *SMALL[:2])
     outcome = command(*words, "--time", "0.001")
     assert outcome.code == 0
-    assert "0.001s: 3 steps at" in outcome.err
+    assert "0.001s: " in outcome.err
