@@ -164,3 +164,38 @@ def test_a_picture_without_its_palette(command, tmp_path):
     path.write_bytes(data[:at] + data[at + 12 + size :])
     outcome = command("recolor", path, path, "-o", tmp_path / "out.png")
     assert_clear_error(outcome, "a.png", "damaged")
+
+
+def test_sound_that_is_refused_at_the_very_end(tmp_path, monkeypatch):
+    """FFmpeg holds packets back, and found the damaged one when the file was closed."""
+    pytest.importorskip("av")
+    import av.error
+
+    from impasto.errors import VideoError
+    from impasto.video.io.frames import open_clip, read_frames, write_clip
+
+    class Refusing:
+        """An output container that cannot be closed."""
+
+        def __init__(self, output):
+            self.output = output
+
+        def __getattr__(self, name):
+            return getattr(self.output, name)
+
+        def close(self):
+            self.output.close()
+            raise av.error.PatchWelcomeError(1163346256, "Not yet implemented in FFmpeg")
+
+    clip = open_clip(make_clip(tmp_path / "a.mp4", sounds=("aac",)))
+
+    def write():
+        with write_clip(tmp_path / "out.mkv", clip) as writer:
+            for frame in read_frames(clip):
+                writer.write(frame.image, frame.time, frame.duration)
+            writer._output = Refusing(writer._output)
+
+    with pytest.raises(VideoError, match=r"not yet implemented.*--no-sound"):
+        write()
+    assert not (tmp_path / "out.mkv").exists()
+    assert not list(tmp_path.glob(".impasto*"))

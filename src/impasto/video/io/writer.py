@@ -301,18 +301,21 @@ class ClipWriter:
             self._output.close()
             self._close_sound()
             self._temporary.replace(self._target)
-        except OSError as error:  # FFmpeg's errors are OSErrors, too.
+        except (OSError, self._av.error.FFmpegError) as error:
             raise self._unwritten(error) from error
 
     def _unwritten(self, error: Exception) -> VideoError:
-        return VideoError(f"cannot be written: {ffmpeg_reason(error)}", path=self.path)
+        reason = ffmpeg_reason(error)
+        if self.with_sound and not isinstance(error, OSError):  # OSError: the disk is full
+            reason += "; if the clip's sound is damaged, leave it out: --no-sound (sound=False)"
+        return VideoError(f"cannot be written: {reason}", path=self.path)
 
     def _abandon(self) -> None:
         """Close and delete an unfinished file."""
         self._close_sound()
         output = getattr(self, "_output", None)
         if output is not None:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, self._av.error.FFmpegError):
                 output.close()
         self._temporary.unlink(missing_ok=True)
 
