@@ -152,7 +152,7 @@ def test_redo_replaces_neither_the_picture_nor_what_it_was_made_from(command, fi
     words = ("stylize", files / "photo.png", files / "style.png", "--init", files / "init.png")
     assert command(*words, "-qo", files / "out.png", *SMALL).code == 0
     before = tree(files)
-    for name in ("out.png", "photo.png", "style.png"):
+    for name in ("out.png", "photo.png", "style.png", "init.png"):
         refused(command("redo", files / "out.png", "-fo", files / name), files, before, name)
 
 

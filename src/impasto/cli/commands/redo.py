@@ -25,7 +25,7 @@ from impasto.settings.command_flags import (
 )
 from impasto.settings.pictures import Settings
 from impasto.settings.units import long_side_for_print
-from impasto.storage import sha256_of
+from impasto.storage import NamedFile, sha256_of
 
 if TYPE_CHECKING:
     from impasto.pictures.picture import Picture
@@ -99,13 +99,16 @@ def redo_command(
     init = _loaded(files[origin.init["sha256"]]) if origin.init else None
     if long_side is not None and long_side != settings.long_side:
         settings, init = resized(picture, settings, long_side), _loaded(picture)
+    reads: list[NamedFile] = [("the picture to paint again", picture), *settings_read(settings)]
+    if origin.init:
+        reads.append(("the picture of --init", files[origin.init["sha256"]]))
     if origin.ended:
         task.note(f"{picture} {origin.ended}; now all steps are painted")
     task = replace(
         task, content=str(content), styles=[files[each["sha256"]] for each in origin.styles],
         guides=masks_of(origin.guidance, files), init=init,
         print=kept_print(picture, print), file=kept_format(picture, file, task),
-        reads=[("the picture to paint again", picture), *settings_read(settings)],
+        reads=reads,
     )  # fmt: skip
     paint(task, settings)
 
