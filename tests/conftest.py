@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from helpers import Outcome, toy_weights
+from impasto.kernels import kernel as kernels
 from impasto.kernels.kernel import Kernel, compiled_kernel
 from impasto.network.encoder import Encoder
 from impasto.network.weights import VGGWeights
@@ -119,3 +120,4 @@ def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
     compiled_kernel.cache_clear()
     yield tmp_path
     compiled_kernel.cache_clear()
+    kernels._pool.cache_clear()  # Python's threads, if a test used them

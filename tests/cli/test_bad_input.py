@@ -321,7 +321,7 @@ def test_too_little_memory_for_a_whole_picture_is_enough_for_tiles(
     shallow = ("--content-layers", "relu2_1", "--style-layers", "relu1_1,relu2_1")
     done = _process(
         photo_file, painting_file, "-qo", tmp_path / "out.png", *shallow,
-        "--long-side", 1600, "--coarsest", 0, "--steps", 1, "--threads", 1, kilobytes=1_600_000,
+        "--long-side", 1600, "--coarsest", 0, "--steps", 1, "--threads", 1, kilobytes=1_800_000,
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
     assert (tmp_path / "out.png").exists()
