@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
+from PIL import ExifTags
 
 from impasto.errors import ImageError
 from impasto.pictures import profiles
 from impasto.pictures.picture import check_pixel_count
 from impasto.pictures.profiles import MM_PER_INCH, readable_dpi
-from impasto.pictures.samples import Coding, Gamma, Narrow
+from impasto.pictures.samples import Coding, Gamma, Narrow, upright
 from impasto.pictures.transfer import PRIMARIES, Chromaticities, Signal
 
 __all__ = ["SIGNATURE", "coding_in", "coding_of", "is_deep", "read_deep", "slim", "text_in"]
@@ -145,6 +147,33 @@ def is_deep(data: bytes) -> bool:
     return data[24:25] == b"\x10"  # IHDR
 
 
+def _first(data: bytes, sought: bytes) -> bytes:
+    """Return the content of the first chunk of this type; none if there is none."""
+    return next((data[at + 8 : end - 4] for kind, at, end in _chunks(data) if kind == sought), b"")
+
+
+def _dpi_in(data: bytes) -> float | None:
+    """Return the dots per inch. If a file does not say, libvips has a value of its own."""
+    content = _first(data, b"pHYs")
+    if len(content) != 9 or content[8] != 1:  # px per meter
+        return None
+    per_meter = int.from_bytes(content[:4])
+    if per_meter == 1000:  # libvips writes 1 px/mm if a picture has no resolution
+        return None
+    dpi = per_meter * MM_PER_INCH / 1000
+    return readable_dpi(dpi) if dpi > 1 else None
+
+
+def _turn_in(data: bytes) -> int:
+    """Return the orientation of the EXIF, which libvips finds only before the pixels."""
+    exif = PIL.Image.Exif()
+    try:
+        exif.load(b"Exif\0\0" + _first(data, b"eXIf"))
+        return int(exif.get(ExifTags.Base.Orientation, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error, UserWarning):
+        return 1  # a picture can be read without its EXIF
+
+
 def read_deep(
     data: bytes, max_pixels: int
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None, float | None]:
@@ -157,10 +186,9 @@ def read_deep(
         # The limits of pixels and bytes are ours, so libvips needs none of its own.
         image = pyvips.Image.pngload_buffer(data, fail_on="error", unlimited=True)
         check_pixel_count((image.height, image.width), max_pixels)
-        # libvips reads 1 px/mm if a file does not say.
-        dpi = None if image.xres == 1 else readable_dpi(image.xres * MM_PER_INCH)
-        values = image.autorot().numpy()
-    values = values.reshape(*values.shape[:2], -1)
+        values = image.numpy()
+    values = upright(values.reshape(image.height, image.width, -1), _turn_in(data))
+    dpi = _dpi_in(data)
     if values.shape[-1] % 2:
         return values, None, dpi
     return values[..., :-1], values[..., -1:], dpi

@@ -1,0 +1,58 @@
+"""PNG of 16 bits: one without dots per inch had 71.98 of them, and a late EXIF turned nothing."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+
+from impasto.pictures.files import load_picture
+
+TURNED = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6
+DEPTHS = {8: "u1", 16: ">u2"}
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_of(depth: int, before: bytes = b"", after: bytes = b"") -> io.BytesIO:
+    """A ramp of 6 × 9 px with chunks before and after its pixels."""
+    values = (np.arange(6 * 9 * 3) * 1.5).astype(DEPTHS[depth]).reshape(6, -1)
+    lines = b"".join(b"\0" + row.tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", 9, 6, depth, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header), before, chunk(b"IDAT", zlib.compress(lines)), after
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_no_dots_per_inch_are_invented(depth):
+    assert load_picture(png_of(depth)).dpi is None
+    shape_only = chunk(b"pHYs", struct.pack(">IIB", 3, 2, 0))
+    assert load_picture(png_of(depth, shape_only)).dpi is None
+
+
+@pytest.mark.parametrize("dpi", [72, 96, 300, 123.45])
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_stated_dots_per_inch_are_read(depth, dpi):
+    stated = chunk(b"pHYs", struct.pack(">IIB", *[round(dpi / 0.0254)] * 2, 1))
+    assert load_picture(png_of(depth, stated)).dpi == pytest.approx(dpi, abs=0.013)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_exif_turns_before_and_after_the_pixels(depth):
+    plain = load_picture(png_of(depth)).image
+    exif = chunk(b"eXIf", TURNED)
+    for picture in (png_of(depth, exif), png_of(depth, after=exif)):
+        assert torch.equal(load_picture(picture).image, plain.rot90(-1, (2, 3)))
+
+
+def test_damaged_exif_turns_nothing():
+    plain = load_picture(png_of(16)).image
+    far, unknown = b"II*\0\xff\xff\xff\xff", TURNED.replace(b"\x06", b"\x63")
+    for exif in (b"", b"II", far, TURNED[:15], unknown):
+        assert torch.equal(load_picture(png_of(16, chunk(b"eXIf", exif))).image, plain)
