@@ -43,8 +43,8 @@ number of threads. So any number of threads computes the same bits. */
 #define BLOCK 96 /* maximum number of tiles in a block: a multiple of LANES * COLUMNS */
 #define SKEW 16  /* offset that places the 36 matrices on different cache lines */
 #define WIDE (4 * LANES)
-#define UNITS 4 /* units that each thread has at least, so that all end at nearly the same time */
-#define PART 64 /* channels of a part of the output, at least */
+#define UNITS 2 /* units that each thread has at least: a late thread delays the end by one */
+#define PART 128 /* channels of a part of the output, at least */
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef float loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
