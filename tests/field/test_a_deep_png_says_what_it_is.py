@@ -7,10 +7,11 @@ import struct
 import zlib
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
-from impasto.pictures.files import load_picture
+from impasto.pictures.files import load_picture, save_image
 
 TURNED = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6
 DEPTHS = {8: "u1", 16: ">u2"}
@@ -34,6 +35,17 @@ def test_no_dots_per_inch_are_invented(depth):
     assert load_picture(png_of(depth)).dpi is None
     shape_only = chunk(b"pHYs", struct.pack(">IIB", 3, 2, 0))
     assert load_picture(png_of(depth, shape_only)).dpi is None
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_none_are_written(tmp_path, kind):
+    """Another program must find none: libvips writes 25.4."""
+    path = tmp_path / f"deep.{kind}"
+    save_image(torch.zeros(1, 3, 8, 9), path, bits=16)
+    with PIL.Image.open(path) as other:
+        assert other.size == (9, 8)
+        assert other.info.get("dpi") is None
+    assert load_picture(path).dpi is None
 
 
 @pytest.mark.parametrize("dpi", [72, 96, 300, 123.45])

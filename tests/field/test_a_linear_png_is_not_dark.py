@@ -159,6 +159,21 @@ def test_cicp_comes_before_all_others() -> None:
     assert np.abs(actual - expected)[fits].max() * 255 < 0.1
 
 
+def test_wide_primaries_look_the_same_however_they_are_stated() -> None:
+    """Colors outside sRGB as well."""
+    values = noise(3, "u2")
+    numbered = loaded(png_of(values, (b"cICP", bytes([12, 13, 0, 1])))).image
+    placed = loaded(png_of(values, chrm(P3))).image
+    assert float((numbered - placed).abs().max()) < 0.5 / 255
+
+
+@pytest.mark.parametrize(("transfer", "exponent"), [(4, 2.2), (5, 2.8), (8, 1)])
+def test_cicp_with_another_gamma(transfer: int, exponent: float) -> None:
+    values = noise(3)
+    given = loaded(png_of(values, (b"cICP", bytes([1, transfer, 0, 1]))))
+    assert_near(given, encoded((values / 255) ** exponent), 0.52)
+
+
 def test_cicp_in_video_range() -> None:
     values = (16 + noise(3).astype(float) / 255 * 219).round().astype(np.uint8)
     picture = loaded(png_of(values, (b"cICP", bytes([1, 13, 0, 0]))))

@@ -188,3 +188,20 @@ def test_wide_primaries_of_standard_range_become_srgb():
 
 def test_linear_light_becomes_srgb():
     assert torch.allclose(Signal(1, 8).to_srgb(srgb_to_light(gray(0.5))), gray(0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "signal", "light"),
+    [  # ITU-T H.273, table 3
+        (4, 0.5, 0.5**2.2),
+        (5, 0.5, 0.5**2.8),
+        (9, 0.5, 0.1),
+        (10, 0.6, 0.1),
+        (17, (48 / 52.37 * 0.2) ** (1 / 2.6), 0.2),
+    ],
+)
+def test_other_transfer_functions_of_standard_range(transfer, signal, light):
+    expected = light_to_srgb(gray(light))
+    assert torch.allclose(Signal(1, transfer).to_srgb(gray(signal)), expected, atol=1e-6)
+    assert float(Signal(1, transfer).to_srgb(gray(0)).abs().max()) == 0
+    assert float(Signal(1, transfer).to_srgb(gray(1)).min()) == pytest.approx(1)

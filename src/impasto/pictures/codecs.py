@@ -291,7 +291,11 @@ def encode(
     if noted is not None and kind != "png":
         noted = f'{{"impasto": {noted}}}'  # in PNG the chunk has this name
     if values.dtype == np.uint16:
-        return profiles.encode_deep(values, kind, noted, dpi)
+        data = profiles.encode_deep(values, kind, noted, dpi)
+        if dpi is not None:
+            return data
+        # libvips writes 25.4 dpi if it gets none.
+        return png.without_dpi(data) if kind == "png" else tiff.without_dpi(data)
     buffer = io.BytesIO()
     try:
         PIL.Image.fromarray(values).save(buffer, kind, **_pillow_options(kind, noted, dpi))

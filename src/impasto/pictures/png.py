@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,16 @@ from impasto.pictures.profiles import MM_PER_INCH, readable_dpi
 from impasto.pictures.samples import Coding, Gamma, Narrow, upright
 from impasto.pictures.transfer import PRIMARIES, Chromaticities, Signal
 
-__all__ = ["SIGNATURE", "coding_in", "coding_of", "is_deep", "read_deep", "slim", "text_in"]
+__all__ = [
+    "SIGNATURE",
+    "coding_in",
+    "coding_of",
+    "is_deep",
+    "read_deep",
+    "slim",
+    "text_in",
+    "without_dpi",
+]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
@@ -49,9 +58,18 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def slim(data: bytes) -> bytes:
     """Return the file without texts, profiles and the frames of an APNG."""
+    return _without(data, NOT_NEEDED)
+
+
+def without_dpi(data: bytes) -> bytes:
+    """Return the file without its resolution."""
+    return _without(data, (b"pHYs",))
+
+
+def _without(data: bytes, kinds: Sequence[bytes]) -> bytes:
     parts, kept = [], 0
     for kind, start, end in _chunks(data):
-        if kind in NOT_NEEDED:
+        if kind in kinds:
             parts.append(data[kept:start])
             kept = end
     return b"".join([*parts, data[kept:]]) if kept else data

@@ -21,6 +21,7 @@ from impasto.pictures.transfer import (
     Signal,
     light_to_srgb,
     primaries_matrix,
+    srgb_to_light,
 )
 
 __all__ = [
@@ -153,12 +154,9 @@ class Gamma:
 
     def to_srgb(self, strip: Floats) -> Floats:
         """Return sRGB of (h, W, 1 or 3) in [0, 1]."""
+        light: Floats
         if self.exponent is None:
-            dark, bright = (
-                strip / np.float32(12.92),
-                (strip + np.float32(0.055)) / np.float32(1.055),
-            )
-            light = np.where(strip <= 0.04045, dark, bright**2.4)
+            light = srgb_to_light(torch.from_numpy(strip)).numpy()
         else:
             light = strip**self.exponent
         if strip.shape[-1] == 1:  # gray stays gray: white becomes white

@@ -20,7 +20,7 @@ from impasto.pictures.picture import check_pixel_count
 from impasto.pictures.profiles import MM_PER_INCH, readable_dpi
 from impasto.pictures.tiff_pages import SIGNATURES, Page, Tag, picture_page
 
-__all__ = ["SIGNATURES", "bits_of", "description_in", "read"]
+__all__ = ["SIGNATURES", "bits_of", "description_in", "read", "without_dpi"]
 
 Values = npt.NDArray[Any]
 
@@ -73,6 +73,11 @@ def description_in(data: bytes) -> str | None:
 def bits_of(data: bytes) -> int:
     """Return the bits per channel of a file's picture: 8, or 16 if it has more than 8."""
     return 16 if picture_page(data).first(Tag.BITS, 1) > 8 else 8
+
+
+def without_dpi(data: bytes) -> bytes:
+    """Return the file so that its resolution has no unit, and so does not count."""
+    return bytes(picture_page(data).changed({Tag.RESOLUTION_UNIT: [1]}))
 
 
 def _dpi(page: Page) -> float | None:

@@ -15,7 +15,9 @@ the largest of the three channels, and the other two are scaled alike, so that h
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -44,7 +46,6 @@ __all__ = [
 ]
 
 PQ, HLG = 16, 18  # the numbers of the transfer functions of ITU-R BT.2100
-_LINEAR = 8
 WHITE = 203.0  # cd/m²
 PEAK = 1000.0  # cd/m²; HLG's nominal peak, and PQ's where the file states none
 
@@ -134,6 +135,23 @@ def light_to_hlg(light: Tensor, *, primaries: int = 9, peak: float = PEAK) -> Te
 
 def _gamma(peak: float) -> float:
     return 1.2 + 0.42 * math.log10(peak / 1000)
+
+
+def _log_to_light(signal: Tensor, decades: float) -> Tensor:
+    """Return light with white at 1 from a signal that is its logarithm; 0 is black."""
+    return torch.where(signal > 0, 10 ** (decades * (signal - 1)), 0.0)
+
+
+# Transfer functions of standard range that are not read as sRGB's, by number: signal in [0, 1] →
+# light with white at 1. ITU-T H.273, table 3.
+_CURVES: dict[int, Callable[[Tensor], Tensor]] = {
+    4: lambda signal: signal**2.2,
+    5: lambda signal: signal**2.8,
+    8: lambda signal: signal,
+    9: partial(_log_to_light, decades=2),
+    10: partial(_log_to_light, decades=2.5),
+    17: lambda signal: 52.37 / 48 * signal**2.6,  # digital cinema, where white is not the maximum
+}
 
 
 # ---- primaries ----------------------------------------------------------------------------------
@@ -238,8 +256,8 @@ class Signal:
     """What the values of a picture or a clip mean.
 
     Attributes:
-        primaries, transfer: the numbers of ITU-T H.273, 2: unspecified. Transfer functions of
-            standard range are read as sRGB's, as most players do.
+        primaries, transfer: the numbers of ITU-T H.273, 2: unspecified. The transfer functions
+            of cameras, such as BT.709's, are read as sRGB's, as most players do.
         peak: the brightest light, cd/m², of a signal of high dynamic range.
     """
 
@@ -259,7 +277,7 @@ class Signal:
         BT.601's primaries are that near to sRGB's that most players show both alike.
         """
         near = self.primaries in (1, 5, 6, 7, 22) or self.primaries not in PRIMARIES
-        return near and self.transfer not in (_LINEAR, PQ, HLG)
+        return near and not self.is_hdr and self.transfer not in _CURVES
 
     @property
     def known_primaries(self) -> int:
@@ -269,14 +287,19 @@ class Signal:
         return 9 if self.is_hdr else 1
 
     def to_srgb(self, image: Tensor) -> Tensor:
-        """Return the image, (…, 3, H, W) in [0, 1], as sRGB."""
+        """Return the image, (…, 3, H, W) in [0, 1], as sRGB.
+
+        Of standard range, colors outside sRGB are clipped, as color profiles do. Of high dynamic
+        range, where they are many, they keep their luminance.
+        """
         if self.is_srgb:
             return image
-        light = in_gamut(with_primaries(self._light(image), self.known_primaries, 1))
+        light = with_primaries(self._light(image), self.known_primaries, 1)
+        light = in_gamut(light) if self.is_hdr else light
         return light_to_srgb(compressed(light, self._highest) / WHITE)
 
     def to_working(self, image: Tensor) -> Tensor:
-        """Return the image as one of standard range with its own primaries.
+        """Return an image of high dynamic range as one of standard range with its own primaries.
 
         Light is compressed by the tone curve and encoded like sRGB. `from_working` undoes this.
         """
@@ -285,11 +308,9 @@ class Signal:
     def from_working(self, image: Tensor) -> Tensor:
         """Return the signal of an image that `to_working` or `from_srgb` has made."""
         light = expanded(WHITE * srgb_to_light(image), self._highest)
-        if self.transfer == PQ:
-            return light_to_pq(light)
         if self.transfer == HLG:
             return light_to_hlg(light, primaries=self.known_primaries, peak=self.peak)
-        return (light if self.transfer == _LINEAR else light_to_srgb(light / WHITE)).clamp(0, 1)
+        return light_to_pq(light)
 
     @property
     def _highest(self) -> float:
@@ -300,7 +321,7 @@ class Signal:
             return pq_to_light(image)
         if self.transfer == HLG:
             return hlg_to_light(image, primaries=self.known_primaries, peak=self.peak)
-        return WHITE * (image if self.transfer == _LINEAR else srgb_to_light(image))
+        return WHITE * _CURVES.get(self.transfer, srgb_to_light)(image.clamp(0, 1))
 
 
 def from_srgb(image: Tensor, signal: Signal) -> Tensor:

@@ -27,7 +27,9 @@ def range_notes(clip: Clip, video: VideoSettings) -> tuple[str, ...]:
             return (f"{name} is not of high dynamic range: --keep-hdr changes nothing",)
         if signal.is_srgb:
             return ()
-        return (f"{name} has other primaries than BT.709, or linear light; it is converted",)
+        return (
+            f"{name} has other primaries or another transfer function than BT.709; it is converted",
+        )
     kind = "HLG" if signal.transfer == HLG else "PQ"
     if clip.keep_hdr:
         return (
