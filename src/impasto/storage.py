@@ -1,6 +1,6 @@
 """Whole files: read completely, and replaced only when the new file is complete on disk.
 
-Every function takes the class of the error that it raises, an `ImpastoError` or a child of it.
+The functions with an argument `error` raise this class, an `ImpastoError` or a child of it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def read_file(
 
     Args: kind: the expected kind of file, in words: "a picture".
 
-    Raises: error: there is no such file, it cannot be read, or it is empty.
+    Raises: error: there is no such file, it is a folder, it cannot be read, or it is empty.
     """
     source = Path(path)
     if source.is_dir():
@@ -63,16 +63,16 @@ def sha256_of(path: str | os.PathLike[str], *, error: type[ImpastoError] = Impas
         raise error(f"cannot be read: {one_line(fault)}", path=path) from fault
 
 
-# What a file is in messages, like "the photo", or the flag that names it; and its path, or the
-# number of an open file.
+# The name of a file in messages, such as "the photo" or a flag; and its path, or the descriptor of
+# an open file.
 NamedFile = tuple[str, "str | os.PathLike[str] | int"]
 
 
 def check_results(reads: Iterable[NamedFile], writes: Iterable[NamedFile]) -> None:
     """Check before a run that none of its results replaces one of its inputs, or another result.
 
-    Every command asks here, and no option overrides the answer. Files are compared by device and
-    inode, so that links, hard links and other spellings of a path are seen through.
+    Every command calls this function, and no option overrides it. Files are compared by device and
+    inode. So a link, a hard link or another spelling of a path counts as the file itself.
 
     Args:
         reads: the inputs; a folder stands for itself and for the files in it.
@@ -105,7 +105,7 @@ def check_results(reads: Iterable[NamedFile], writes: Iterable[NamedFile]) -> No
             )
 
 
-_NO_FILE = (0, 0)  # No file, or one that is no file on a disk: a device can be read and written.
+_NO_FILE = (0, 0)  # There is no such file, or it is a device, which a run may read and write.
 
 
 def _identity(path: str | os.PathLike[str] | int) -> tuple[int, int]:
@@ -120,7 +120,7 @@ def _identity(path: str | os.PathLike[str] | int) -> tuple[int, int]:
 
 
 def _files_in(folder: str | os.PathLike[str] | int) -> list[str]:
-    """Return the files in a folder; []: it is none, or may not be read."""
+    """Return the files in a folder; []: the path is not a folder, or cannot be read."""
     if isinstance(folder, int) or not os.path.isdir(folder):  # noqa: PTH112
         return []
     try:
@@ -216,9 +216,9 @@ def write_all(file: IO[bytes], data: bytes) -> None:
         file.flush()
 
 
-# A sentence that advises something to a program that uses a library, not to a person who uses
-# impasto: an imperative, a page, a switch such as weights_only=False, a constant such as
-# ImageFile.LOAD_TRUNCATED_IMAGES.
+# Matches a sentence that gives advice to the programmer who uses a library. A person who uses
+# impasto cannot follow it. Such a sentence has an imperative, the address of a page, an argument
+# such as weights_only=False, or a constant such as ImageFile.LOAD_TRUNCATED_IMAGES.
 _ADVICE = re.compile(
     r"^(?:please|use|set|pass|try|see|increase|consider|check|ensure|make sure|call|run|report)\b"
     r"|https?://|\b\w+=(?:true|false|none)\b|\b(?-i:[A-Z][A-Z0-9]*_[A-Z0-9_]+)\b",
@@ -245,7 +245,7 @@ def one_line(fault: BaseException) -> str:
 
 
 def _target(path: str | os.PathLike[str], overwrite: bool, error: type[ImpastoError]) -> Path:
-    """Follow links, make missing folders, and check what is there already."""
+    """Follow links, make missing folders, and check whether the path can be written."""
     try:
         target = Path(os.path.realpath(path))  # so that a link stays a link
         target.parent.mkdir(parents=True, exist_ok=True)

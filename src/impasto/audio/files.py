@@ -247,10 +247,10 @@ def _opened(data: bytes, source: Source) -> Any:
 
 
 class _Bytes(io.BytesIO):
-    """A stream in memory in which a wrong seek stays where it is.
+    """A stream in memory that ignores a seek to a place before its beginning.
 
-    libsndfile seeks where damaged files say, and an exception would be printed: it cannot pass
-    through the C code.
+    libsndfile seeks to the places that damaged files state. An exception cannot pass through its C
+    code, so Python would print it.
     """
 
     def seek(self, offset: int, whence: int = 0, /) -> int:

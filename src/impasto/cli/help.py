@@ -66,7 +66,7 @@ def _write_groups(groups: dict[str, list[tuple[str, str]]], formatter: Any) -> N
 
 
 def _summary(text: str) -> str:
-    """Return the first paragraph of a help text on one line, without its full stop."""
+    """Return the first paragraph of a help text on one line, without its final period."""
     return " ".join(inspect.cleandoc(text).split("\n\n")[0].split()).removesuffix(".")
 
 

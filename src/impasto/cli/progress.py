@@ -102,7 +102,7 @@ def _line_reporter(run: RunProgress, titles: Sequence[str], console: Console) ->
 
 
 def _number(step: Step, run: RunProgress) -> str:
-    """Return the number of a step, and of how many, unless the time determines this."""
+    """Return the number of a step; with the number of all steps, unless time determines it."""
     return f"{step.index}/{step.count}" if run.end is None else f"{step.index}"
 
 

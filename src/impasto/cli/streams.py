@@ -7,7 +7,7 @@ import sys
 
 __all__ = ["tolerate_encodings"]
 
-# Characters of our own texts, and how they are written where they are missing.
+# Characters in impasto's texts, and their replacements in encodings that lack them.
 _PLAIN = {
     "≥": ">=", "≤": "<=", "≈": "~", "×": "x", "·": "*", "→": "->", "←": "<-", "⇄": "<->",
     "−": "-", "–": "-", "—": "-", "…": "...", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'",
@@ -17,25 +17,28 @@ _PLAIN = {
 
 
 def tolerate_encodings() -> None:
-    """Let stdout and stderr write any text: what their encoding lacks is written in other words.
+    """Let stdout and stderr write any text: replace the characters that their encoding lacks.
 
-    Python uses the encoding of the system for a pipe, on Windows often cp1252, and would end the
-    program at the first character that it lacks.
+    For a pipe, Python uses the encoding of the system, which is often cp1252 on Windows. It would
+    end the program at the first character that this encoding lacks.
     """
     codecs.register_error("impasto", _in_other_words)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:  # else it is no file, or the shell has closed it
+        if reconfigure is not None:  # otherwise it is not a file, or the shell has closed it
             reconfigure(errors="impasto")
 
 
 def _in_other_words(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Replace what an encoding lacks; bytes of a file name that are no text stay these bytes."""
+    """Replace characters that an encoding lacks.
+
+    Bytes of a file name that are not text stay unchanged.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]
     if all("\udc80" <= letter <= "\udcff" for letter in missing):
         return bytes(ord(letter) - 0xDC00 for letter in missing), error.end
     words = "".join(_PLAIN.get(letter, "?") for letter in missing)
-    # The encoding may lack these, too, if it is not one that extends ASCII.
+    # An encoding that does not extend ASCII may lack the replacements, too.
     return words, error.end

@@ -112,7 +112,7 @@ def frames_in(folder: Path) -> list[Path]:
 
 
 def _number(stream: Any) -> int:
-    """Return the number of an open stream; -1: it has none."""
+    """Return the file descriptor of a stream; -1: it has none."""
     try:
         return int(stream.fileno())
     except (AttributeError, OSError, ValueError):  # closed by the shell, or not a file

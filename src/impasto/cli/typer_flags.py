@@ -146,7 +146,7 @@ def _option_set(parameter: inspect.Parameter) -> _OptionSet | None:
 def _parameters(
     signature: inspect.Signature, sets: Sequence[_OptionSet]
 ) -> list[inspect.Parameter]:
-    """Return the parameters that Typer sees: the command's own, then flags, settings by half."""
+    """Return the parameters that Typer sees: the command's own, then flags, then settings."""
     by_name = {each.parameter: each for each in sets}
     general: list[inspect.Parameter] = []
     grouped: list[tuple[str, inspect.Parameter]] = []
@@ -154,7 +154,7 @@ def _parameters(
         flags = by_name[name].flags() if name in by_name else [("", own)]
         general += [each for half, each in flags if not half]
         grouped += [(half, each) for half, each in flags if half]
-    # In the help a picture's size and steps come before its objective.
+    # In the help, the settings of a picture's size and steps come before those of its objective.
     order = {"schedule": 1, "objective": 2}
     grouped.sort(key=lambda row: order.get(row[0], 0))
     settings = [each for _, each in grouped]

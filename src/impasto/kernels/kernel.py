@@ -149,7 +149,8 @@ class Kernel:
     def pool(self, x: Tensor, gradient: Tensor | None = None) -> Tensor:
         """Return the maximum of every 2 × 2 values of x, (B, C, H, W).
 
-        Args: gradient: the gradient by the result. If it is given, the gradient by x is returned.
+        Args: gradient: the gradient with respect to the result. If it is given, the gradient with
+            respect to x is returned.
         """
         x, gradient = x.contiguous(), None if gradient is None else gradient.contiguous()
         *planes, height, width = x.shape
@@ -164,8 +165,8 @@ class Kernel:
     def correlate(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the products of every two channels, summed over positions.
 
-        Args:    left, right: (B, C, n) and (B, C′, n). If they are the same tensor, half of the
-                 products suffice.
+        Args:    left, right: (B, C, n) and (B, C′, n). If they are the same tensor, only half of
+                 the products are computed.
         Returns: (B, C, C′).
         """
         same = left is right
@@ -204,11 +205,13 @@ class Kernel:
     def _work(
         self, kind: str, shape: _Shape, *, planes: int = 0, count: int = 0, **tensors: Tensor | None
     ) -> None:
-        """Do one job on torch's number of threads: the library's own, or Python's if it has none.
+        """Do one job on as many threads as `threads` says.
+
+        They are threads of the compiled library. If it was compiled without, they are Python's.
 
         Args:
             kind: one of _KINDS.
-            tensors: the pointers of the job; see `Job` in kernels.c.
+            tensors: the tensors that the job points to; see `Job` in kernels.c.
         """
         number, workers = _KINDS.index(kind), threads()
         size = self._library.scratch_size(ctypes.byref(shape), number)
@@ -369,7 +372,7 @@ def _loaded(path: Path) -> Kernel | None:
 
 
 def _multiplies(kernel: Kernel, draw: Callable[..., Tensor]) -> bool:
-    """Tell whether products of features agree with torch's."""
+    """Tell whether the kernel's products of features agree with torch's."""
     left, right, bias = draw(2, 70, 2100), draw(2, 9, 2100), draw(2, 9)
     matrix = draw(2, 9, 70)
     pairs = (

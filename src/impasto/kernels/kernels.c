@@ -11,13 +11,13 @@ Summed over channels, each of the 36 products is a matrix product over many tile
 processed in blocks whose scratch memory fits into the cache. Vectors run along tiles, so that any
 number of channels works and pictures keep their layout, (C, H, W).
 
-The code uses the vector extensions of GCC and Clang, which compile to AVX-512, AVX2 or NEON, as the
-machine has. kernels/kernel.py compiles this file, compares it with torch's own convolution, and
-does without it if there is no compiler.
+The code uses the vector extensions of GCC and Clang. They compile to AVX-512, AVX2 or NEON,
+whichever the machine has. kernels/kernel.py compiles this file and compares it with torch. If there
+is no compiler, impasto uses torch instead.
 
 Work is cut into units. Each thread takes the next unit when it has finished one, so a thread that
-another program delays holds nobody up. No sum is split between units in a way that depends on the
-number of threads. So any number of threads computes the same bits. */
+another program delays does not delay the others. No sum is split between units in a way that
+depends on the number of threads. So any number of threads computes the same bits. */
 
 #define _GNU_SOURCE /* for RUSAGE_THREAD */
 #include <stdint.h>
@@ -43,8 +43,8 @@ number of threads. So any number of threads computes the same bits. */
 #define BLOCK 96 /* maximum number of tiles in a block: a multiple of LANES * COLUMNS */
 #define SKEW 16  /* offset that places the 36 matrices on different cache lines */
 #define WIDE (4 * LANES)
-#define UNITS 2 /* units that each thread has at least: a late thread delays the end by one */
-#define PART 128 /* channels of a part of the output, at least */
+#define UNITS 2 /* wanted units per thread: a late thread delays the end by one unit at most */
+#define PART 128 /* minimum of output channels in a part, unless there are fewer units than threads */
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef float loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -281,7 +281,7 @@ static void compute_block(const Shape *shape, const float *input, const float *m
     }
 }
 
-/* How a convolution is cut into units: blocks of `each` tiles, by parts of the output channels. */
+/* How a convolution is cut into units: a unit is a block of `each` tiles and a part of the outputs. */
 typedef struct {
     int64_t tiles, each, blocks, parts;
 } Cut;
@@ -291,8 +291,9 @@ static Cut cut_convolution(const Shape *shape, int workers) {
     Cut cut = {.tiles = rows * ((shape->width + 2 * shape->pad + 1) / 4), .parts = 1};
     if (cut.tiles <= 0) return (Cut){0};
     int64_t blocks = (cut.tiles + BLOCK - 1) / BLOCK;
-    /* Few blocks: split the channels, because each block reads all filters of its channels again.
-    Each part transforms the input again, which takes as long as the products for some 10 channels. */
+    /* If there are few blocks, split the output channels. Smaller blocks would not help, because each
+    block reads all filters of its channels again. But each part transforms the input again, which
+    takes as long as the products for about 10 channels. */
     while (blocks * cut.parts < UNITS * workers && panels % (2 * ROWS * cut.parts) == 0 &&
            (blocks * cut.parts < workers || panels / cut.parts >= 2 * PART))
         cut.parts *= 2;
@@ -307,7 +308,7 @@ static Cut cut_convolution(const Shape *shape, int workers) {
 
 /* ---- units of work ------------------------------------------------------------------------- */
 
-/* The arguments of one call; which of them a kind of work needs is said at its `_unit` function. */
+/* The arguments of one call. The `_unit` function of a kind of work says which of them it needs. */
 typedef struct {
     Shape shape;
     Cut cut;
@@ -369,8 +370,8 @@ static void unpool_plane(const float *input, const float *slope, float *result, 
     if (height % 2) memset(result + (height - 1) * width, 0, width * sizeof(float));
 }
 
-/* Pool `planes` planes, `count` in each unit; with `other`, the gradient by the pooled values, the
-backward pass. */
+/* Pool `planes` planes, `count` in each unit. If `other` is given, the gradient with respect to the
+pooled values, this is the backward pass. */
 static void pool_unit(const Job *job, int64_t unit, int worker) {
     int64_t height = job->shape.height, width = job->shape.width;
     int64_t full = height * width, pooled = (height / 2) * (width / 2);
@@ -386,7 +387,7 @@ static void pool_unit(const Job *job, int64_t unit, int worker) {
 
 /* ---- products of features ------------------------------------------------------------------ */
 
-#define POSITIONS 1024 /* of the partial sums of a correlation: a multiple of LANES */
+#define POSITIONS 1024 /* positions in each partial sum of a correlation: a multiple of LANES */
 #if LANES == 16
 #define LEFT 6 /* LEFT x RIGHT vectors of sums fit into the registers */
 #define RIGHT 4
@@ -483,7 +484,7 @@ static void mix_unit(const Job *job, int64_t unit, int worker) {
 /* The kinds of work, in the order of kernels/kernel.py. */
 static const Unit KINDS[] = {convolve_unit, pool_unit, correlate_unit, mix_unit};
 
-/* Prepare a job for so many threads, and return its number of units. */
+/* Prepare a job for this number of threads, and return its number of units. */
 static int64_t plan(Job *job, int kind, int workers) {
     const Shape *shape = &job->shape;
     switch (kind) {
@@ -516,7 +517,7 @@ int64_t scratch_size(const Shape *shape, int kind) {
 /* Return how many chunks of positions a correlation has. */
 int64_t correlation_chunks(int64_t positions) { return (positions + POSITIONS - 1) / POSITIONS; }
 
-/* Do every `workers`-th unit, for threads that somebody else started. */
+/* Do every `workers`-th unit. Threads that the caller has started call this function. */
 void work_share(Job *job, int kind, int worker, int workers) {
     Job own = *job;
     int64_t units = plan(&own, kind, workers);
@@ -530,22 +531,22 @@ int work_together(Job *job, int kind, int workers) { return (void)job, (void)kin
 #else
 
 #define MOST_THREADS 256
-#define PATIENT 20000 /* rounds in which a thread waits actively for the next call: some 0.3 ms */
+#define PATIENT 20000 /* rounds of the loop in which a thread waits for the next call: about 0.3 ms */
 #define HURRIED 1000
 
 /* The threads that help the calling one. They sleep between calls. */
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t called, left;
-    int threads, wanted; /* how many exist; how many may join the present call */
-    int open;            /* whether the present call still has units */
+    int threads, wanted; /* how many exist; how many may join the current call */
+    int open;            /* whether threads may still join the current call */
     Unit unit;
     const Job *job;
     int64_t units;
-    atomic_llong next; /* the next unit that nobody has taken */
-    atomic_int joined; /* threads that work on the present call */
+    atomic_llong next; /* the next unit that no thread has taken */
+    atomic_int joined; /* threads that work on the current call */
     atomic_uint calls;
-    atomic_flag taken; /* whether a call is going on */
+    atomic_flag taken; /* whether a call is in progress */
 } crew = {.mutex = PTHREAD_MUTEX_INITIALIZER,
           .called = PTHREAD_COND_INITIALIZER,
           .left = PTHREAD_COND_INITIALIZER,
@@ -577,8 +578,9 @@ static long interruptions(void) {
 #endif
 }
 
-/* Waiting actively saves the time of waking up, about 0.1 ms. But while other programs want the core,
-it wastes this thread's share of it, so a thread that was interrupted waits less for 64 calls. */
+/* Waiting in a loop saves the time of waking up, about 0.1 ms. But if other programs need the core, it
+wastes this thread's share of the core. So a thread that was interrupted waits a shorter time for
+the next 64 calls. */
 static void *help(void *number) {
     int worker = (int)(intptr_t)number, hurried = 0;
     unsigned seen = 0;
@@ -625,8 +627,8 @@ static void start_threads(int workers) {
 }
 
 /* Do a job on `workers` threads, of which the calling one is the first. The caller waits only for
-threads that have joined: one that is not scheduled in time is not missed. Return 0, and do nothing,
-if this library was compiled without threads. */
+threads that have joined, not for those that the system has not started in time. Return 0, and do
+nothing, if this library was compiled without threads. */
 int work_together(Job *job, int kind, int workers) {
     if (workers > MOST_THREADS) workers = MOST_THREADS;
     int64_t units = plan(job, kind, workers);
@@ -644,7 +646,7 @@ int work_together(Job *job, int kind, int workers) {
     pthread_mutex_unlock(&crew.mutex);
     take_units(0);
     pthread_mutex_lock(&crew.mutex);
-    crew.open = 0; /* who has not joined yet does not join any more */
+    crew.open = 0; /* from now on, no thread joins */
     pthread_mutex_unlock(&crew.mutex);
     for (int i = 0; i < HURRIED && atomic_load(&crew.joined); i++) rest_a_little();
     pthread_mutex_lock(&crew.mutex);

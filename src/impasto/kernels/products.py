@@ -1,7 +1,8 @@
 """Products and sums of large tensors that are the same for every number of threads.
 
 A sum of floating-point numbers depends on its order. torch and its libraries split long sums among
-threads, so the result depends on their number. These functions have a fixed order.
+threads, so the result depends on the number of threads. These functions have a fixed order if the
+compiled kernel runs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from impasto.kernels.kernel import compiled_kernel
 
 __all__ = ["correlate", "dot", "mix", "total"]
 
-# Inner products are summed over pieces of this length first.
+# `total` first adds up the values of each piece of this length.
 _PIECE = 8192
 
 

@@ -1,7 +1,7 @@
-"""Threads: the kernels use all of them, and torch one, while a picture is painted.
+"""Threads: while a picture is painted, the kernels use all of them, and torch uses one.
 
-torch shares each operation among threads of its own, which wait for the next operation actively.
-They would take the cores from the kernels' threads, which do nearly all the work.
+torch divides each operation among threads of its own, which wait for the next operation in a loop.
+So they would occupy the cores that the kernels' threads need, which do nearly all the work.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _THREADS: ContextVar[int | None] = ContextVar("threads of the kernels", default=
 
 
 def threads() -> int:
-    """Return how many threads the kernels use: as many as torch was given."""
+    """Return the number of threads of the kernels: torch's, or torch's before `kernels_only`."""
     return _THREADS.get() or torch.get_num_threads()
 
 

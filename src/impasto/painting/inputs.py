@@ -209,7 +209,7 @@ def _start(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> Tensor:
 
 
 def _covering(init: Picture, photo: Picture, size: tuple[int, int]) -> Tensor:
-    """Cover the size with a picture; the photo is seen where it is transparent."""
+    """Cover the size with a picture; where the picture is transparent, take the photo."""
     shown, part = cover(init, size)
     image = shown.image
     if max(part) < max(size):

@@ -219,7 +219,7 @@ class _Planner:
         return fixed + pictures + history + content
 
     def _inside_network(self, pixels: int) -> float:
-        """Estimate the memory of the features of so many pixels, in bytes."""
+        """Estimate the memory of the features of this number of pixels, in bytes."""
         factor = _FEATURES * (1.0 if self.encoder.uses_kernel else _BUILT_IN)
         return pixels * (_kept(self.encoder) * factor + self._paired * _PAIRED)
 

@@ -94,7 +94,7 @@ class PicturePlan:
             image, seconds, done = step.image, seconds + step.seconds, done + step.index
 
     def _position(self, start: Step | None) -> tuple[int, int, float]:
-        """Return the index of the level to continue at, the number of past steps, their seconds."""
+        """Return the index of the level to continue at; the number and seconds of past steps."""
         if start is None:
             return 0, 0, 0.0
         ends = [sum(level.steps for level in self.levels[: n + 1]) for n in range(len(self.works))]

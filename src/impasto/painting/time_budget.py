@@ -15,22 +15,24 @@ from impasto.settings.pictures import Settings
 
 __all__ = ["TimeBudget", "next_pace"]
 
-# The first level, if the settings have only one: every budget is painted from coarse to fine.
+# Long side of the first level, px, if the settings have only one level. With a time budget, every
+# picture is painted from coarse to fine.
 _COARSEST = 128
 # More steps change nothing visible.
 _MOST_STEPS = 2000
-# A level with fewer steps is not worth the time: an enlarged picture of the level before, with more
-# steps there, is better. Levels are planned with more steps, so that they begin even if the levels
-# before them took longer than expected.
+# A level that would have fewer steps than this is not painted. It is better to make more steps on
+# the level before, and to enlarge its picture. The plan gives a level more steps, so that it begins
+# even if the levels before it take longer than expected.
 _FEWEST_STEPS = 4
 _PLANNED_STEPS = 8
-# The first level always gets this much time, so that there is a picture, in seconds.
+# At the first level, at least this many seconds count as left, so that there is a picture.
 _LEAST_SECONDS = 0.4
-# A step of p times as many pixels takes about p^0.85 as long, and before the first step, a pixel
-# takes this many seconds. Both only share the time; when a level ends is measured.
+# A step on p times as many pixels takes about p^0.85 times as long. Before the first step, the plan
+# assumes this many seconds for each pixel. Both numbers only divide the time among the levels. A
+# clock decides when a level ends.
 _GROWTH = 0.85
 _PER_PIXEL = 2e-6
-# Seconds, at the end, for enlarging and writing the picture and ending the process: at least, and
+# Seconds for enlarging and writing the picture and for ending the process: a fixed part, and a part
 # for each pixel.
 _FINISHING = 0.3
 _FINISHING_PER_PIXEL = 2.5e-7
@@ -38,14 +40,14 @@ _FINISHING_PER_PIXEL = 2.5e-7
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """The time of a run, which is shared among its levels while it is painted.
+    """The time of a run, which is divided among the levels while the picture is painted.
 
     Nothing is measured beforehand. Each level has a share of the time that is left, and ends when
-    its share is over. Levels that would have too few steps are not painted; then the last
-    picture is enlarged, with the photo's finest detail.
+    its share is over. Levels that would have too few steps are not painted. Then the last picture
+    is enlarged, and gets the photo's finest detail.
 
     Attributes:
-        end: the time of `time.perf_counter` at which the picture is to be written.
+        end: the time of `time.perf_counter` at which the picture must be written.
     """
 
     end: float
@@ -54,7 +56,7 @@ class TimeBudget:
         """Return the settings from which the levels are planned."""
         return settings.replace(
             coarsest=settings.coarsest or min(_COARSEST, settings.long_side),
-            # Layers are deferred in a part of a level's steps, whose number is not known here.
+            # No layers are deferred, because the number of a level's steps is not known here.
             deferred_share=0.0,
             steps=_MOST_STEPS,
         )
@@ -62,7 +64,7 @@ class TimeBudget:
     def allot(
         self, works: Sequence[Workload], seconds_per_step: float | None, decay: float
     ) -> Workload | None:
-        """Give a level its share of the time that is left; None: no further level is worth it.
+        """Give a level its share of the time that is left; None: too little time is left.
 
         Args:
             works: the level, and the finer ones after it.
@@ -89,7 +91,7 @@ class TimeBudget:
         return replace(work, until=now + steps * step)
 
     def settings(self, settings: Settings, history: Sequence[Mapping[str, Any]]) -> Settings:
-        """Return the settings that paint the same picture again, without a budget."""
+        """Return the settings that paint the same picture again without a time budget."""
         levels = [row["level"] for row in history]
         counts = tuple(levels.count(level) for level in sorted(set(levels)))
         return settings.replace(level_steps=counts)
@@ -99,8 +101,8 @@ def next_pace(times: Sequence[float], work: Workload, following: Workload) -> fl
     """Estimate how long a step of the next level takes.
 
     Args:
-        times: when each step of a level ended, in seconds since its start. The first step also
-            prepares what the others use, so it counts only if it is alone.
+        times: when each step of a level ended, in seconds since the start of the level. The first
+            step also makes preparations for the others, so it counts only if it is the only one.
         work, following: this level, and the next one.
     """
     lengths = [after - before for before, after in pairwise(times)]
@@ -108,5 +110,5 @@ def next_pace(times: Sequence[float], work: Workload, following: Workload) -> fl
 
 
 def _growth(work: Workload, other: Workload) -> float:
-    """Estimate how many times as long a step of another level takes."""
+    """Estimate the ratio of the time of a step on another level to that of a step on this one."""
     return math.pow(other.pixels / work.pixels, _GROWTH)

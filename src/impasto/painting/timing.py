@@ -37,8 +37,8 @@ class Pace:
         forward: the seconds, for each pixel, to compute the features of a picture without a
             gradient.
         pair: the additional seconds of a step for each pixel and each pair that L-BFGS keeps.
-        deferred: the share of a step's time that is left when deep layers are deferred, in the
-            middle four fifths of a level; 1: no layer is deferred.
+        deferred: the share of a step's time that remains while deep layers are deferred, that is,
+            in the middle four fifths of a level; 1: no layer is deferred.
     """
 
     fixed: float
@@ -81,7 +81,7 @@ def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
     coarsest = min(levels[0].long_side, most)
     timed_levels = []
     for side in sorted({coarsest, most}):
-        # As large as is affordable, because the cost of some statistics grows faster than the size.
+        # A small size alone is not enough: the time of some statistics grows faster than the size.
         height, width = fit(inputs.photo.size, side)
         timed_levels.append(Level((max(height, least), max(width, least)), side, _TIMED_STEPS))
     objectives = [_objective(stylizer, inputs, level) for level in timed_levels]

@@ -1,7 +1,7 @@
-"""The nclx box of AVIF and HEIC files, which numbers primaries and transfer function.
+"""The nclx box of AVIF and HEIC files. It holds the numbers of primaries and transfer function.
 
-Boxes are defined in ISO/IEC 14496-12, and those of pictures in ISO/IEC 23008-12. Pillow and
-pillow-heif convert YCbCr as the box says, but leave the light to the caller.
+ISO/IEC 14496-12 defines boxes in general, and ISO/IEC 23008-12 defines those of pictures. Pillow
+and pillow-heif convert YCbCr as the box says, but do not apply primaries and transfer function.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Box = tuple[bytes, bytes]  # type and content
 
 
 def is_heif(data: bytes) -> bool:
-    """Whether a file consists of such boxes: AVIF, HEIC and their relatives."""
+    """Whether a file consists of such boxes, as AVIF and HEIC do."""
     return data[4:8] == b"ftyp"
 
 
 def signal_in(data: bytes) -> Signal | None:
     """Return primaries and transfer function of a file's main picture, if an nclx box states them.
 
-    Damaged boxes count as missing: the decoder finds out.
+    Damaged boxes count as missing, because the decoder reports the damage.
     """
     try:
         meta = dict(_boxes(next(body for kind, body in _boxes(data) if kind == b"meta")[4:]))

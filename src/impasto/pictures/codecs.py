@@ -1,7 +1,8 @@
-"""Bytes of picture files to arrays of pixels and back. Only `files` uses it.
+"""From the bytes of picture files to arrays of pixels, and back. Only `files` uses it.
 
-Arrays are (H, W, C). decode returns them upright, and in sRGB if they have three channels or four
-(the fourth is alpha, not premultiplied). Pillow does the work; `profiles` does the rest.
+Arrays are (H, W, C). `decode` returns them upright and in sRGB. A fourth channel is alpha, and the
+colors are not premultiplied. `tiff` reads TIFF, `png` reads 16-bit PNG, `profiles` writes both in
+16 bits, and Pillow does the rest.
 
 Errors begin with a verb, and the caller adds the picture's name.
 """
@@ -35,11 +36,12 @@ WRITERS = {
 }  # fmt: skip
 DEEP = ("png", "tiff")  # can hold 16 bits per channel
 LONGEST = {"jpeg": 65500, "webp": 16383}  # px per side: the limits of libjpeg and of WebP
-# The formats that Pillow may decode, without EPS, which runs Ghostscript, and without rare formats.
+# The formats that Pillow may decode. EPS is left out, because Pillow would run Ghostscript for it.
+# Rare formats are left out, too.
 READERS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
 READABLE = "AVIF, BMP, GIF, HEIC, JPEG, PNG, PNM, TIFF, WebP"
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-TURNS = {  # EXIF orientation → the turn that brings the picture upright
+TURNS = {  # EXIF orientation → the turn that makes the picture upright
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
     4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
@@ -75,7 +77,7 @@ def decode(data: bytes, max_pixels: int) -> tuple[npt.NDArray[Any], float | None
 
 
 def _decode_png(data: bytes, max_pixels: int) -> tuple[npt.NDArray[Any], float | None]:
-    """Decode a PNG, 16 bits a channel by libvips and fewer by Pillow."""
+    """Decode a PNG: with 16 bits a channel by libvips, with fewer by Pillow."""
     coding, data = png.coding_in(data), png.slim(data)
     if not png.is_deep(data):
         with _open(data) as picture:
@@ -96,10 +98,10 @@ def _coded(colors: npt.NDArray[Any], coding: samples.Coding) -> npt.NDArray[Any]
 
 
 def _open(data: bytes) -> PIL.Image.Image:
-    """Read the header only.
+    """Open a picture; this reads only its header.
 
-    PIL.Image.open has a limit of pixels for the whole process, and warns or refuses. load_picture
-    has its own limit, so this calls the format's reader directly.
+    PIL.Image.open has one limit of pixels for the whole process, above which it warns or refuses.
+    `load_picture` has its own limit, so this function calls the format's reader directly.
     """
     PIL.Image.init()
     readers = list(READERS)
@@ -111,7 +113,7 @@ def _open(data: bytes) -> PIL.Image.Image:
             readers.append("HEIF")
     fault: Exception | None = None
     for reader in readers:
-        factory, accepts = PIL.Image.OPEN.get(reader, (None, None))  # AVIF may be left out
+        factory, accepts = PIL.Image.OPEN.get(reader, (None, None))  # Pillow may lack AVIF
         if factory is None or accepts is None or accepts(data[:16]) in (False, None, ""):
             continue
         try:
@@ -126,9 +128,9 @@ def _open(data: bytes) -> PIL.Image.Image:
 
 
 def _scale_transparency(picture: PIL.Image.Image, data: bytes) -> PIL.Image.Image:
-    """Bring the transparent gray of a 2- or 4-bit PNG to the scale of its 8-bit pixels.
+    """Scale the transparent gray of a 2- or 4-bit PNG to 8 bits.
 
-    Pillow 13 scales the pixels but leaves the tRNS chunk as it is.
+    Pillow scales the pixels to 8 bits, but not the value of the tRNS chunk.
     """
     depth, gray = data[24:25], data[25:26] == b"\0"  # IHDR
     if picture.format == "PNG" and gray and depth in (b"\2", b"\4"):
@@ -143,7 +145,7 @@ def decode_pillow(
 ) -> tuple[npt.NDArray[Any], float | None]:
     """Decode a Pillow image of any mode into (H, W, 1, 3 or 4), upright sRGB, and its dpi.
 
-    Args: coding: what its colors are.
+    Args: coding: how its colors are coded.
     """
     if 0 in picture.size:
         raise ImageError(f"has no pixels: it is {picture.height} × {picture.width}")
@@ -159,7 +161,7 @@ def decode_pillow(
 
 
 def coding_of(picture: PIL.Image.Image) -> samples.Coding:
-    """Return what a Pillow image knows about its colors."""
+    """Return what a Pillow image says about its colors."""
     return png.coding_of(picture.info) or (samples.ADOBE_RGB if _says_adobe_rgb(picture) else None)
 
 
@@ -204,7 +206,7 @@ def _pillow_to_srgb(picture: PIL.Image.Image, coding: samples.Coding) -> npt.NDA
 
 
 def _array_of(picture: PIL.Image.Image) -> npt.NDArray[np.uint8]:
-    """Return an L or RGB image as (H, W, C). np.asarray would hold the pixels three times."""
+    """Return an L or RGB image as (H, W, C). np.asarray would hold three copies of the pixels."""
     values = np.empty((picture.height, picture.width, len(picture.getbands())), np.uint8)
     rows = max(1, _STRIP // picture.width)
     for top in range(0, picture.height, rows):
@@ -228,7 +230,7 @@ def _says_adobe_rgb(picture: PIL.Image.Image) -> bool:
 def _exif(picture: PIL.Image.Image) -> Mapping[int, Any]:
     try:
         return dict(picture.getexif())
-    except (*FAULTS, UserWarning):  # Pillow's warning, if the caller made warnings errors
+    except (*FAULTS, UserWarning):  # UserWarning: if the caller turns warnings into errors
         return {}  # a picture can be read without its EXIF
 
 
@@ -243,7 +245,7 @@ def _dpi(picture: PIL.Image.Image, exif: Mapping[int, Any]) -> float | None:
             continue
         if 1 < dpi < math.inf:
             found.append(profiles.readable_dpi(dpi))
-    # JFIF holds whole numbers only; EXIF may have the same more exactly.
+    # JFIF holds whole numbers only; EXIF may hold the same number with decimals.
     if len(found) == 2 and round(found[1]) == found[0]:
         return found[1]
     return found[0] if found else None
@@ -289,12 +291,12 @@ def encode(
             f"cannot be written: the metadata cannot be stored as JSON: {one_line(error)}"
         ) from error
     if noted is not None and kind != "png":
-        noted = f'{{"impasto": {noted}}}'  # in PNG the chunk has this name
+        noted = f'{{"impasto": {noted}}}'  # in PNG, the chunk's keyword is "impasto"
     if values.dtype == np.uint16:
         data = profiles.encode_deep(values, kind, noted, dpi)
         if dpi is not None:
             return data
-        # libvips writes 25.4 dpi if it gets none.
+        # libvips writes 25.4 dpi if it gets no resolution.
         return png.without_dpi(data) if kind == "png" else tiff.without_dpi(data)
     buffer = io.BytesIO()
     try:

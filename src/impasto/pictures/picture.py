@@ -55,12 +55,12 @@ _STRIP = 1_000_000  # px of a strip
 _ROUNDING = 1e-6  # how far rounding may take floats out of [0, 1]
 # The left, upper, right and lower edge of a part, in px; None: the whole.
 _Edges = tuple[float, float, float, float] | None
-# Below this alpha, a resampled color is a quotient of two numbers near 0, which has no digits.
+# Below this alpha, a resampled color is a quotient of two numbers near 0, which is not exact.
 _FAINT = 0.1
 
 
 class _Colors:
-    """The field `Picture.image`: whole numbers stay as they are, and are read as floats."""
+    """The field `Picture.image`: it keeps whole numbers, and returns them as floats."""
 
     def __get__(self, picture: Picture | None, kind: type[Picture]) -> Image:
         if picture is None:
@@ -75,13 +75,14 @@ class _Colors:
 class Picture:
     """An image, its transparency, and facts about its file.
 
-    A large picture of 8 bits takes 3 bytes a pixel. Its attribute `image` takes 12, and is made
-    anew each time, so functions that only need another size use `pixels`.
+    A picture of 8 bits takes 3 bytes a pixel. Its attribute `image` takes 12 bytes a pixel, and is
+    computed at each access. So functions that only resize a picture use `pixels`.
 
     Attributes:
         image: (1, 3, H, W) float32, sRGB in [0, 1], not premultiplied. It may be given as uint8 or
             uint16.
-        pixels: the same as it is kept: float32, or uint8 or uint16 with full scale for 1.
+        pixels: the same image as it is kept: float32, or uint8 or uint16, whose largest number
+            stands for 1.
         alpha: the transparency, (1, 1, H, W) float32 in [0, 1]: 0 is transparent, 1 is opaque.
             None: every pixel is opaque.
         name: the name of the file, without folders; None: the picture has no name.
@@ -184,7 +185,7 @@ def picture_of(
     sha256: str | None = None,
     dpi: float | None = None,
 ) -> Picture:
-    """Make a Picture of (H, W, 1, 3 or 4) values of any allowed kind, sharing no memory with it."""
+    """Make a Picture of (H, W, 1, 3 or 4) values of any allowed type. It copies the values."""
     planes = values.transpose(2, 0, 1)[None]  # (1, C, H, W)
     colors, alpha = planes[:, :3], None
     if values.dtype.name in ("uint8", "uint16"):
@@ -193,14 +194,14 @@ def picture_of(
         pixels = torch.from_numpy(_to_unit(colors))
     if planes.shape[1] == 4:
         alpha = torch.from_numpy(_to_unit(planes[:, 3:]))
-    pixels = pixels.expand(-1, 3, -1, -1)  # gray is kept once
+    pixels = pixels.expand(-1, 3, -1, -1)  # gray is kept as one plane
     if pixels.is_floating_point():
         pixels = pixels.contiguous()
     return without_hidden_colors(Picture(pixels, alpha, name, sha256, dpi))
 
 
 def unit(pixels: Tensor) -> Image:
-    """Return colors as float32 in [0, 1]; floats are returned as they are."""
+    """Return colors as float32 in [0, 1]; return floats unchanged."""
     if pixels.is_floating_point():
         return pixels
     return torch.from_numpy(_to_unit(pixels.numpy()))
@@ -237,9 +238,9 @@ def _to_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def without_hidden_colors(picture: Picture) -> Picture:
-    """Continue the visible colors smoothly below the pixels whose alpha is 0.
+    """Give the pixels whose alpha is 0 a smooth continuation of the visible colors.
 
-    Returns: the picture; if all of it is opaque, without alpha.
+    Returns: the picture; without alpha if all of it is opaque.
     """
     if picture.alpha is None:
         return picture
@@ -256,7 +257,7 @@ def without_hidden_colors(picture: Picture) -> Picture:
 
 
 def continued(image: Image, alpha: Tensor) -> Image:
-    """Lay a picture on a smooth continuation of its own visible colors; mid-gray if it has none.
+    """Put a picture on a smooth continuation of its visible colors; mid-gray if it has none.
 
     Args: image, alpha: (1, 3, H, W) and (1, 1, H, W), both in [0, 1].
     """
@@ -283,9 +284,9 @@ def _push_pull(premultiplied: Tensor, weight: Tensor) -> Tensor:
 
 
 def no_visible_pixel(picture: Picture) -> ImageError:
-    """Return the error about a picture of which nothing can be seen."""
+    """Return the error about a picture that has no visible pixel."""
     return ImageError(
-        "is transparent everywhere, so there is nothing of it to use; it needs visible pixels",
+        "is transparent everywhere; it needs visible pixels",
         path=picture.name or "the picture",
     )
 
@@ -301,23 +302,24 @@ def on_white(image: Image, alpha: Tensor) -> Image:
 
 
 def on_paper(picture: Picture) -> Image:
-    """Return a picture as it looks on white paper, (1, 3, H, W); an opaque one as it is."""
+    """Return a picture as it looks on white paper, (1, 3, H, W); an opaque one unchanged."""
     return picture.image if picture.alpha is None else on_white(picture.image, picture.alpha)
 
 
 def resize(image: Tensor, size: tuple[int, int], resampling: ResamplingName = "lanczos") -> Tensor:
     """Resize every plane, antialiased, and clamp it to [0, 1].
 
-    The filter is Pillow's, run on float32, so nothing is rounded to 8 bits. Gradients stop here.
+    The filter is Pillow's, applied to float32, so nothing is rounded to 8 bits. The result has no
+    gradient.
 
     Args:
         image: (B, C, H, W), float, in [0, 1]; or uint8 or uint16.
         size: (H, W) in px.
         resampling: the filter: "lanczos" (3 lobes), "bicubic", "bilinear" or "box". When a picture
-            is reduced, it is wider by the ratio of the sizes.
+            is reduced, the filter is wider by the ratio of the sizes.
 
-    Returns: (B, C, *size), of image's type, or float32 of whole numbers, and on its device; image
-             itself if it is of floats and has that size.
+    Returns: (B, C, *size). For floats, it has image's type and device, and is image itself if image
+             has that size already. For whole numbers, it is float32 on the CPU.
     Raises:  ShapeError: image is not 4-D, or size is not at least 1 × 1.
     """
     if image.ndim != 4 or 0 in image.shape:
@@ -334,7 +336,7 @@ def resize(image: Tensor, size: tuple[int, int], resampling: ResamplingName = "l
 def _resampled(
     image: Tensor, size: tuple[int, int], resampling: ResamplingName, box: _Edges = None
 ) -> Tensor:
-    """Resample a part as `resize` does, but not clamped, and float32 on the CPU."""
+    """Resample a part as `resize` does, without clamping; return float32 on the CPU."""
     height, width = size
     planes = image.detach().cpu().flatten(0, 1)  # (B·C, H, W)
     targets = [_resampled_plane(plane, (height, width), resampling, box) for plane in planes]
@@ -369,7 +371,7 @@ def resized(
 ) -> Picture:
     """Resize a picture as `resize` does, to (H, W), with its transparency.
 
-    A color counts as much as its pixel is visible: premultiplied colors are resampled.
+    Each color counts in proportion to its alpha, because premultiplied colors are resampled.
 
     Raises: ShapeError: size is not at least 1 × 1.
     """
@@ -470,7 +472,7 @@ def to_pillow(image: Image, alpha: Tensor | None = None) -> PIL.Image.Image:
 def quantize(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
     """Round to the nearest of 2^bits steps: (H, W, 3), or (H, W, 4) with alpha.
 
-    Args: image: floats, or uint8 or uint16 with full scale for 1.
+    Args: image: floats in [0, 1], or uint8 or uint16, whose largest number stands for 1.
 
     Raises:
         ShapeError: image is not (1, 3, H, W), or alpha not (1, 1, H, W).
@@ -489,7 +491,7 @@ def quantize(image: Image, alpha: Tensor | None, bits: int) -> npt.NDArray[Any]:
 
 
 def _steps(image: Tensor, bits: int) -> npt.NDArray[np.float32]:
-    """Return whole numbers of steps, (H, W, C), of (1, C, H, W)."""
+    """Return (1, C, H, W) as whole numbers of steps, (H, W, C)."""
     planes = unit(image.detach().cpu()).float()
     if not bool(torch.isfinite(planes).all()):
         raise ImageError("the image holds values that are not finite (NaN or infinity)")

@@ -1,7 +1,7 @@
 """The chunks of PNG files that say what the colors mean; and 16-bit PNGs.
 
 The order is that of the PNG specification, third edition, section 4.3: cICP, iCCP, sRGB, gAMA with
-cHRM. Chunks of text and profiles are read here, and Pillow and libvips get the file without them,
+cHRM. This module reads texts and profiles itself. Pillow and libvips get the file without them,
 because both refuse large ones.
 
 Errors begin with a verb, and the caller adds the picture's name.
@@ -39,7 +39,7 @@ __all__ = [
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-# Of an APNG, the default image is read, so the chunks of its frames are not needed.
+# Only the default image of an APNG is read, so the chunks of its frames are not needed.
 NOT_NEEDED = (*TEXTS, b"iCCP", b"acTL", b"fcTL", b"fdAT")
 MOST_UNPACKED = 64_000_000  # bytes of a profile or a text
 SAME_GAMMA = 0.05  # libpng's PNG_GAMMA_THRESHOLD: the least difference that counts
@@ -121,7 +121,10 @@ def coding_of(info: Mapping[Any, Any]) -> Coding:
 
 
 def _primaries(places: Any) -> Chromaticities | None:
-    """Return primaries from x and y of white, red, green and blue; None if they span no colors."""
+    """Return primaries from x and y of white, red, green and blue; None: they are not valid.
+
+    Invalid are primaries on one line, and a white whose y is not above 0.
+    """
     white, red, green, blue = np.array(places, np.float64).reshape(4, 2).tolist()
     triangle = np.array([[x, y, 1] for x, y in (red, green, blue)])
     if abs(np.linalg.det(triangle)) < 1e-4 or white[1] <= 0:
@@ -139,7 +142,7 @@ def _unpacked(packed: bytes, what: str) -> bytes:
 
 
 def text_in(data: bytes, keyword: str) -> str | None:
-    """Return the text of this name in a file, from any of the three chunks for texts.
+    """Return the text with this keyword, from a chunk of any of the three types; None: none.
 
     Raises: ImageError: the text is too large.
     """
@@ -166,12 +169,15 @@ def is_deep(data: bytes) -> bool:
 
 
 def _first(data: bytes, sought: bytes) -> bytes:
-    """Return the content of the first chunk of this type; none if there is none."""
+    """Return the content of the first chunk of this type; no bytes if there is no such chunk."""
     return next((data[at + 8 : end - 4] for kind, at, end in _chunks(data) if kind == sought), b"")
 
 
 def _dpi_in(data: bytes) -> float | None:
-    """Return the dots per inch. If a file does not say, libvips has a value of its own."""
+    """Return the dots per inch that the file states; None: it states none.
+
+    If a file states none, libvips returns a value of its own.
+    """
     content = _first(data, b"pHYs")
     if len(content) != 9 or content[8] != 1:  # px per meter
         return None
@@ -183,7 +189,7 @@ def _dpi_in(data: bytes) -> float | None:
 
 
 def _turn_in(data: bytes) -> int:
-    """Return the orientation of the EXIF, which libvips finds only before the pixels."""
+    """Return the orientation in the EXIF. libvips finds an EXIF only if it precedes the pixels."""
     exif = PIL.Image.Exif()
     try:
         exif.load(b"Exif\0\0" + _first(data, b"eXIf"))
@@ -195,13 +201,15 @@ def _turn_in(data: bytes) -> int:
 def read_deep(
     data: bytes, max_pixels: int
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None, float | None]:
-    """Decode a 16-bit PNG: its colors as the file has them, (H, W, 1 or 3), alpha, and its dpi.
+    """Decode a 16-bit PNG, upright.
 
-    Raises: ImageError: the file is damaged, or has more pixels than allowed.
+    Returns: the colors as they are stored, (H, W, 1 or 3); alpha, (H, W, 1), or None; and the dots
+             per inch, or None.
+    Raises:  ImageError: the file is damaged, or has more pixels than allowed.
     """
     pyvips = profiles.vips()
     with profiles.vips_faults():
-        # The limits of pixels and bytes are ours, so libvips needs none of its own.
+        # impasto limits the pixels and the bytes, so libvips' own limits are not needed.
         image = pyvips.Image.pngload_buffer(data, fail_on="error", unlimited=True)
         check_pixel_count((image.height, image.width), max_pixels)
         values = image.numpy()

@@ -1,10 +1,10 @@
-"""The colors of a file: ICC profiles, and 16 bits per channel. Only `codecs` uses it.
+"""The colors of a file: ICC profiles, and 16 bits per channel.
 
-Pillow reads 16-bit RGB as 8 bit and cannot write it, so libvips (pyvips) reads and writes 16-bit
-PNG and every TIFF; it is imported with the first such file. Arrays here are (H, W, C).
+Pillow reads 16-bit RGB as 8 bits and cannot write it. So libvips (pyvips) reads 16-bit PNG and all
+TIFF, and writes both with 16 bits. It is imported when it is first needed. Arrays are (H, W, C).
 
-Errors begin with a verb, and the caller adds the picture's name. Warnings take the name from
-`reading`, because they do not pass the caller.
+Errors begin with a verb, and the caller adds the picture's name. Warnings do not pass through the
+caller, so they take the name from `reading`.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ Values = npt.NDArray[Any]
 MM_PER_INCH = 25.4
 _HALF_STEP = MM_PER_INCH / 2000  # dpi; half of 1 px per meter
 DESCRIPTION = {"png": "png-comment-0-impasto", "tiff": "image-description"}  # libvips' names
-# Messages of libvips and libtiff about files that are sound but of a kind that they do not know.
+# Messages of libvips and libtiff about files that are intact but of a kind that they do not know.
 NOT_SUPPORTED = re.compile(r"not (configured|supported|implemented)|unsupported|[Cc]an ?not handle")
 
 
 @functools.cache
 def srgb_profile() -> bytes:
-    """Return sRGB as an ICC profile: always the same bytes, so equal pictures are equal files."""
+    """Return sRGB as an ICC profile, always in the same bytes: equal pictures give equal files."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[24:36] = bytes.fromhex("07e8 0001 0001 0000 0000 0000")  # dateTimeNumber: 2024-01-01
     return bytes(profile)
@@ -109,7 +109,7 @@ def _probe(mode: str) -> PillowImage.Image:
 
 
 def to_srgb(values: Values, mode: str, profile: bytes) -> Values | None:
-    """Convert colors by a profile; None: they need no conversion, or it cannot be used.
+    """Convert colors by a profile; None: they need no conversion, or the profile is unusable.
 
     Args:
         values: (H, W, C): uint8, uint16, or floats in [0, 1].
@@ -155,8 +155,8 @@ def readable_dpi(dpi: float) -> float:
 def vips() -> Any:
     """Import pyvips, and let it ignore libvips' warnings.
 
-    pyvips passes them to Python's log, where nobody reads them. If one is not UTF-8, as texts of
-    damaged files are, it prints a traceback.
+    pyvips passes them to Python's log, where nobody reads them. If a warning contains a text that
+    is not UTF-8, as from a damaged file, pyvips prints a traceback.
     """
     import pyvips
 
@@ -179,7 +179,8 @@ def vips() -> Any:
 def vips_faults() -> Iterator[None]:
     """Turn libvips' errors into an ImageError.
 
-    Messages of the kind "not supported" say so; all others mean that the file is damaged.
+    If libvips does not support a kind of file, the error says so. All other messages of libvips
+    count as damage.
     """
     pyvips = vips()
     try:

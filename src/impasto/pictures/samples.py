@@ -1,4 +1,4 @@
-"""The samples of a picture file to straight sRGB, by the formulas of their color space.
+"""From the samples of a picture file to sRGB, by the formulas of their color space.
 
 Arrays are (H, W, C). Whole numbers, uint8 and uint16, stand for [0, 1] and are rounded to the
 nearest step; floats are in [0, 1]. A result has its input's type. Large pictures are converted in
@@ -33,13 +33,14 @@ Values = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
 D50 = (0.3457, 0.3585)  # x and y of the white of CIELAB in TIFF, if the file names no other
-_STRIP = 1_000_000  # samples of a strip
+_STRIP = 1_000_000  # samples in a strip
 
 
 def in_strips(values: Values, convert: Callable[[Floats], Floats]) -> Values:
-    """Convert strips of rows, given and returned as float32 with full scale at 1.
+    """Convert an array in strips of rows.
 
-    Args: convert: (h, W, C) → (h, W, D) for any h. Its result is clipped to [0, 1].
+    Args: convert: (h, W, C) → (h, W, D) for any h, both float32 with full scale at 1. Its result is
+        clipped to [0, 1].
     """
     rows = max(1, _STRIP // max(1, values[0].size))
     parts = (values[start : start + rows] for start in range(0, len(values), rows))
@@ -61,7 +62,7 @@ def _quantized(values: Floats, kind: np.dtype[Any]) -> Values:
 
 
 def as_type(values: Values, kind: np.dtype[Any]) -> Values:
-    """Scale an array to another of the types; the same array if it has that type."""
+    """Scale an array to another type; return the same array if it has that type already."""
     return values if values.dtype == kind else _quantized(_unit(values), kind)
 
 
@@ -95,12 +96,12 @@ def divided(colors: Values, alpha: Values) -> Values:
 
 
 def cmyk(values: Values) -> Values:
-    """Return (H, W, 3) of inks, (H, W, 4), without a profile: each ink takes its part of light."""
+    """Convert inks, (H, W, 4), to (H, W, 3) without a profile: each ink absorbs light."""
     return in_strips(values, lambda ink: (1 - ink[..., :3]) * (1 - ink[..., 3:]))
 
 
 def ycbcr(values: Values, shares: Sequence[float], black_white: Sequence[float]) -> Values:
-    """Return R, G, B of Y, Cb, Cr, as TIFF 6.0 defines them in section 21.
+    """Convert Y, Cb, Cr to R, G, B by TIFF 6.0, section 21.
 
     Args:
         shares: LumaRed, LumaGreen and LumaBlue.
@@ -170,7 +171,7 @@ ADOBE_RGB = Gamma(563 / 256, ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), (0.3127,
 
 @dataclass(frozen=True)
 class Narrow:
-    """A signal of video range: black is at 16, and white at 235 of 255, or at 256 times as much."""
+    """A signal of limited range: black at 16, white at 235; in 16 bits, at 256 times as much."""
 
     signal: Signal
 
@@ -182,7 +183,7 @@ Coding = bytes | Gamma | Signal | Narrow | None
 def encoded(values: Values, coding: Gamma | Signal | Narrow) -> Values:
     """Return sRGB, (H, W, C), of colors with another coding, (H, W, 1 or 3).
 
-    They are unchanged if the coding moves no color by more than 1/255.
+    The colors stay unchanged if the coding changes no color by more than 1/255.
     """
     gray = values.shape[-1] == 1
 

@@ -1,8 +1,8 @@
 """TIFF files to sRGB: the tags say what each channel means, and libvips unpacks the samples.
 
-libvips guesses which channel is alpha, and takes some color spaces for others. So the tags that
-make it guess are changed in a copy of the file, and it returns the samples as they are stored.
-TIFF 6.0 is the specification, with Adobe's technical notes and libtiff's additions.
+libvips guesses which channel is alpha, and confuses some color spaces. So it gets a copy of the
+file in which the tags that it guesses from are neutral, and returns the samples as they are stored.
+Sources: TIFF 6.0, Adobe's technical notes, and libtiff's additions.
 
 Arrays are (H, W, C). Errors begin with a verb, and the caller adds the picture's name.
 """
@@ -25,7 +25,7 @@ __all__ = ["SIGNATURES", "bits_of", "description_in", "read", "without_dpi"]
 Values = npt.NDArray[Any]
 
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, CMYK, YCBCR, CIELAB, ICCLAB = 0, 1, 2, 3, 5, 6, 8, 9
-# Channels of color. Others of the file are alpha, or are no part of the picture.
+# The number of color channels. Further channels are alpha, or do not belong to the picture.
 COLORS = {
     MIN_IS_WHITE: 1, MIN_IS_BLACK: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3, CIELAB: 3, ICCLAB: 3
 }  # fmt: skip
@@ -35,10 +35,10 @@ NOT_READ = {
     32845: "a picture in LogLuv",
 }  # fmt: skip
 OLD_JPEG, JPEG = 6, 7
-UNPACKED = (1, 5, 8, 32773, 32946, 34925, 50000)  # compressions that know nothing of samples
+UNPACKED = (1, 5, 8, 32773, 32946, 34925, 50000)  # compressions of bytes, not of samples
 UNSIGNED, SIGNED, FLOAT, UNDEFINED = 1, 2, 3, 4
 ASSOCIATED, UNASSOCIATED, COREL_ALPHA = 1, 2, 999
-SEPARATE = 2  # PLANAR: the channels lie one after the other
+SEPARATE = 2  # PLANAR: each channel is stored by itself
 MULTI_INK = 2  # INK_SET: other inks than cyan, magenta, yellow and black
 PROCESS_INKS = ["cyan", "magenta", "yellow", "black"]
 MOST_CHANNELS = 64
@@ -47,10 +47,11 @@ OF_CHANNELS = (Tag.EXTRA, Tag.LOWEST, Tag.HIGHEST, Tag.COLOR_MAP, Tag.MOST, Tag.
 
 
 def read(data: bytes, max_pixels: int) -> tuple[Values, float | None]:
-    """Decode the first whole picture of a file: upright, in sRGB.
+    """Decode the page that `picture_page` finds, upright and in sRGB.
 
-    Returns: (H, W, 1, 3 or 4), uint8, uint16 or float32 as the file is, where the fourth channel
-             is alpha, not premultiplied; and its dots per inch if it states any.
+    Returns: (H, W, 1, 3 or 4), uint8, uint16 or float32, depending on the file. The fourth channel
+             is alpha, and the colors are not premultiplied. And the dots per inch; None: the file
+             states none.
     Raises:  ImageError: the file is damaged, has too many pixels, or is of a kind that is not read.
     """
     page = picture_page(data)
@@ -76,7 +77,7 @@ def bits_of(data: bytes) -> int:
 
 
 def without_dpi(data: bytes) -> bytes:
-    """Return the file so that its resolution has no unit, and so does not count."""
+    """Return the file without a unit of resolution, so that programs ignore the resolution."""
     return bytes(picture_page(data).changed({Tag.RESOLUTION_UNIT: [1]}))
 
 
@@ -91,7 +92,7 @@ def _dpi(page: Page) -> float | None:
 
 
 def _check_kind(page: Page) -> None:
-    """Raise an ImageError that names what is not read."""
+    """Raise an ImageError if the page is of a kind that is not read."""
     kind, channels = page.first(Tag.PHOTOMETRIC, -1), page.first(Tag.CHANNELS, 1)
     bits, form = set(page.numbers(Tag.BITS, (1,))[:channels]), _form(page)
     if kind == -1:
@@ -143,10 +144,10 @@ def _check_inks(page: Page, channels: int) -> None:
 
 
 def _alpha_index(page: Page) -> tuple[int, bool] | None:
-    """Return the place of the alpha channel, and whether colors are premultiplied by it.
+    """Return the index of the alpha channel, and whether colors are premultiplied; None: no alpha.
 
-    A file should say what its extra channels are (ExtraSamples). If it does not, the fourth
-    channel of RGB and the second of gray count as alpha, as in other programs.
+    A file should say what its extra channels are (ExtraSamples). If it does not, a single extra
+    channel counts as alpha, as in other programs, except in CMYK.
     """
     colors, channels = COLORS[page.first(Tag.PHOTOMETRIC, -1)], page.first(Tag.CHANNELS, 1)
     kinds = page.numbers(Tag.EXTRA)
@@ -162,7 +163,7 @@ def _alpha_index(page: Page) -> tuple[int, bool] | None:
 
 
 def _samples(page: Page) -> Values:
-    """Return all samples as they are stored, (H, W, C): whole numbers or floats."""
+    """Return all samples, (H, W, C), as they are stored; or RGB, if libvips converts them."""
     depth, channels = page.first(Tag.BITS, 1), page.first(Tag.CHANNELS, 1)
     packed = depth not in (8, 16, 32) and not (depth in (1, 2, 4) and channels == 1)
     tiled, separate = Tag.TILE_WIDTH in page.entries, page.first(Tag.PLANAR, 1) == SEPARATE
@@ -182,7 +183,7 @@ def _samples(page: Page) -> Values:
 
 
 def _libvips_converts(page: Page) -> bool:
-    """Whether libvips returns RGB: of JPEGs, and of colors of less resolution than brightness."""
+    """Whether libvips returns RGB: for old JPEG, and for YCbCr in JPEG or with reduced chroma."""
     if page.first(Tag.COMPRESSION, 1) == OLD_JPEG:
         return True
     if page.first(Tag.PHOTOMETRIC, -1) != YCBCR:
@@ -196,10 +197,10 @@ def _plane(page: Page, channels: int, packed: bool, part: slice | None) -> Value
     depth = page.first(Tag.BITS, 1)
     changes: dict[int, list[int] | None] = dict.fromkeys(OF_CHANNELS)
     changes |= {Tag.ORIENTATION: [1], Tag.PLANAR: [1], Tag.INK_SET: None}
-    # With extra samples that are not described, libtiff leaves all channels alone.
+    # If the file has extra samples and does not describe them, libtiff converts no channel.
     if page.first(Tag.COMPRESSION, 1) != JPEG or page.first(Tag.PHOTOMETRIC, 1) not in (1, 2):
         changes[Tag.PHOTOMETRIC] = [MIN_IS_BLACK if depth < 8 else RGB]
-    if part is not None:  # libvips cannot join planes of tiles, and confuses those of floats
+    if part is not None:  # libvips cannot join planes in tiles, and confuses planes of floats
         changes[Tag.CHANNELS] = [1]
     slices = {} if part is None else {
         tag: part
@@ -215,9 +216,9 @@ def _plane(page: Page, channels: int, packed: bool, part: slice | None) -> Value
 
 
 def _unpacked(data: bytearray, page: Page) -> Values:
-    """Return what libvips makes of a changed file, (H, W, C)."""
+    """Let libvips decode a changed file, and return the samples, (H, W, C)."""
     pyvips = profiles.vips()
-    # The limit of pixels is ours, so libvips needs none of its own.
+    # `check_pixel_count` limits the pixels, so libvips' own limit is not needed.
     options = {"unlimited": True} if pyvips.at_least_libvips(8, 17) else {}
     with profiles.vips_faults():
         image = pyvips.Image.tiffload_buffer(
@@ -231,7 +232,10 @@ def _unpacked(data: bytearray, page: Page) -> Values:
 def _unpacked_bits(
     page: Page, channels: int, changes: dict[int, list[int] | None], slices: dict[int, slice]
 ) -> Values:
-    """Return samples of depths that libvips does not know: it unpacks bytes, and this the bits."""
+    """Return samples of a depth that libvips does not know.
+
+    libvips unpacks the bytes, and this function unpacks the bits.
+    """
     depth, width = page.first(Tag.BITS, 1), page.size[1]
     row = -(-width * channels * depth // 8)
     tile = page.first(Tag.TILE_WIDTH, 0) * channels * depth
@@ -262,7 +266,7 @@ def _unpacked_bits(
 def _doubles(rows: Values, channels: int, order: str, predictor: int) -> Values:
     """Return floats of 64 bits from rows of bytes; undo a predictor, which stores differences."""
     height = len(rows)
-    if predictor == 3:  # of bytes; the first bytes of all floats come first (Adobe, 2005)
+    if predictor == 3:  # a row begins with the first bytes of all floats (Adobe, 2005)
         summed = np.cumsum(rows.reshape(height, -1, channels), axis=1, dtype=np.uint8)
         rows = summed.reshape(height, 8, -1).swapaxes(1, 2).reshape(height, -1)
         order = ">"
@@ -286,9 +290,9 @@ def _from_bits(rows: Values, count: int, depth: int, order: str) -> Values:
 
 
 def _in_range(values: Values, page: Page) -> Values:
-    """Scale samples to full scale: uint8, uint16, or float32 in [0, 1].
+    """Scale samples to the full range of uint8 or uint16, or to [0, 1] in float32.
 
-    The numbers of a palette, and CIELAB, are left as they are.
+    Palette indices and CIELAB values stay unchanged.
     """
     kind, form, depth = page.first(Tag.PHOTOMETRIC, -1), _form(page), page.first(Tag.BITS, 1)
     if _libvips_converts(page) or kind in (CIELAB, ICCLAB):
@@ -310,7 +314,10 @@ def _in_range(values: Values, page: Page) -> Values:
 
 
 def _stated_range(page: Page) -> tuple[Values, Values] | None:
-    """Return SMinSampleValue and SMaxSampleValue, of each channel or of all, if both are given."""
+    """Return SMinSampleValue and SMaxSampleValue; None: the file states no valid range.
+
+    Each of the two has one value per channel, or a single value for all channels.
+    """
     low, high = (np.array(page.numbers(tag)) for tag in (Tag.LOWEST, Tag.HIGHEST))
     channels = page.first(Tag.CHANNELS, 1)
     if len(low) != len(high) or len(low) not in (1, channels) or not (low < high).all():
@@ -319,9 +326,10 @@ def _stated_range(page: Page) -> tuple[Values, Values] | None:
 
 
 def _floats_in_range(values: Values, page: Page) -> Values:
-    """Return floats in [0, 1]: as they are, or scaled by the range that the file states.
+    """Return floats in [0, 1]: unchanged, or scaled by the range that the file states.
 
-    A stated range within [0, 1] only tells which values occur (TIFF 6.0, section 19).
+    A stated range within [0, 1] only says which values occur (TIFF 6.0, section 19), so it does
+    not scale them.
     """
     if not np.isfinite(values).all():
         raise ImageError("holds values that are not finite (NaN or infinity)")
@@ -338,19 +346,19 @@ def _floats_in_range(values: Values, page: Page) -> Values:
 
 
 def _numbers_in_range(values: Values, page: Page) -> Values:
-    """Return signed numbers, or those of more than 16 bits, as float32 or uint16."""
+    """Return signed numbers, or numbers of more than 16 bits, as float32 or uint16."""
     stated, depth = _stated_range(page), page.first(Tag.BITS, 1)
     if stated is not None:
         return _scaled(values, *stated)
     low, high = int(values.min()), int(values.max())
-    if depth > 16 and low >= 0 and high <= 65535:  # 16 bits, held in more
+    if depth > 16 and low >= 0 and high <= 65535:  # 16-bit numbers in a larger type
         return values.astype(np.uint16)
     if _form(page) == UNSIGNED:
         scaled: Values = np.floor(values * (65535 / (2**depth - 1)) + 0.5).astype(np.uint16)
         return scaled
     raise ImageError(
-        f"holds signed whole numbers, here from {low} to {high}, whose range the tags "
-        "SMinSampleValue and SMaxSampleValue do not state; save it with unsigned ones"
+        f"holds signed whole numbers, from {low} to {high}, and the tags SMinSampleValue and "
+        "SMaxSampleValue do not state their range; save it with unsigned numbers"
     )
 
 
@@ -365,7 +373,7 @@ def _scaled(values: Values, low: Values, high: Values) -> Values:
 
 
 def _separated(values: Values, page: Page) -> tuple[Values, Values | None, bool]:
-    """Return the channels of color, alpha, and whether the colors are premultiplied by it."""
+    """Return the color channels, alpha, and whether the colors are premultiplied by alpha."""
     if _libvips_converts(page):
         return values, None, False
     colors, found = COLORS[page.first(Tag.PHOTOMETRIC, -1)], _alpha_index(page)
@@ -398,7 +406,7 @@ def _to_srgb(colors: Values, premultiplied_by: Values | None, page: Page) -> Val
 def _from_palette(indices: Values, page: Page) -> Values:
     palette = np.array(page.numbers(Tag.COLOR_MAP), np.uint16)
     if len(palette) != 3 * 2 ** page.first(Tag.BITS, 1):
-        raise ImageError("is damaged or cut short: its palette has another number of colors")
+        raise ImageError("is damaged or cut short: its palette has a wrong number of colors")
     # Some programs write 8 bits where the specification demands 16.
     colors = (palette if palette.max() < 256 else palette >> 8).astype(np.uint8)
     found: Values = colors.reshape(3, -1).T[indices]
@@ -413,7 +421,7 @@ def _ycbcr(colors: Values, page: Page) -> Values:
     limits = page.numbers(Tag.BLACK_WHITE, (0, full, half, full, half, full))
     shares = page.numbers(Tag.SHARES, (0.299, 0.587, 0.114))
     if len(limits) != 6 or len(shares) != 3 or not all(shares):
-        raise ImageError("is damaged or cut short: its tags of YCbCr have other numbers of values")
+        raise ImageError("is damaged or cut short: its YCbCr tags have a wrong number of values")
     return samples.ycbcr(colors, shares, [limit / full for limit in limits])
 
 

@@ -1,7 +1,7 @@
 """The directories of a TIFF file: which pages it has, what their tags say, and changes to them.
 
-TIFF 6.0, section 2; BigTIFF as libtiff defines it. Errors begin with a verb, and the caller adds
-the picture's name.
+Sources: TIFF 6.0, section 2, and libtiff's definition of BigTIFF. Errors begin with a verb, and the
+caller adds the picture's name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 
 
 class Tag:
-    """The numbers of the tags that are read."""
+    """The numbers of the tags that are read or changed."""
 
     SUBFILE_TYPE, OLD_SUBFILE_TYPE, WIDTH, LENGTH, BITS = 254, 255, 256, 257, 258
     COMPRESSION, PHOTOMETRIC, DESCRIPTION, STRIP_OFFSETS, ORIENTATION = 259, 262, 270, 273, 274
@@ -40,7 +40,7 @@ LETTERS = {
     12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q",
 }  # fmt: skip
 REDUCED, MASK = 1, 4  # bits of SUBFILE_TYPE
-MOST_PAGES = 1000  # that are searched for the picture
+MOST_PAGES = 1000  # the number of pages that are searched for the picture
 RAW = "is a camera's raw file, which is not read; develop it, and save it as TIFF, PNG or JPEG"
 
 
@@ -97,7 +97,7 @@ class Page:
         return int(self.numbers(tag, (default,))[0])
 
     def content(self, tag: int) -> bytes:
-        """Return the bytes of a tag; none if the page does not have it."""
+        """Return the bytes of a tag; no bytes if the page does not have it."""
         entry = self.entries.get(tag)
         if entry is None:
             return b""
@@ -115,7 +115,7 @@ class Page:
 
         Args:
             tags: tag → its new values, at most as many as it has; None hides the tag. Tags that
-                the page does not have are left out.
+                the page does not have are ignored.
             slices: tag → the part of its values that stays.
         """
         copy = bytearray(self.data)
@@ -148,7 +148,9 @@ class Page:
 
 
 def picture_page(data: bytes) -> Page:
-    """Return the first page that is a whole picture, neither a preview nor a mask.
+    """Return the first page that is neither a preview nor a mask.
+
+    If there is no such page, return the first page.
 
     Raises: ImageError: the directories are damaged, or the file is a camera's raw file.
     """
@@ -164,13 +166,13 @@ def picture_page(data: bytes) -> Page:
             return page
     if first is None:
         raise ImageError("is damaged or cut short: it has no directory")
-    if Tag.SUB_DIRECTORIES in first.entries:  # a preview first, as Nikon's and Sony's raw files
+    if Tag.SUB_DIRECTORIES in first.entries:  # only previews, as in Nikon's and Sony's raw files
         raise ImageError(RAW)
     return first
 
 
 def _pages(data: bytes) -> Iterator[Page]:
-    """Read the directories one after the other, until one is damaged."""
+    """Read the directories one after the other, up to the last one or to a damaged one."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     place, width = (8, 8) if big else (4, 4)

@@ -1,4 +1,4 @@
-"""Between signals and light: transfer functions, primaries, and high dynamic range to sRGB.
+"""From signals to light and back: transfer functions, primaries, high dynamic range to sRGB.
 
 signal → light → light with other primaries → tone curve → sRGB
 
@@ -8,8 +8,9 @@ nclx boxes of AVIF, HEIC and MP4, and the headers of video codecs hold the same 
 in sRGB, white has 203 cd/m², the reference white of ITU-R BT.2408.
 
 The tone curve is the EETF of ITU-R BT.2390-11, section 5.4.1, from the peak of the source to 203
-cd/m². It leaves the light below its knee as it is, 88 cd/m² for a peak of 1000. It is applied to
-the largest of the three channels, and the other two are scaled alike, so that hues stay.
+cd/m². It does not change light below its knee, which is at 88 cd/m² for a peak of 1000. It is
+applied to the largest of the three channels. The other two are scaled by the same factor, so hues
+do not change.
 """
 
 from __future__ import annotations
@@ -111,8 +112,9 @@ def hlg_to_light(signal: Tensor, *, primaries: int = 9, peak: float = PEAK) -> T
 
     Args:
         signal: (…, 3, H, W) in [0, 1].
-        primaries: their number; they determine the luminance on which the OOTF depends.
-        peak: the light of the display's white, cd/m². BT.2100's gamma for it is 1.2 at 1000.
+        primaries: their number. They determine the luminance, on which the OOTF depends.
+        peak: the light of the display's white, cd/m². It determines the gamma of the OOTF: 1.2 for
+            1000 cd/m².
     """
     signal = signal.clamp(0, 1)
     scene = torch.where(signal <= 0.5, signal**2 / 3, (((signal - _C0) / _A).exp() + _B) / 12)
@@ -198,13 +200,16 @@ def _to_xyz(primaries: int | Chromaticities) -> Tensor:
 
 
 def with_primaries(light: Tensor, source: int | Chromaticities, target: int) -> Tensor:
-    """Return the same light, (…, 3, H, W), with other primaries; colors outside are negative."""
+    """Return the same light, (…, 3, H, W), with other primaries.
+
+    Colors outside the gamut of the new primaries have negative channels.
+    """
     matrix = primaries_matrix(source, target).to(light)
     return torch.einsum("ij,...jhw->...ihw", matrix, light)
 
 
 def in_gamut(light: Tensor, primaries: int = 1) -> Tensor:
-    """Move colors with negative channels towards the gray of their luminance until none is."""
+    """Move colors toward the gray of their luminance until no channel is negative."""
     gray = _luminance(light, primaries).clamp_min(0)
     lowest = light.amin(-3, keepdim=True).clamp_max(0)
     share = gray / (gray - lowest).clamp_min(1e-12)
@@ -215,10 +220,10 @@ def in_gamut(light: Tensor, primaries: int = 1) -> Tensor:
 
 
 def compressed(light: Tensor, peak: float) -> Tensor:
-    """Compress light from [0, peak] to [0, 203] cd/m²; lights above the peak become white.
+    """Compress light from [0, peak] to [0, 203] cd/m².
 
-    The section of BT.2390's curve above the knee is a Hermite spline. With its coefficients it is
-    the cubic KS + (1 − KS) (1 − (1 − T)³) / 3.
+    In light above the peak, the largest channel becomes 203 cd/m². Above the knee, BT.2390's curve
+    is a Hermite spline. With its coefficients, it is the cubic KS + (1 − KS) (1 − (1 − T)³) / 3.
     """
     if peak <= WHITE:
         return light.clamp(0, WHITE)
@@ -243,7 +248,7 @@ def expanded(light: Tensor, peak: float) -> Tensor:
 
 
 def _knee(peak: float) -> tuple[float, float]:
-    """Return the peak as PQ signal, and the knee KS as a share of it."""
+    """Return the PQ signal of the peak, and the knee KS as a share of this signal."""
     top, white = light_to_pq(torch.tensor([peak, WHITE], dtype=torch.float64)).tolist()
     return top, 1.5 * white / top - 0.5
 
@@ -256,8 +261,8 @@ class Signal:
     """What the values of a picture or a clip mean.
 
     Attributes:
-        primaries, transfer: the numbers of ITU-T H.273, 2: unspecified. The transfer functions
-            of cameras, such as BT.709's, are read as sRGB's, as most players do.
+        primaries, transfer: the numbers of ITU-T H.273, where 2 means unspecified. The transfer
+            functions of cameras, such as BT.709's, are read as sRGB's, as most players do.
         peak: the brightest light, cd/m², of a signal of high dynamic range.
     """
 
@@ -272,9 +277,9 @@ class Signal:
 
     @property
     def is_srgb(self) -> bool:
-        """Whether the values are sRGB as they are.
+        """Whether the values count as sRGB without a conversion.
 
-        BT.601's primaries are that near to sRGB's that most players show both alike.
+        BT.601's primaries are so near to sRGB's that most players do not distinguish them.
         """
         near = self.primaries in (1, 5, 6, 7, 22) or self.primaries not in PRIMARIES
         return near and not self.is_hdr and self.transfer not in _CURVES
@@ -289,8 +294,8 @@ class Signal:
     def to_srgb(self, image: Tensor) -> Tensor:
         """Return the image, (…, 3, H, W) in [0, 1], as sRGB.
 
-        Of standard range, colors outside sRGB are clipped, as color profiles do. Of high dynamic
-        range, where they are many, they keep their luminance.
+        In standard range, colors outside sRGB are clipped, as by color profiles. In high dynamic
+        range, such colors are frequent, and keep their luminance.
         """
         if self.is_srgb:
             return image
@@ -325,9 +330,10 @@ class Signal:
 
 
 def from_srgb(image: Tensor, signal: Signal) -> Tensor:
-    """Return an sRGB picture, (…, 3, H, W), as `Signal.to_working` would; its white has 203 cd/m².
+    """Convert an sRGB picture, (…, 3, H, W), to the form of `Signal.to_working`.
 
-    So a painting can be mixed with the frames of a clip of high dynamic range.
+    Its white has 203 cd/m². So a painting can be combined with the frames of a clip of high dynamic
+    range.
     """
     light = WHITE * with_primaries(srgb_to_light(image), 1, signal.known_primaries)
     top = signal.peak if signal.is_hdr else WHITE

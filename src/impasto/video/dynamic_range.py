@@ -1,4 +1,4 @@
-"""What happens to the dynamic range and the primaries of a clip, and how a run says so."""
+"""Checks and notes about the dynamic range and the primaries of a clip."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_no_pictures(clip: Clip, *, keeps_frames: bool) -> None:
 
 
 def range_notes(clip: Clip, video: VideoSettings) -> tuple[str, ...]:
-    """Say in one line how the range or the primaries of a clip are converted, if they are."""
+    """Return at most one line, about how the colors of a clip are converted or kept."""
     signal, name = clip.signal, clip.path.name
     if not signal.is_hdr:
         if video.keep_hdr:

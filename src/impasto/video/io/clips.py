@@ -1,4 +1,4 @@
-"""Properties of a clip, and the decoder: everything that opens a video file by PyAV."""
+"""Properties of a clip, and its decoder: everything that reads a video file by PyAV."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Frame:
 
 
 def to_fraction(seconds: float) -> Fraction:
-    """Return a time as its author meant it: 0.1 is one tenth, not the nearest float."""
+    """Return a time as an exact fraction: 0.1 is one tenth, not the nearest float."""
     return Fraction(seconds).limit_denominator(1_000_000)
 
 
@@ -197,7 +197,8 @@ def video_stream(container: Any, path: Path) -> Any:
         raise VideoError(
             "cannot be read: this build of FFmpeg has no decoder for its video stream", path=path
         )
-    # Decoding takes a hundredth of the time of painting, and every thread would hold frames.
+    # One thread suffices: decoding takes a hundredth of the time of painting, and every further
+    # thread would hold frames.
     stream.thread_count = 1
     return stream
 
@@ -208,7 +209,7 @@ def _has_sound(container: Any) -> bool:
 
 @dataclass
 class Damage:
-    """The number of damaged packets that the decoder has met."""
+    """The number of damaged packets that the decoder has found."""
 
     packets: int = 0
 
@@ -302,7 +303,7 @@ def stream_end(stream: Any, origin: Fraction) -> Fraction | None:
 
 
 def _end(container: Any, stream: Any, origin: Fraction) -> Fraction | None:
-    """Return the end of the video stream by the file, seconds since the beginning of the clip."""
+    """Return the end of the video that the file states, seconds since the beginning of the clip."""
     end = stream_end(stream, origin)
     if end is not None:
         return end

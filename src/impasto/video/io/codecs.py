@@ -74,7 +74,7 @@ class Codec:
 
 # The number of threads is fixed, so that the same frames make the same file on every machine.
 # crf: FFmpeg's guide calls x264's 18 visually lossless or nearly so; the others come within 1 dB of
-# it on a small clip. Brush strokes are noise to an encoder: films of paintings make large files.
+# it on a small clip. Brush strokes compress as badly as noise, so painted clips are large files.
 CODECS: dict[str, Codec] = {
     "h264": Codec(
         "libx264",
@@ -139,8 +139,8 @@ def codec_for(path: Path, name: str | None, *, hdr: bool = False) -> Codec:
     """Return the codec of this name; None: the default codec for the file's suffix.
 
     Args:   hdr: whether the codec must hold high dynamic range.
-    Raises: VideoError: an unknown codec, or one that the file's format cannot hold, or that has
-        too few bits.
+    Raises: VideoError: the suffix or the codec is unknown, the file's format cannot hold the codec,
+        or the codec has too few bits.
     """
     suffix = path.suffix.lower()
     if suffix not in _CONTAINERS:
@@ -183,7 +183,7 @@ def encoder_options(
 
     Args:
         crf: the quality, lower is better; None: the codec's default.
-        mastering: light levels that the file states; None: none.
+        mastering: light levels that the file should state; None: it states none.
 
     Raises: VideoError: the codec has no such setting, or it is out of range.
     """
@@ -206,8 +206,8 @@ def encoder_options(
 def _reproducible(codec: Codec) -> dict[str, str]:
     """Return options that make an encoder write the same file from the same frames every time.
 
-    x264 with AVX-512 does not: of 100 files of eight frames of 64 x 50 px, 38 differed from the
-    rest. With AVX2, which takes 3 % longer, none did.
+    x264 with AVX-512 does not write the same file: of 100 files of eight frames of 64 x 50 px, 38
+    differed from the rest. With AVX2, which takes 3 % longer, no file differed.
     """
     wide = codec.encoder == "libx264" and torch.backends.cpu.get_cpu_capability() == "AVX512"
     return {"x264-params": "asm=AVX2"} if wide else {}

@@ -3,9 +3,9 @@
 clip → Clip → Frame, Frame, … → painted frames → ClipWriter → clip
 
 Frames are sRGB. R'G'B' is computed with the clip's matrix and range. A clip of high dynamic range
-or of wide primaries is converted, and its result is tagged as BT.709; with `keep_hdr` it keeps
-both. The R'G'B' of other clips is taken as it is stored, and their tags are copied to the result.
-Frames are upright, so the result needs no rotation.
+or of wide primaries is converted, and its result is tagged as BT.709. With `keep_hdr`, a clip of
+high dynamic range keeps its range and its primaries. The R'G'B' of other clips is not converted,
+and their tags are copied to the result. Frames are upright, so the result needs no rotation.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 
-_SLACK = 1  # s; a file that states a length that is too short by this is still read to its end.
+_SLACK = 1  # s; the stated length of a clip may be too short by this.
 
 # A function that loads the frame, its time, its duration.
 TimedFrame = tuple[Callable[[], Picture], Fraction, Fraction]
@@ -72,7 +72,8 @@ def open_clip(
         keep_hdr: whether the frames of a clip of high dynamic range keep its range. Without
             effect on other clips.
 
-    Raises: VideoError: source is neither, has no frame, or a codec or PyAV is missing.
+    Raises: VideoError: source is not a video or a folder of frames, or has no frame; rate is given
+        for a video; or a codec or PyAV is missing.
     """
     path = Path(source)
     if path.is_dir():
@@ -202,10 +203,10 @@ def _timed_frames(clip: Clip, start: Fraction | None) -> Iterator[TimedFrame]:
 
 
 def _last_duration(frame: Any, time: Fraction, end: Fraction | None, usual: Fraction) -> Fraction:
-    """Return how long the last frame stands, seconds.
+    """Return how long the last frame is shown, seconds.
 
-    Args: end: of the stream. If frames are reordered, a long duration of the last frame is stated
-        only there: MP4 has durations in the order of decoding.
+    Args: end: the end of the stream, seconds. If frames are reordered, only this end shows a long
+        duration of the last frame, because MP4 states durations in the order of decoding.
     """
     is_known = frame.duration and frame.time_base is not None
     length = Fraction(frame.duration * frame.time_base) if is_known else usual

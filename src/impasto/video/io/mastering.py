@@ -83,7 +83,7 @@ _ENCODERS: dict[str, tuple[str, str, str, tuple[int, int] | None]] = {
 
 
 def mastering_option(encoder: str, mastering: Mastering) -> tuple[str, str] | None:
-    """Return the option of an encoder, and its text, that pass the light levels on; None: none.
+    """Return an encoder's option for the light levels, and its text; None: nothing to state.
 
     Args: encoder: FFmpeg's name.
     """

@@ -56,7 +56,7 @@ _PLANAR = re.compile(r"(gray|yuvj?(420|422|444)p)(9|10|12|14|16)?(le)?")
 
 @dataclass(frozen=True)
 class Colors:
-    """How stored values are to be read, in the numbers of ITU-T H.273, where 2 is "unspecified".
+    """How stored values are read, by the numbers of ITU-T H.273, where 2 is "unspecified".
 
     Attributes:
         matrix: how luma and chroma are computed from R'G'B'.
@@ -149,8 +149,8 @@ def colors_of(frame: Any, codec: Any) -> Colors:
 def colors_to_write(colors: Colors, *, keep: bool) -> Colors:
     """Return the colors of a result.
 
-    Args: keep: whether the frames are written as signals of the clip; False: sRGB that `Signal` may
-        have made from them.
+    Args: keep: whether the frames are written in the clip's own signal. False: they are sRGB, to
+        which `Signal` may have converted them.
     """
     signal = Signal(colors.primaries, colors.transfer)
     if keep:
@@ -195,7 +195,7 @@ def _from_rgb(frame: Any) -> Image:
 
 
 def _planar(frame: Any) -> Any:
-    """Return the frame in a format with separate planes of luma and chroma; values stay."""
+    """Return the frame in a format with separate planes of luma and chroma, without conversion."""
     name = frame.format.name
     if _PLANAR.fullmatch(name):
         return frame
@@ -230,7 +230,7 @@ def _from_planes(frame: Any, colors: Colors) -> Image:
         return torch.cat([y, y, y], dim=1)
     pair = (torch.stack(chroma)[None].float() - 128 * step) / scale  # (1, 2, h, w)
     blue, red = _enlarge(pair, (height, width))[0][:, None, None]
-    if colors.matrix == _GREEN_ORANGE:  # H.273, equations 57 to 60: Cg is blue, Co is red
+    if colors.matrix == _GREEN_ORANGE:  # H.273, equations 57 to 60: `blue` holds Cg, `red` Co
         return torch.cat([y - blue + red, y + blue, y - blue - red], dim=1)
     share_red, share_blue = colors.shares
     r = y + 2 * (1 - share_red) * red

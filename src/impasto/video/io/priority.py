@@ -17,9 +17,9 @@ _THREADS = Path("/proc/self/task")  # Linux: a folder for each thread of this pr
 def priority_kept() -> Iterator[None]:
     """Restore the caller's scheduling policy when the block ends, also in threads it started.
 
-    If root runs it, SVT-AV1's `svt_av1_enc_init_handle` sets its calling thread to SCHED_FIFO with
-    priority 99. The encoder's own threads and all later threads and child processes inherit that,
-    and no other program on the machine gets any time.
+    If the user is root, SVT-AV1's `svt_av1_enc_init_handle` sets its calling thread to SCHED_FIFO
+    with priority 99. The encoder's own threads and all later threads and child processes inherit
+    this policy. Then no other program on the machine gets any time.
     """
     if not hasattr(os, "sched_getscheduler"):
         yield

@@ -13,7 +13,7 @@ from impasto.video.io.clips import Clip, av_library, open_container
 
 __all__ = ["SoundTracks", "cannot_hold"]
 
-# Reading begins this many seconds early: a file's sound may lie before its pictures.
+# Reading begins this many seconds early, because sound can precede its pictures in a file.
 _LEAD = 2
 
 
@@ -64,7 +64,7 @@ class SoundTracks:
             try:
                 output.mux(packet)
             except av_library().error.FFmpegError as error:
-                if isinstance(error, OSError):  # the disk is full, and the like
+                if isinstance(error, OSError):  # for example, the disk is full
                     raise
                 self.damaged += 1
 

@@ -1,4 +1,4 @@
-"""Detection of truncated video files, by the lengths that their outermost boxes state.
+"""Detection of truncated video files by the lengths that their outermost boxes state.
 
 FFmpeg reads a truncated file to its end without an error.
 

@@ -53,7 +53,8 @@ def write_clip(
         size: (H, W) of the frames; None: that of the clip.
         start, end: seconds; the part of the clip that the frames are from. The sound is cut to this
             part, and the first frame is shown from the beginning.
-        codec: a name in CODECS; None: H.264, or VP9 in .webm.
+        codec: a name in CODECS; None: H.264, or VP9 in .webm. With `Clip.keep_hdr`, H.265, or AV1
+            in .webm.
         crf: the quality, lower is better; None: the codec's default, which is good.
         sound: whether to copy the clip's sound tracks.
         metadata: texts for the file, such as a title or a comment.
@@ -108,9 +109,9 @@ class ClipWriter:
         self.count = 0
         self._shift: Fraction | None = None
         self._last: int | None = None
-        self._durations: dict[int, int] = {}  # Begin → duration of frames in the encoder, ticks.
-        self._end = 0  # of the frame that is shown last, ticks
-        self._first: int | None = None  # Begin of the first packet - when it is decoded, ticks.
+        self._durations: dict[int, int] = {}  # Start → duration of frames in the encoder, ticks.
+        self._end = 0  # End of the frame that is shown last, ticks.
+        self._first: int | None = None  # pts - dts of the first packet, ticks.
         self.stored_size = size
         self.notes: tuple[str, ...] = ()
         if not self.is_folder:
@@ -198,12 +199,12 @@ class ClipWriter:
         self._encode(frame)
 
     def _begin(self) -> None:
-        """Open file, encoder and sound, and write the header: this finds most errors."""
+        """Open file, encoder and sound, and write the header. This finds most errors."""
         kind = container_for(self.path)
         if kind.is_quicktime:  # The index is in front, so that a player can begin early.
             scale = max(1000, self.like.time_base.denominator)
             options = {"movflags": "+faststart", "movie_timescale": str(scale)}
-        else:  # An encoder of sound may begin before 0; FFmpeg would shift the pictures, too.
+        else:  # Sound may begin before 0, and FFmpeg would then shift the pictures, too.
             options = {"avoid_negative_ts": "disabled"}
         self._output = self._av.open(
             str(self._temporary), "w", format=kind.value, container_options=options
@@ -267,13 +268,13 @@ class ClipWriter:
         encoder.options = self._options
 
     def _encode(self, frame: Any) -> None:
-        """Encode a frame and write the sound up to it; None: write the rest from the encoder."""
+        """Encode a frame, and write the sound up to it; None: write the encoder's last packets."""
         try:
             packets = self._stream.codec_context.encode(frame)
             is_last = frame is None and container_for(self.path).is_quicktime
             for packet in packets:
                 packet.stream = self._stream
-                packet.duration = self._durations.pop(packet.pts)  # Not every encoder does.
+                packet.duration = self._durations.pop(packet.pts)  # Not every encoder sets it.
                 self._end = max(self._end, packet.pts + packet.duration)
                 if self.count < 3:  # Too few frames to be reordered; x265 does not set their dts.
                     packet.dts = packet.pts
