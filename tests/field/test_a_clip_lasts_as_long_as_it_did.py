@@ -1,4 +1,4 @@
-"""A painted MP4 was cut short: its last frame stood for seconds, and players stopped before."""
+"""A painted MP4 was too short: its last frame should be shown for seconds, and players stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PNG of 16 bits: one without dots per inch had 71.98 of them, and a late EXIF turned nothing."""
+"""16-bit PNG: a file without dots per inch had 71.98, and EXIF after the pixels was ignored."""
 
 from __future__ import annotations
 

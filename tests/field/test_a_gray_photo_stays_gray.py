@@ -1,4 +1,4 @@
-"""Monochrome in, monochrome out: a gray photo in a gray style came out with a tint."""
+"""If all inputs are gray, so is the result: a gray photo in a gray style got a color cast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--long-side 400000` worked for minutes before it said that this does not fit into memory."""
+"""`--long-side 400000` ran for minutes before it said that this does not fit into memory."""
 
 from __future__ import annotations
 

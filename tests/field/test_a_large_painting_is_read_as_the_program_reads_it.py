@@ -84,7 +84,7 @@ def test_photo_start_and_painting_are_scaled_by_it(name, large, photo):
 
 
 def test_the_style_of_neural_style(large):
-    """Against the target that Pillow gives, the filter decides; rounding to 8 bits does not."""
+    """If Pillow scales the target, the filter matters, and rounding to 8 bits does not."""
     toy = toy_weights("vgg19", width=1 / 8)
     small = PillowImage.fromarray(large).resize((128, 96), PillowImage.Resampling.BILINEAR)
 

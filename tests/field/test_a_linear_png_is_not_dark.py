@@ -1,4 +1,4 @@
-"""PNG: a picture with gAMA 1.0 came out far too dark. What its chunks say is followed in order.
+"""PNG: a picture with gAMA 1.0 became far too dark. The chunks have an order of precedence.
 
 The right values are computed in float64 from the PNG specification, third edition.
 """
@@ -220,7 +220,7 @@ def test_an_animation_gives_its_default_image() -> None:
 
 
 def big_profile(size: int) -> bytes:
-    """sRGB, with a tag that nobody reads."""
+    """sRGB, with a tag that no program reads."""
     profile = bytearray(profile_of())
     profile += b"\0" * (size - len(profile))
     profile[:4] = struct.pack(">I", len(profile))

@@ -1,4 +1,4 @@
-"""Messages that advised what did not help: other programs' flags, the wrong remedy, bad grammar."""
+"""Messages gave wrong advice, such as flags of other programs, or had bad grammar."""
 
 from __future__ import annotations
 

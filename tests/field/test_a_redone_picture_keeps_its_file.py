@@ -103,7 +103,7 @@ def test_the_help_says_when_pixels_are_equal(command):
 
 
 def test_a_picture_of_before_the_choice_of_a_filter(command, painted, tmp_path):
-    """Its metadata names none: then all pictures were scaled by Lanczos' filter."""
+    """Its metadata names no filter, because at that time every picture was scaled by Lanczos'."""
     out = painted("out.png", "--resampling", "lanczos")
     noted = read_metadata(out)
     del noted["settings"]["resampling"]

@@ -1,4 +1,4 @@
-"""Geometry is never bent: a circle to start from became an ellipse in a wide picture."""
+"""A start picture was stretched: its circle became an ellipse in a wide picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C while `recolor` or `redo` read its pictures ended it without a word."""
+"""Ctrl-C while `recolor` or `redo` read its pictures ended the program without a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PNG with an unusable color profile printed a path of Python's, also with -q."""
+"""For a PNG with an unusable color profile, a path of Python's was printed, also with -q."""
 
 from __future__ import annotations
 

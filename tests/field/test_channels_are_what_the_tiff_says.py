@@ -1,4 +1,4 @@
-"""TIFF: saved selections hid three quarters of a photo, and YCbCr came out green and pink.
+"""TIFF: saved selections hid three quarters of a photo, and YCbCr became green and pink.
 
 The files are made by hand, and the right values are computed in float64 from TIFF 6.0.
 """

@@ -100,7 +100,7 @@ def test_damaged_sound_is_left_out(tmp_path):
 
 
 def test_a_damaged_sound_prints_nothing(command, tmp_path, capfd):
-    """libsndfile sought before the beginning: "Exception ignored from cffi callback"."""
+    """libsndfile seeks to before the beginning: "Exception ignored from cffi callback"."""
     soundfile = pytest.importorskip("soundfile")
     from impasto.audio.files import load_sound
 
@@ -140,7 +140,7 @@ def test_the_given_damaged_clips(command, tmp_path):
     "kind", ["pictures", "masks", "sounds", "clips", "settings", "metadata", "weights"]
 )
 def test_a_short_run_of_the_fuzzer(kind, tmp_path):
-    """The inputs are determined by the seed; none makes a fault."""
+    """The seed determines the inputs; none of them causes a fault."""
     if kind in ("sounds", "clips"):
         pytest.importorskip({"sounds": "soundfile", "clips": "av"}[kind])
     words = [sys.executable, ROOT / "scripts" / "fuzz", "--only", kind, "--count", "40"]
@@ -153,7 +153,7 @@ def test_a_short_run_of_the_fuzzer(kind, tmp_path):
 
 
 def test_a_picture_without_its_palette(command, tmp_path):
-    """Pillow's AssertionError went through."""
+    """Pillow's AssertionError reached the user."""
     from PIL import Image
 
     path = tmp_path / "a.png"

@@ -170,7 +170,7 @@ def test_the_result_has_the_colors_of_the_painting(colors, coding, video, tmp_pa
 @pytest.mark.parametrize("codec", [None, "av1", "prores"])
 @pytest.mark.parametrize("colors", [HLG, PQ])
 def test_a_kept_range_has_the_light_of_the_painting(colors, codec, video, tmp_path):
-    """Its white is at 203 cd/m², and its other colors have their share of it."""
+    """Its white has 203 cd/m², and its other colors are in proportion to this."""
     source = make_clip(tmp_path / "clip.mp4", colors=colors, ticks=TICKS, **DEEP)
     name = "out.mov" if codec == "prores" else "out.mp4"
     words = ["--codec", codec] if codec else []
@@ -206,7 +206,7 @@ def test_light_levels_are_passed_on(video, tmp_path):
 
 
 def test_the_kept_photo_survives(tmp_path):
-    """Highlights far above white too: the way through the standard range is undone exactly."""
+    """The conversion to the standard range is undone exactly, also for highlights above white."""
     for colors in (HLG, PQ):
         source = make_clip(tmp_path / "clip.mp4", colors=colors, ticks=TICKS, **DEEP)
         clip = open_clip(source, keep_hdr=True)
@@ -288,7 +288,7 @@ def test_keep_hdr_says_if_there_is_none(video, tmp_path):
 
 
 def test_a_run_of_a_kept_range_can_be_resumed(video, tmp_path, monkeypatch):
-    """Its frames lie on disk with 16 bits."""
+    """Its frames are stored with 16 bits."""
     from impasto.video.stylize_video import plan_video
 
     source = make_clip(tmp_path / "clip.mp4", colors=PQ, ticks=TICKS, **DEEP)
@@ -312,7 +312,7 @@ def test_a_run_of_a_kept_range_can_be_resumed(video, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("matrix", "name"), [(10, "constant luminance"), (14, "ICtCp")])
 def test_matrices_that_are_not_read_are_named(matrix, name, tmp_path):
-    """They were taken for BT.2020 or BT.601 without a word."""
+    """They were read as BT.2020 or BT.601 without a warning."""
     source = make_clip(tmp_path / "clip.mkv", colors=Colors(9, False, 9, 16), ticks=TICKS, **DEEP)
     with av.open(str(source)) as container:
         frame = next(container.decode(video=0))

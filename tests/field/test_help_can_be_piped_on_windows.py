@@ -1,4 +1,4 @@
-"""`impasto stylize --help-all | more` crashed on Windows: its pipes are in cp1252."""
+"""`impasto stylize --help-all | more` crashed on Windows, whose pipes have the encoding cp1252."""
 
 from __future__ import annotations
 

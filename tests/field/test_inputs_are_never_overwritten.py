@@ -114,7 +114,7 @@ def links(folder: Path) -> dict[str, Path]:
 )
 @pytest.mark.parametrize("turned", [False, True])
 def test_links_and_other_spellings_are_seen_through(kind, turned, command, files, monkeypatch):
-    """Also turned round: the run reads the link and would write its file."""
+    """Also the reverse: the run reads the link, and would write the file that it points to."""
     monkeypatch.chdir(files)
     read, write = files / "photo.png", links(files)[kind]
     if turned:
@@ -224,7 +224,7 @@ def test_from_python_a_clip_stays(files):
 
 
 def test_other_files_may_be_replaced(command, files):
-    """A folder can have the name of a recipe or of a way to start, and devices are no inputs."""
+    """A folder can have the name of a recipe or of a start, and devices do not count as inputs."""
     (files / "out.png").write_bytes(b"old")
     (files / "link.png").symlink_to("out.png")
     outcome = command(

@@ -1,6 +1,6 @@
-"""AVIF and HEIC say their colors in an nclx box, and cameras say Adobe RGB in EXIF alone.
+"""AVIF and HEIC state their colors in an nclx box, and some cameras state Adobe RGB only in EXIF.
 
-Both were read as sRGB: too pale, and far too dark for high dynamic range.
+Both were read as sRGB. So colors were too pale, and high dynamic range was far too dark.
 """
 
 from __future__ import annotations
