@@ -357,8 +357,8 @@ def _numbers_in_range(values: Values, page: Page) -> Values:
         scaled: Values = np.floor(values * (65535 / (2**depth - 1)) + 0.5).astype(np.uint16)
         return scaled
     raise ImageError(
-        f"holds signed whole numbers, from {low} to {high}, and the tags SMinSampleValue and "
-        "SMaxSampleValue do not state their range; save it with unsigned numbers"
+        f"holds signed whole numbers, here from {low} to {high}, and the tags SMinSampleValue "
+        "and SMaxSampleValue do not state their range; save it with unsigned numbers"
     )
 
 
