@@ -1,4 +1,4 @@
-"""A painted MP4 was too short: its last frame should be shown for seconds, and players stopped."""
+"""A painted MP4 was too short: players stopped before the end of its long last frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transparency in every input: a cut-out painting gave dull textures with its hidden colors."""
+"""Transparency in every input: textures of a cut-out painting were dull or had hidden colors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""To load a PNG of one color, with 39 megapixels and 126 kB, took 2.2 GB and 15 s.
+"""Loading a PNG of one color, with 39 megapixels and 126 kB, took 2.2 GB and 15 s.
 
 Memory is compared with the picture's own size, because a test must not depend on a machine.
 """

@@ -1,4 +1,4 @@
-"""For a PNG with an unusable color profile, a path of Python's was printed, also with -q."""
+"""For a PNG with an unusable color profile, impasto printed a path of Python's, also with -q."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ depends on the number of threads. So any number of threads computes the same bit
 #define BLOCK 96 /* maximum number of tiles in a block: a multiple of LANES * COLUMNS */
 #define SKEW 16  /* offset that places the 36 matrices on different cache lines */
 #define WIDE (4 * LANES)
-#define UNITS 2 /* wanted units per thread: a late thread delays the end by one unit at most */
+#define UNITS 2 /* units that each thread should have: a late thread delays the end by one unit at most */
 #define PART 128 /* minimum of output channels in a part, unless there are fewer units than threads */
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
@@ -370,8 +370,8 @@ static void unpool_plane(const float *input, const float *slope, float *result, 
     if (height % 2) memset(result + (height - 1) * width, 0, width * sizeof(float));
 }
 
-/* Pool `planes` planes, `count` in each unit. If `other` is given, the gradient with respect to the
-pooled values, this is the backward pass. */
+/* Pool `planes` planes, `count` in each unit. other: NULL, or in the backward pass, the gradient with
+respect to the pooled values. */
 static void pool_unit(const Job *job, int64_t unit, int worker) {
     int64_t height = job->shape.height, width = job->shape.width;
     int64_t full = height * width, pooled = (height / 2) * (width / 2);

@@ -1,4 +1,4 @@
-"""A time budget: the steps of each level are chosen while the picture is painted."""
+"""A time budget chooses the number of steps of each level while the picture is painted."""
 
 from __future__ import annotations
 

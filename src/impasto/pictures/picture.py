@@ -51,7 +51,7 @@ __all__ = [
 
 Image = Tensor  # (1, 3, H, W) float32, sRGB in [0, 1]
 
-_STRIP = 1_000_000  # px of a strip
+_STRIP = 1_000_000  # px in a strip
 _ROUNDING = 1e-6  # how far rounding may take floats out of [0, 1]
 # The left, upper, right and lower edge of a part, in px; None: the whole.
 _Edges = tuple[float, float, float, float] | None

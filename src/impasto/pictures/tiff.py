@@ -130,7 +130,7 @@ def _form(page: Page) -> int:
 
 
 def _check_inks(page: Page, channels: int) -> None:
-    """Check that the first four inks are those of CMYK, and warn of others."""
+    """Check that the first four inks are those of CMYK, and warn if there are further inks."""
     names = [name.decode("utf-8", "replace") for name in page.content(Tag.INK_NAMES).split(b"\0")]
     names = [name for name in names if name]
     known = [name.strip().lower() for name in names[:4]] == PROCESS_INKS

@@ -304,7 +304,7 @@ class Signal:
         return light_to_srgb(compressed(light, self._highest) / WHITE)
 
     def to_working(self, image: Tensor) -> Tensor:
-        """Return an image of high dynamic range as one of standard range with its own primaries.
+        """Convert an image of high dynamic range to standard range, and keep its primaries.
 
         Light is compressed by the tone curve and encoded like sRGB. `from_working` undoes this.
         """
