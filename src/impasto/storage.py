@@ -71,8 +71,8 @@ NamedFile = tuple[str, "str | os.PathLike[str] | int"]
 def check_results(reads: Iterable[NamedFile], writes: Iterable[NamedFile]) -> None:
     """Check before a run that none of its results replaces one of its inputs, or another result.
 
-    Every command that paints calls this function, and no option overrides it. Files are compared by
-    device and inode. So a link, a hard link or another spelling of a path counts as the file itself.
+    Every command that paints calls this function, and no option overrides it. It compares files by
+    device and inode. So a link, a hard link or another spelling of a path counts as the file.
 
     Args:
         reads: the inputs; a folder stands for itself and for the files in it.

@@ -309,7 +309,7 @@ class _TileFeatures:
 def _normalizing_factors(
     parts: Iterable[_TileFeatures], terms: Sequence[FeatureTerm]
 ) -> list[float]:
-    """Return factors with which the L1 norm of each term's gradient, over all tiles, is its weight.
+    """Return factors that make the L1 norm of each term's gradient, over all tiles, its weight.
 
     Then only its weight determines the influence of a term, and not the size of its loss. The
     gradient is no longer that of the losses that are shown.

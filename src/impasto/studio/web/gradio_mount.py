@@ -60,7 +60,7 @@ def _add_files(app: FastAPI, jobs: Jobs) -> None:
 
 
 def _fetch_nothing() -> None:
-    """Disable Gradio's downloads: a browser could send a URL in the place of a file."""
+    """Disable Gradio's downloads: a browser could send a URL instead of a file."""
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise StudioError("the studio downloads nothing from other servers")

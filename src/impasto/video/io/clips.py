@@ -233,7 +233,8 @@ def decode_frames(container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
             frames = [] if packet.is_corrupt else packet.decode()
         except error:
             frames = []
-            damage.packets += begun  # A broadcast may begin between two key frames.
+            # Not before the first frame, because a broadcast may begin between two key frames.
+            damage.packets += begun
         damage.packets += packet.is_corrupt
         begun = begun or bool(frames)
         yield from frames
