@@ -7,7 +7,7 @@ PICTURES has the folders `content` and `style`. COMMAND is the command of stylet
 (PyPI), in an environment of its own. `--busy` also runs a process that uses one core all the time.
 The script writes the pictures and a sheet for every pair into OUT, and prints a table: the whole
 time of each command, the distances of content and style on VGG-16, and the distance of the colors.
-Neither program optimizes these distances.
+Neither program optimizes the distances on VGG-16.
 """
 
 from __future__ import annotations

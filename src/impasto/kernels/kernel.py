@@ -207,7 +207,7 @@ class Kernel:
     ) -> None:
         """Do one job on as many threads as `threads` says.
 
-        They are threads of the compiled library. If it was compiled without, they are Python's.
+        They are the library's threads. If it was compiled without threads, they are Python's.
 
         Args:
             kind: one of _KINDS.

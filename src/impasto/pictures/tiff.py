@@ -50,8 +50,8 @@ def read(data: bytes, max_pixels: int) -> tuple[Values, float | None]:
     """Decode the page that `picture_page` finds, upright and in sRGB.
 
     Returns: (H, W, 1, 3 or 4), uint8, uint16 or float32, depending on the file. The fourth channel
-             is alpha, and the colors are not premultiplied. And the dots per inch; None: the file
-             states none.
+             is alpha, and the colors are not premultiplied. The second value is the dots per inch;
+             None: the file states none.
     Raises:  ImageError: the file is damaged, has too many pixels, or is of a kind that is not read.
     """
     page = picture_page(data)

@@ -83,7 +83,7 @@ _ENCODERS: dict[str, tuple[str, str, str, tuple[int, int] | None]] = {
 
 
 def mastering_option(encoder: str, mastering: Mastering) -> tuple[str, str] | None:
-    """Return an encoder's option for the light levels, and its text; None: nothing to state.
+    """Return an encoder's option for light levels, and its text; None: no option, or no levels.
 
     Args: encoder: FFmpeg's name.
     """
