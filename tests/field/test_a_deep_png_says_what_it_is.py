@@ -68,3 +68,16 @@ def test_damaged_exif_turns_nothing():
     far, unknown = b"II*\0\xff\xff\xff\xff", TURNED.replace(b"\x06", b"\x63")
     for exif in (b"", b"II", far, TURNED[:15], unknown):
         assert torch.equal(load_picture(png_of(16, chunk(b"eXIf", exif))).image, plain)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt"])
+def test_a_text_whose_key_is_latin_1_harms_no_pixel(kind, depth):
+    """A German camera program wrote Verfügbar; keys are Latin-1 by the standard of PNG."""
+    rest = {b"tEXt": b"ja", b"zTXt": b"\0" + zlib.compress(b"ja"), b"iTXt": b"\0\0\0\0ja"}
+    text = chunk(kind, b"Verf\xfcgbar\0" + rest[kind])
+    values = np.arange(6 * 9 * 3).reshape(6, 9, 3) * 1.5
+    expected = values.astype(DEPTHS[depth]).astype(np.float32) / (2**depth - 1)
+    for file in (png_of(depth, text), png_of(depth, after=text)):
+        found = load_picture(file).image[0].permute(1, 2, 0).numpy()
+        assert np.abs(found - expected).max() < 1e-6

@@ -16,12 +16,14 @@ from helpers import toy_weights
 from impasto.network.encoder import Encoder
 from impasto.objective.layer_weights import seen_layers
 from impasto.objective.objective import Objective
-from impasto.painting.inputs import initial_image, load_inputs, scaled_style
+from impasto.painting import timing
+from impasto.painting.inputs import enlarge, initial_image, load_inputs, scaled_style
 from impasto.painting.level_targets import measure_targets
 from impasto.painting.memory_plan import Workload
 from impasto.painting.pyramid import pyramid
+from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import load_image, load_picture
-from impasto.pictures.picture import from_array, resize
+from impasto.pictures.picture import Picture, from_array, resize, resized
 from impasto.settings.pictures import Settings
 from impasto.settings.recipes import RECIPES, recipe_settings
 from impasto.studio.jobs.limits import Limits
@@ -129,3 +131,57 @@ def test_a_job_of_before_is_repeated_with_the_filter_of_before():
     assert stored.pop("resampling") == "bilinear"
     assert Settings.recorded(stored)["resampling"] == "lanczos"
     assert Settings.from_dict(Settings.recorded(stored)).resampling == "lanczos"
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_start_picture_is_scaled_by_it(name, large):
+    """neural-style scales -init_image by the filter that it scales every picture by."""
+    settings = Settings(long_side=64, resampling=name, coarsest=0)
+    photo = np.zeros((600, 800, 3), np.uint8)
+    expected = resize(from_array(large, 10**9).image, (48, 64), name)
+    same = load_inputs(photo, large, settings, init=large)
+    assert torch.equal(initial_image(same, settings, (48, 64)), expected)
+    style = load_inputs(photo, large, settings.replace(init="style"))
+    assert torch.equal(initial_image(style, settings.replace(init="style"), (48, 64)), expected)
+    square = load_inputs(photo[:, :600], large, settings, init=large)
+    whole = resize(from_array(large[:, 150:1050], 10**9).image, (64, 64), name)
+    inner = np.s_[..., 4:-4]  # at the edges, the cropped start sees what is beyond them
+    assert torch.allclose(initial_image(square, settings, (64, 64))[inner], whole[inner], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["bilinear", "lanczos"])
+def test_an_enlarged_level_gets_the_detail_of_the_photo_as_the_objective_sees_it(name, large):
+    """A level that is the photo itself becomes the photo of the next level."""
+    photo = Picture(from_array(large, 10**9).image)
+    sharp, small = (resize(photo.image, size, name) for size in ((96, 128), (48, 64)))
+    soft = resize(sharp, (48, 64))
+    assert (soft - small).abs().max() > 1e-3
+    found = enlarge(soft, photo, (96, 128), name)
+    assert torch.allclose(found, sharp, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{}, {"init": "content"}, {"coarsest": 16}])
+def test_the_pace_is_measured_with_the_pictures_that_a_run_starts_from(changes, large, monkeypatch):
+    """The losses of the layers there decide which of them may be deferred."""
+    seen = []
+    paint = timing.paint_level
+
+    def paint_level(image, *rest):
+        seen.append(image)
+        return paint(image, *rest)
+
+    monkeypatch.setattr(timing, "paint_level", paint_level)
+    monkeypatch.setattr(
+        "impasto.painting.stylizer.Encoder",
+        lambda layers, **rest: Encoder(layers, **{**rest, "weights": toy_weights("vgg19")}),
+    )
+    settings = recipe_settings("neural-style", long_side=64, **changes)
+    alpha = np.full((900, 1200, 1), 255, np.uint8)
+    alpha[300:600, 400:800] = 40
+    photo = np.concatenate([large, alpha], axis=-1)
+    inputs = load_inputs(photo, large, settings)
+    timing.measure_pace(Stylizer(settings), inputs)
+    assert torch.equal(seen[0], initial_image(inputs, settings, tuple(seen[0].shape[-2:])))
+    small = resized(inputs.photo, (48, 64), "bilinear").image
+    assert len(seen) == (2 if "coarsest" in changes else 1)
+    assert torch.equal(seen[-1], small) == bool(changes)

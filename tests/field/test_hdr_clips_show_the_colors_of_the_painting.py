@@ -339,3 +339,14 @@ def test_green_and_orange(tmp_path):
         plane.update(rows.tobytes())
     found = to_image(frame, Colors(8), Orientation())[0].numpy()
     assert np.abs(found - np.stack([r, g, b])).max() < 0.003
+
+
+def test_every_line_about_the_result_is_printed_once(video, tmp_path):
+    """The line about the range came twice, instead of the one about an odd size."""
+    source = make_clip(tmp_path / "clip.mp4", colors=HLG, ticks=TICKS, **DEEP)
+    outcome = video(source, "out.mp4", "--long-side", 62)
+    assert outcome.code == 0, outcome.err
+    notes = json.loads(outcome.out)["notes"]
+    assert len(notes) == 2
+    assert [outcome.err.count(note) for note in notes] == [1, 1]
+    assert "the last row of every frame is repeated once" in outcome.err

@@ -250,3 +250,43 @@ def test_two_names_of_one_file_are_two_results_too(command, files):
     outcome = command(*words, "--plot", files / "b.png")
     assert_clear_error(outcome, "named for two results", "--output", "--plot")
     assert tree(files) == before
+
+
+def test_from_python_no_clip_is_written_over_itself(tmp_path):
+    """Neither under its own name nor through a link; nor over one of its frames."""
+    pytest.importorskip("av")
+    from clip_samples import make_clip
+    from impasto.video.io.frames import open_clip, write_clip
+
+    path = make_clip(tmp_path / "clip.mp4")
+    (tmp_path / "link.mp4").symlink_to(path)
+    (tmp_path / "hard.mp4").hardlink_to(path)
+    before = tree(tmp_path)
+    for name in ("clip.mp4", "link.mp4", "hard.mp4"):
+        with (
+            pytest.raises(SettingsError, match="inputs are never overwritten"),
+            write_clip(tmp_path / name, open_clip(path)),
+        ):
+            pass
+    assert tree(tmp_path) == before
+
+
+def test_a_folder_for_frames_keeps_what_is_not_of_a_run(command, files):
+    """The folders of an earlier run's passes are called stage-1, …; this one is of a theater."""
+    pytest.importorskip("cv2")
+    kept = files / "theater" / "stage-design" / "plan.txt"
+    notes = files / "theater" / "stage-1" / "notes.txt"
+    for path in (kept, notes):
+        path.parent.mkdir(parents=True)
+        path.write_text("mine", encoding="utf-8")
+    old = files / "theater" / "stage-1" / "frame-000001.png"
+    shutil.copy(files / "style.png", old)
+    outcome = command(
+        "video", files / "clip", files / "style.png", "-qo", files / "theater", "--frame-steps", 1,
+        "--passes", 2, *SMALL,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert kept.read_text(encoding="utf-8") == notes.read_text(encoding="utf-8") == "mine"
+    assert not old.exists()
+    assert len([*(files / "theater").glob("frame-*.png")]) == 2
+    assert not [*(files / "theater").glob("stage-2"), *(files / "theater").glob("stage-photos")]

@@ -10,13 +10,16 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image as PillowImage
+from typer.main import get_command  # noqa: TID251
 
 import impasto
 from impasto.audio.files import Sound, save_sound
+from impasto.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -139,3 +142,36 @@ def test_examples_run(example, tmp_path, monkeypatch):
 def test_documents_name_no_folder_of_a_particular_machine():
     for document in DOCUMENTS:
         assert not re.search(r"/(home|root|work|tmp)/", document.read_text(encoding="utf-8"))
+
+
+def flags_by_command() -> dict[str, set[str]]:
+    """The flags of every command, also those that only --help-all shows."""
+    main: Any = get_command(app)
+    return {
+        name: {flag for each in one.params for flag in (*each.opts, *each.secondary_opts)}
+        | {"--help", "--help-all"}
+        for name, one in main.commands.items()
+    }
+
+
+def test_every_flag_that_the_answers_name_exists():
+    """Also: a flag in a command is one of this command's."""
+    text = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
+    known = flags_by_command()
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    assert len(named) > 10
+    assert named <= set().union(*known.values())
+    commands = re.findall(r"^    impasto (.*?)(?:\s+#.*)?$|`impasto ([^`]*)`", text, re.MULTILINE)
+    for line in map("".join, commands):
+        words = line.split()
+        assert words[0] in known, line
+        flags = {word for word in words if re.fullmatch(r"--[a-z-]+|-[a-z]", word)}
+        assert flags <= known[words[0]], line
+
+
+def test_every_name_in_python_that_the_answers_name_exists():
+    text = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"\bimpasto\.([A-Za-z_]+)\b(?!\()", text)) - {"md"}
+    names |= set(re.findall(r"\bimpasto\.([A-Za-z_]+)\(", text))
+    assert names
+    assert [name for name in names if not hasattr(impasto, name)] == []

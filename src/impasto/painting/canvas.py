@@ -192,7 +192,7 @@ def complete(image: Tensor, inputs: Inputs, settings: Settings) -> Tensor:
     Returns: (1, 3, H, W), sRGB in [0, 1], on the CPU.
     """
     size = fit(inputs.photo.size, settings.long_side)
-    whole = enlarge(image.detach().cpu().clamp(0, 1), inputs.photo, size)
+    whole = enlarge(image.detach().cpu().clamp(0, 1), inputs.photo, size, settings.resampling)
     photo = resized(inputs.photo, size, settings.resampling).image
     if settings.color == "luminance":  # enlarging a picture changes its colors a little
         canvas = Canvas(photo)

@@ -29,7 +29,7 @@ from impasto.pictures.picture import (
     resized,
 )
 from impasto.settings.layers import deepest, minimum_side
-from impasto.settings.pictures import Settings
+from impasto.settings.pictures import ResamplingName, Settings
 
 __all__ = [
     "INITS",
@@ -194,11 +194,11 @@ def initial_image(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> 
 
 def _start(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> Tensor:
     if inputs.init is not None:
-        return _covering(inputs.init, inputs.photo, size)
+        return _covering(inputs.init, inputs.photo, size, settings.resampling)
     if settings.init == "content":
         return resized(inputs.photo, size, settings.resampling).image
     if settings.init == "style":
-        covering, _ = cover(inputs.paintings[0], size)
+        covering, _ = cover(inputs.paintings[0], size, settings.resampling)
         photo = resized(inputs.photo, size, settings.resampling)
         return style_in_color(covering, photo, settings.color)
     generator = torch.Generator().manual_seed(settings.seed)
@@ -208,15 +208,17 @@ def _start(inputs: Inputs, settings: Settings, size: tuple[int, int]) -> Tensor:
     return _MEAN_COLOR + settings.noise * noise
 
 
-def _covering(init: Picture, photo: Picture, size: tuple[int, int]) -> Tensor:
+def _covering(
+    init: Picture, photo: Picture, size: tuple[int, int], resampling: ResamplingName
+) -> Tensor:
     """Cover the size with a picture; where the picture is transparent, take the photo."""
-    shown, part = cover(init, size)
+    shown, part = cover(init, size, resampling)
     image = shown.image
     if max(part) < max(size):
-        image = _with_detail(image, photo, part)
+        image = _with_detail(image, photo, part, resampling)
     if shown.alpha is None:
         return image
-    return resized(photo, size).image.lerp(image, shown.alpha)
+    return resized(photo, size, resampling).image.lerp(image, shown.alpha)
 
 
 # ImageNet's mean color, in sRGB. VGG subtracts it from every picture (Simonyan & Zisserman).
@@ -241,21 +243,28 @@ def chosen_init(settings: Settings) -> Picture | None:
     return load_picture(settings.init)
 
 
-def enlarge(pastiche: Tensor, photo: Picture, size: tuple[int, int]) -> Tensor:
+def enlarge(
+    pastiche: Tensor, photo: Picture, size: tuple[int, int], resampling: ResamplingName = "lanczos"
+) -> Tensor:
     """Enlarge the result of a level to the next level's size, (H, W).
 
     An enlarged picture has no detail in its finest band, but the styles have much detail there. So
     the photo's detail in this band is added. The next level then starts at about half the loss, or
     less (docs/performance.md).
+
+    Args: resampling: the filter that scales the photo, as the objective sees it.
     """
     if tuple(pastiche.shape[-2:]) == size:
         return pastiche
-    return _with_detail(resize(pastiche, size), photo, (pastiche.shape[-2], pastiche.shape[-1]))
+    before = (pastiche.shape[-2], pastiche.shape[-1])
+    return _with_detail(resize(pastiche, size), photo, before, resampling)
 
 
-def _with_detail(enlarged: Tensor, photo: Picture, before: tuple[int, int]) -> Tensor:
+def _with_detail(
+    enlarged: Tensor, photo: Picture, before: tuple[int, int], resampling: ResamplingName
+) -> Tensor:
     """Add the photo's finest detail to an enlarged picture. Args: before: (h, w) of the smaller."""
     size = (enlarged.shape[-2], enlarged.shape[-1])
-    sharp = resized(photo, size).image
+    sharp = resized(photo, size, resampling).image
     blurred = resize(resize(sharp, before), size)
     return (enlarged + sharp - blurred).clamp(0, 1)

@@ -193,7 +193,7 @@ class Stylizer:
             works=works,
             inputs=inputs.identities | ({"weights": weights} if weights else {}),
             begin=lambda size: initial_image(inputs, settings, size),
-            enlarge=lambda image, size: enlarge(image, photo, size),
+            enlarge=lambda image, size: enlarge(image, photo, size, settings.resampling),
             aim=aim,
             descend=lambda image, losses, work: paint_level(
                 image, losses, work, inputs, settings, self.device

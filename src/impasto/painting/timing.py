@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from impasto.objective.deferred_layers import FEWEST_STEPS, deepest_that_counts, may_defer
 from impasto.objective.objective import Objective
 from impasto.optimize.lbfgs import seconds_per_pair
 from impasto.optimize.loop import Step, Terms
 from impasto.painting.canvas import paint_level
-from impasto.painting.inputs import Inputs
+from impasto.painting.inputs import Inputs, initial_image
 from impasto.painting.memory_plan import Workload
 from impasto.painting.pyramid import Level, pyramid
 from impasto.painting.stylizer import Stylizer
-from impasto.pictures.picture import fit, resize
+from impasto.pictures.picture import fit, resized
+from impasto.settings.pictures import Settings
 
 __all__ = ["Pace", "measure_pace"]
 
@@ -85,9 +87,13 @@ def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
         height, width = fit(inputs.photo.size, side)
         timed_levels.append(Level((max(height, least), max(width, least)), side, _TIMED_STEPS))
     objectives = [_objective(stylizer, inputs, level) for level in timed_levels]
+    starts = [
+        _start(inputs, level, stylizer.settings, first=level is timed_levels[0])
+        for level in timed_levels
+    ]
     runs = [
-        _timed_steps(stylizer, inputs, level, objective.by_layer)
-        for level, objective in zip(timed_levels, objectives, strict=True)
+        _timed_steps(stylizer, inputs, level, objective.by_layer, start)
+        for level, objective, start in zip(timed_levels, objectives, starts, strict=True)
     ]
     timed = [_seconds_per_step(run) for run in runs]
     pixels = [level.size[0] * level.size[1] for level in timed_levels]
@@ -95,7 +101,7 @@ def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
     if len(timed) > 1 and pixels[0] < pixels[1] / 2:
         step = (timed[1] - timed[0]) / (pixels[1] - pixels[0])
         fixed = max(timed[0] - step * pixels[0], 0.0)
-    image = resize(inputs.photo.image, timed_levels[-1].size).to(stylizer.device)
+    image = starts[-1].to(stylizer.device)
     start = time.perf_counter()
     with torch.no_grad():
         stylizer.encoder(image)
@@ -107,7 +113,7 @@ def measure_pace(stylizer: Stylizer, inputs: Inputs) -> Pace:
             objectives[-1], runs[-1][-1].layers, stylizer.settings.deferred_share
         )
         losses = partial(objectives[-1].by_layer, up_to=up_to)
-        rest = _timed_steps(stylizer, inputs, timed_levels[-1], losses)
+        rest = _timed_steps(stylizer, inputs, timed_levels[-1], losses, starts[-1])
         deferred = min(_seconds_per_step(rest) / timed[-1], 1.0)
     return Pace(fixed, step, forward, pair / pixels[-1], deferred)
 
@@ -117,11 +123,23 @@ def _objective(stylizer: Stylizer, inputs: Inputs, level: Level) -> Objective:
     return stylizer.objective(inputs, Workload(level, None, stylizer.settings.history, False, 0.0))
 
 
-def _timed_steps(stylizer: Stylizer, inputs: Inputs, level: Level, losses: Terms) -> list[Step]:
-    """Take some steps at one level, in the same way as a run."""
+def _start(inputs: Inputs, level: Level, settings: Settings, *, first: bool) -> Tensor:
+    """Return a picture like the one that a run's level starts from.
+
+    The losses of the layers there decide which of them may be deferred. The result of a coarser
+    level is near the photo.
+    """
+    if first:
+        return initial_image(inputs, settings, level.size)
+    return resized(inputs.photo, level.size, settings.resampling).image
+
+
+def _timed_steps(
+    stylizer: Stylizer, inputs: Inputs, level: Level, losses: Terms, image: Tensor
+) -> list[Step]:
+    """Take some steps at one level, from an image, in the same way as a run."""
     settings = stylizer.settings
     work = Workload(level, None, settings.history, False, 0.0)
-    image = resize(inputs.photo.image, level.size)
     return list(paint_level(image, losses, work, inputs, settings, stylizer.device))
 
 

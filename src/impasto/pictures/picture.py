@@ -402,19 +402,22 @@ def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(size, expected, strict=True))
 
 
-def cover(picture: Picture, size: tuple[int, int]) -> tuple[Picture, tuple[int, int]]:
+def cover(
+    picture: Picture, size: tuple[int, int], resampling: ResamplingName = "lanczos"
+) -> tuple[Picture, tuple[int, int]]:
     """Resize a picture without distortion until it covers a size, (H, W); crop it to its center.
 
+    Args:    resampling: the filter, as for `resize`.
     Returns: the picture of this size; and the size (h, w) of the part that it shows, in px of the
              given picture.
     """
     height, width = picture.size
     if same_shape(picture.size, size) or same_shape(size, picture.size):
-        return resized(picture, size), picture.size
+        return resized(picture, size, resampling), picture.size
     factor = max(size[0] / height, size[1] / width)
     tall, wide = min(size[0] / factor, height), min(size[1] / factor, width)
     top, left = (height - tall) / 2, (width - wide) / 2
-    shown = _resampled_picture(picture, size, "lanczos", (left, top, left + wide, top + tall))
+    shown = _resampled_picture(picture, size, resampling, (left, top, left + wide, top + tall))
     return shown, (max(1, round(tall)), max(1, round(wide)))
 
 

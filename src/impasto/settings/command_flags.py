@@ -177,8 +177,11 @@ class RecordOptions(Options):
         shown_default="10",
     )
     frames: Path | None = option(
-        None, "Folder for the pictures of single steps.", metavar="FOLDER"
-    )  # fmt: skip
+        None,
+        "Folder for the pictures of single steps. With --force, all files step-NUMBER.png in it "
+        "are deleted first.",
+        metavar="FOLDER",
+    )
     timelapse: Path | None = option(
         None, "Film of the steps: .gif, .webp or .mp4; .mp4 needs impasto[video].", metavar="FILE"
     )
@@ -344,7 +347,8 @@ class ClipFileOptions(SoundTrackOptions):
     )  # fmt: skip
     frames: Path | None = option(
         None,
-        "Folder in which the painted frames are kept, as PNG files.",
+        "Folder in which the painted frames are kept, as PNG files. With --force, the frames of "
+        "another run in it are deleted first.",
         half="video",
         metavar="FOLDER",
     )

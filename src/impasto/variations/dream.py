@@ -84,6 +84,9 @@ def plan_dream(
     # Like Adam, a dream keeps no history.
     without_history = stylizer.with_settings(settings.replace(optimizer="adam"))
 
+    def larger(image: Tensor, size: tuple[int, int]) -> Tensor:
+        return enlarge(image, photo, size, settings.resampling)
+
     def losses(image: Tensor) -> dict[str, Tensor]:
         features = stylizer.encoder(image)[layer]
         seen = features if channel is None else features[:, channel]
@@ -106,10 +109,10 @@ def plan_dream(
             "content": identity(photo),
         },
         begin=lambda size: resized(photo, size, settings.resampling).image,
-        enlarge=lambda image, size: enlarge(image, photo, size),
+        enlarge=larger,
         aim=lambda work: losses,
         descend=descend,
-        complete=lambda image: enlarge(image, photo, levels[-1].size).clamp(0, 1),
+        complete=lambda image: larger(image, levels[-1].size).clamp(0, 1),
         alpha=photo.alpha,
     )
 

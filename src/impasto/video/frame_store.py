@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import shutil
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -36,6 +36,7 @@ PHOTOS = "stage-photos"  # The folder of the photos that a later pass needs.
 
 _RECORD = "run.json"
 _FRAMES = "frame-[0-9][0-9][0-9][0-9][0-9][0-9].png"
+_STAGE = re.compile(r"stage-(?:\d+|photos)")
 
 
 def stage_folder(stage: int, stages: int) -> str:
@@ -84,8 +85,14 @@ class FrameInfo:
 
 def own_files(folder: Path) -> list[Path]:
     """List the files in a folder of frames that a run may replace or delete."""
-    found = [*folder.glob(_FRAMES), folder / _RECORD, *folder.glob("stage-*/**/*")]
+    found = [*folder.glob(_FRAMES), folder / _RECORD]
+    found += [path for stage in _stages(folder) for path in stage.glob(_FRAMES)]
     return [path for path in found if path.exists()]
+
+
+def _stages(folder: Path) -> list[Path]:
+    """List the folders of passes within a folder of frames, and no folders of other programs."""
+    return [path for path in folder.glob("stage-*") if _STAGE.fullmatch(path.name)]
 
 
 class FrameStore:
@@ -174,9 +181,12 @@ class FrameStore:
         save_image(photo.image, path, alpha=photo.alpha, bits=self.bits)
 
     def clear_stages(self) -> None:
-        """Delete everything but the final frames and the record."""
-        for folder in self.folder.glob("stage-*"):
-            shutil.rmtree(folder)
+        """Delete the frames of all passes but the last."""
+        for folder in _stages(self.folder):
+            for path in (*folder.glob(_FRAMES), *folder.glob(".impasto-*.tmp")):
+                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # somebody else has put a file there
+                folder.rmdir()
 
     def remove(self) -> None:
         """Delete the frames, and the folder if nothing else is in it."""

@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from impasto.painting.guidance import Guidance
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import Source
 from impasto.pictures.films import sheet
-from impasto.pictures.picture import Image, Picture, fit, on_paper
+from impasto.pictures.picture import Image, Picture, fit, on_paper, resize
 from impasto.settings.pictures import Settings
 from impasto.video.frame_painter import FramePainter
 from impasto.video.io.frames import Clip, Frame, open_clip, read_frames
@@ -84,10 +85,21 @@ def preview_step(clip: Clip) -> int:
 
 
 def contact_sheet(frames: Sequence[tuple[Frame, Image]]) -> Image:
-    """Return a picture of painted frames and their times, (1, 3, H, W)."""
+    """Return a picture of painted frames in their right shape, and their times, (1, 3, H, W)."""
     cells = [
-        (f"{float(frame.time):.2f} s", on_paper(Picture(image, frame.alpha)))
+        (
+            f"{float(frame.time):.2f} s",
+            _in_shape(on_paper(Picture(image, frame.alpha)), frame.aspect),
+        )
         for frame, image in frames
     ]
     columns = min(_COLUMNS, len(cells))
     return sheet([cells[at : at + columns] for at in range(0, len(cells), columns)])
+
+
+def _in_shape(image: Image, aspect: Fraction) -> Image:
+    """Enlarge the shorter sides of pixels, so that they become square."""
+    height, width = image.shape[-2:]
+    if aspect > 1:
+        return resize(image, (height, round(width * aspect)))
+    return resize(image, (round(height / aspect), width))

@@ -32,6 +32,7 @@ from impasto.video.clip_run import ClipRun, VideoStep
 from impasto.video.dynamic_range import check_no_pictures, range_notes
 from impasto.video.frame_painter import FramePainter
 from impasto.video.frame_store import FINAL, FrameStore, clip_identity, stage_folder
+from impasto.video.io.folders import shape_note
 from impasto.video.io.frames import Clip, open_clip, read_frames, write_clip
 from impasto.video.keyframes import paint_key_frames
 from impasto.video.motion.motion import find_motion
@@ -82,7 +83,8 @@ class VideoPlan:
         output: the result: a clip, or a folder of frames.
         keeps_frames: whether the folder of frames stays.
         encode: opens the writer of the result; None: the result is the folder of frames.
-        notes: one line if the colors of the clip are converted.
+        notes: one line if the colors of the clip are converted, and one if its frames are kept as
+            pictures but its pixels are not square.
     """
 
     run: ClipRun
@@ -137,7 +139,7 @@ class VideoPlan:
                     picture = store.load_picture(frame.index, folder)
                     notes |= dict.fromkeys(transparency_note(self.output, picture.alpha))
                     writer.write(on_paper(picture), frame.time, frame.duration)
-            size, notes = writer.stored_size, dict.fromkeys(writer.notes) | notes
+            size, notes = writer.stored_size, notes | dict.fromkeys(writer.notes)
         store.clear_stages()
         if not self.keeps_frames:
             store.remove()
@@ -249,9 +251,8 @@ def plan_video(
     bits = 16 if source.keep_hdr else 8
     store = FrameStore(folder, record, overwrite=overwrite, bits=bits)
     run = ClipRun(clip=source, painter=painter, video=video, store=store, start=start, end=end)
-    return VideoPlan(
-        run=run, output=target, keeps_frames=keeps, encode=encode, notes=range_notes(source, video)
-    )
+    notes = range_notes(source, video) + (shape_note(source) if keeps else ())
+    return VideoPlan(run=run, output=target, keeps_frames=keeps, encode=encode, notes=notes)
 
 
 def _about(clip: Clip, settings: Settings, video: VideoSettings) -> dict[str, Any]:

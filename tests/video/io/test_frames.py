@@ -771,14 +771,6 @@ def test_nothing_half_written(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
 
 
-def test_a_clip_may_replace_itself(tmp_path):
-    path = make_clip(tmp_path / "a.mp4", sounds=("aac",))
-    before = sound_of(path)
-    copy_clip(path, path)
-    assert sound_of(path) == before
-    assert len(times_of(path)) == COUNT
-
-
 def test_the_same_frames_make_the_same_file(tmp_path):
     path = make_clip(tmp_path / "a.mp4")
     for name in ("b.mp4", "c.mp4"):

@@ -16,7 +16,7 @@ from impasto.errors import SettingsError
 from impasto.settings.pictures import Settings
 from impasto.studio.jobs.clip_uploads import check_part
 from impasto.studio.jobs.limits import Busy, Limits, QueueFull, StudioError
-from impasto.studio.jobs.requests import Request, check_request, check_size
+from impasto.studio.jobs.requests import Request, check_request, check_size, without_flags
 from impasto.studio.jobs.results import has_result
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.rows import (
@@ -239,8 +239,9 @@ def _view(row: StoredJob, store: Store) -> Job:
     facts = row.progress
     return Job(
         id=row.id, kind=row.kind, state=row.state, position=store.jobs.position(row),
-        created=row.created, started=row.started, ended=row.ended, error=row.error,
-        notes=facts.get("notes", []),
+        created=row.created, started=row.started, ended=row.ended,
+        error=without_flags(row.error, row.kind),
+        notes=[without_flags(note, row.kind) for note in facts.get("notes", [])],
         step=facts.get("step", 0), count=facts.get("count", 0), level=facts.get("level", 0),
         levels=facts.get("levels", 0), width=facts.get("width", 0),
         height=facts.get("height", 0), losses=facts.get("losses", {}),

@@ -7,6 +7,7 @@ command of the same name reads: `impasto.settings.recipes.USED_SETTINGS`.
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ __all__ = [
     "check_size",
     "describe_settings",
     "schedule_of",
+    "without_flags",
 ]
 
 # The roles of a job's pictures. A plural role may have several.
@@ -295,6 +297,25 @@ def check_size(
             f"the result has {pixels / 1e6:.1f} megapixels, and the studio allows "
             f"{limits.max_pixels / 1e6:g}; choose a smaller size"
         )
+
+
+def without_flags(text: str, kind: str) -> str:
+    """Return a sentence that names options as requests do (keep_hdr), not as the command line does.
+
+    Args: kind: the kind of job that the sentence is about.
+    """
+    if "--" not in text:
+        return text
+    known = {*option_types(_kind(kind).options), *_kind(kind).settings}
+
+    def named(flag: re.Match[str]) -> str:
+        name = flag[1].replace("-", "_")
+        if name.removeprefix("no_") in known:
+            return name if name in known else f"{name[3:]}=False"
+        return flag[0]
+
+    plain = re.sub(r"(?<![\w-])--([a-z][a-z-]*)", named, text)
+    return re.sub(r"(\S+) \(\1\)", r"\1", plain)  # keep_hdr (--keep-hdr)
 
 
 # ---- forms --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 from impasto.studio.jobs import reproduce
 from impasto.studio.jobs.limits import NoSuchThing
+from impasto.studio.jobs.requests import without_flags
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.rows import ENDED, State, StoredJob
 from impasto.studio.jobs.uploads import DECODING
@@ -67,7 +68,8 @@ def result_file(store: Store, job: str, suffix: str | None = None) -> Path:
             f"there is no result{suffix}; the result of this job is {' or '.join(suffixes)}"
         )
     if not path.is_file():
-        raise NoSuchThing(f"there is no result{suffix}: {row.error or 'it was deleted'}")
+        reason = without_flags(row.error, row.kind) or "it was deleted"
+        raise NoSuchThing(f"there is no result{suffix}: {reason}")
     return path
 
 

@@ -1,8 +1,10 @@
 """Uploaded pictures: decoded, checked, and written again, so that only their pixels remain.
 
-The new file gives exactly the same pixels as the uploaded one (upright, in sRGB, at 8 or 16 bits).
-So a result states the name and the SHA-256 of the uploaded file, and can be reproduced from it. The
-EXIF data, which may contain the location of a photo, is removed.
+The new file is upright and in sRGB. If the values of the picture are steps of 8 or 16 bits, it
+gives the same values of visible pixels. Then a result states the name and the SHA-256 of the
+uploaded file, and can be reproduced from it. Other values, of a file of floats, are rounded to 16
+bits, and the result states the SHA-256 of the new file. The EXIF data, which may contain the
+location of a photo, is removed.
 """
 
 from __future__ import annotations

@@ -110,8 +110,7 @@ class Job:
         position: place in the queue, from 1; None: it is not queued.
         created, started, ended: seconds since 1970; None: not yet.
         error: the reason why it failed or was stopped, in words; "": there is none.
-        notes: for a clip, one sentence for each way in which the file differs from the painted
-            frames.
+        notes: one sentence for each way in which a file differs from what was painted.
         step, count: last step and total number of steps; for a clip, those of its present frame.
         level, levels: current level (size) and number of levels.
         width, height: size of the last preview; 0: there is none yet.

@@ -42,6 +42,7 @@ _LABELS = {
     "feather": "Soft edge of masks", "tv_weight": "Smoothness", "init": "Start from", "of": "Show",
     "start": "Start", "frame_steps": "Steps per frame", "temporal_weight": "Steadiness",
     "flow": "Find motion by", "cuts": "Find scene cuts",
+    "keep_hdr": "Keep HDR",
 }  # fmt: skip
 
 

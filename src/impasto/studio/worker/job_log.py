@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from impasto.pictures.files import save_image
+from impasto.pictures.files import save_image, transparency_note
 from impasto.pictures.picture import Picture, fit, resize, resized
 from impasto.storage import replace_file
 from impasto.studio.jobs.store import Store
@@ -93,7 +93,7 @@ class JobLog:
     def save_result(
         self, image: Tensor, alpha: Tensor | None = None, metadata: Mapping[str, Any] | None = None
     ) -> None:
-        """Write a picture as the result, in all formats.
+        """Write a picture as the result, in all formats, and note what JPEG cannot hold.
 
         The PNG comes last, because its presence means that the result is complete.
         """
@@ -101,6 +101,7 @@ class JobLog:
             save_image(
                 image, self.folder / f"result{suffix}", alpha=alpha, metadata=metadata, bits=bits
             )
+        self.progress["notes"] = list(transparency_note("result.jpg", alpha))
         self.save_preview(image, alpha)
 
 

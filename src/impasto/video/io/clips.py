@@ -110,6 +110,7 @@ class Frame:
         time: exact seconds since the beginning of the clip.
         duration: seconds until the next frame.
         alpha: the transparency, (1, 1, H, W) in [0, 1]; None: every pixel is opaque.
+        aspect: width / height of a pixel.
     """
 
     image: Image
@@ -117,6 +118,7 @@ class Frame:
     time: Fraction
     duration: Fraction
     alpha: Tensor | None = None
+    aspect: Fraction = Fraction(1)
 
     @property
     def picture(self) -> Picture:

@@ -12,7 +12,7 @@ from impasto.pictures.files import load_picture, save_image
 from impasto.pictures.picture import Image, Picture
 from impasto.video.io.clips import Clip, to_fraction
 
-__all__ = ["FolderWriter", "open_folder", "read_folder"]
+__all__ = ["FolderWriter", "open_folder", "read_folder", "shape_note"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _NUMBERS = re.compile(r"(\d+)")
@@ -79,6 +79,17 @@ def read_folder(clip: Clip) -> Iterator[tuple[Callable[[], Picture], Fraction, F
             return picture
 
         yield load, count * length, length
+
+
+def shape_note(clip: Clip) -> tuple[str, ...]:
+    """Say in one line that pictures of a clip's frames look too narrow or too wide, if they do."""
+    if clip.aspect == 1:
+        return ()
+    looks = "narrow" if clip.aspect > 1 else "wide"
+    return (
+        f"the pixels of {clip.path.name} are not square, which PNG files cannot say: the frames "
+        f"look too {looks}; their right width is {clip.aspect} of it",
+    )
 
 
 class FolderWriter:

@@ -154,7 +154,7 @@ def _selected(
                 continue
             picture = load()
             picture = picture if scale is None else scale(picture)
-            yield Frame(picture.image, index, time, duration, picture.alpha)
+            yield Frame(picture.image, index, time, duration, picture.alpha, clip.aspect)
     except TruncatedClip as error:
         if index < 0:
             raise _no_frames(clip, start) from error

@@ -63,6 +63,7 @@ def write_clip(
     Raises:
         VideoError: the codec is unknown, crf has a value that is not allowed, the file cannot be
             written, or cannot hold the codec or the sound; or PyAV is missing.
+        SettingsError: the path is that of the clip `like`, or of one of its frames.
     """
     return ClipWriter(
         Path(path),
@@ -127,8 +128,9 @@ class ClipWriter:
             )
 
     def __enter__(self) -> Self:
+        read = [("the clip", path) for path in (self.like.path, *self.like.files)]
+        check_results(read, [("the result", self.path)])
         if self.is_folder:
-            check_results([("the clip", self.like.path)], [("the result", self.path)])
             self._folder = FolderWriter(self.path, overwrite=self.overwrite)
             return self
         self._av = av_library()
