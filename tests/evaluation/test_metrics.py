@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -80,6 +82,12 @@ def test_every_metric_is_declared_and_documented():
             assert word in text, (name, word)
         direction = {"lower": "smaller is better", "higher": "larger is better"}[metric.better]
         assert direction in text, name
+
+
+def test_the_page_lists_every_metric_with_its_direction():
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    for name, metric in METRICS.items():
+        assert re.search(rf"^\| `{name}` \| {metric.better} \|", page, re.MULTILINE), name
 
 
 # ---- identity and order -------------------------------------------------------------------------

@@ -59,12 +59,12 @@ INSIDE = {
         → pixels | codecs | priority | truncation → mastering""",
     "video.motion": "flicker | scene_cuts → motion → flow → raft | warp",
     "cli": """
-        main → commands → sheets | run | clip_progress
+        main → commands → sheets | run | clip_progress | input_files
         → output | recorder | arguments | typer_flags → run_steps → failures | progress | help
         | streams → task""",
     "cli.commands": """
-        audio | blend | demo | examples | layers | plan | recipes | recolor | redo | studio
-        | stylize | variations | video""",
+        audio | blend | demo | evaluate | examples | layers | plan | recipes | recolor | redo
+        | studio | stylize | variations | video""",
     "studio": "server → web | worker | supervisor → jobs",
     "studio.jobs": """
         jobs → results | clip_uploads → uploads | reproduce → store | views | requests
