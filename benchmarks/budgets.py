@@ -19,14 +19,15 @@ import time
 from pathlib import Path
 
 import torch
-from default_recipe import boxed, color_distance, content_distance
+from default_recipe import boxed
 from torch import Tensor
 
+from impasto.evaluation.content import feature_distance
+from impasto.evaluation.styles import color_distance, relative_gram_distance
 from impasto.network.encoder import Encoder
 from impasto.pictures.files import load_image, save_image
 from impasto.pictures.films import sheet
 from impasto.pictures.picture import fit, resize
-from impasto.style.correlations import gram_matrix
 
 # No setting was chosen on these pairs.
 PAIRS = {
@@ -102,17 +103,13 @@ def measure(pair: str, arguments: argparse.Namespace) -> list[str]:
 def distances(image: Tensor, photo: Tensor, painting: Tensor) -> str:
     """Return the distances of content, style and colors, as cells of the table."""
     encoder = Encoder((*_STYLE, "relu4_2"), network="vgg16")
-    side = max(image.shape[-2:])
-    style = resize(painting, fit((painting.shape[-2], painting.shape[-1]), side))
-    own, aim = encoder(image), encoder(style)
-    shares = []
-    for layer in _STYLE:
-        target = gram_matrix(aim[layer])
-        gap = gram_matrix(own[layer]) - target
-        shares.append(float(gap.square().sum() / target.square().sum()))
-    content = content_distance(encoder, image, photo)
+    height, width = image.shape[-2:]
+    style = resize(painting, fit((painting.shape[-2], painting.shape[-1]), max(height, width)))
+    own, aim, same = (encoder(each) for each in (image, style, resize(photo, (height, width))))
+    gram = relative_gram_distance(own, {layer: aim[layer] for layer in _STYLE})
+    content = feature_distance(own, {"relu4_2": same["relu4_2"]})
     colors = 100 * color_distance(image, painting)
-    return f"{content:.2f} | {sum(shares) / len(shares):.3f} | {colors:.1f}"
+    return f"{content:.2f} | {gram:.3f} | {colors:.1f}"
 
 
 if __name__ == "__main__":

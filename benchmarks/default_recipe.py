@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from impasto.evaluation.content import feature_distance
+from impasto.evaluation.styles import color_distance
 from impasto.network.encoder import Encoder
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.files import load_image, save_image
@@ -103,6 +105,7 @@ def sources(pair: str, pictures: Path) -> tuple[Path, Path]:
     return pictures / "content" / photo, pictures / "style" / painting
 
 
+@torch.no_grad()
 def print_figures(arguments: argparse.Namespace) -> None:
     """Print the distances of colors and content for every pair and candidate."""
     encoder = Encoder(("relu4_2",), network="vgg16")  # which only the candidate vgg16 has optimized
@@ -114,23 +117,9 @@ def print_figures(arguments: argparse.Namespace) -> None:
             if path.exists():
                 image = load_image(path)
                 colors = 100 * color_distance(image, painting)
-                content = content_distance(encoder, image, photo)
+                same = resize(photo, (image.shape[-2], image.shape[-1]))
+                content = feature_distance(encoder(image), encoder(same))
                 print(f"| {pair} | {name} | {colors:.1f} | {content:.2f} |")
-
-
-def color_distance(image: Tensor, painting: Tensor) -> float:
-    """Return the distance of each channel's n-th darkest values, as mean over n and channels."""
-    ranks = torch.linspace(0, 1, 1001)
-    own, other = (torch.quantile(each[0].flatten(1), ranks, dim=1) for each in (image, painting))
-    return float((own - other).abs().mean())
-
-
-@torch.no_grad()
-def content_distance(encoder: Encoder, image: Tensor, photo: Tensor) -> float:
-    """Return the content loss as a share of the photo's own mean square, at relu4_2."""
-    own = encoder(image)["relu4_2"]
-    aim = encoder(resize(photo, (image.shape[-2], image.shape[-1])))["relu4_2"]
-    return float((own - aim).square().mean() / aim.square().mean())
 
 
 def make_sheet(pair: str, arguments: argparse.Namespace) -> None:

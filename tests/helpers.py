@@ -10,6 +10,7 @@ import PIL.Image
 import torch
 from torch import Tensor
 
+from impasto.evaluation.content import psnr as psnr
 from impasto.network.weights import VGGWeights
 from impasto.settings.layers import CONVOLUTIONS
 
@@ -62,49 +63,6 @@ def assert_in_range(image: Tensor) -> None:
     assert torch.isfinite(image).all()
     assert image.min() >= 0
     assert image.max() <= 1
-
-
-def psnr(a: Tensor, b: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of two images in [0, 1]."""
-    return float(-10 * torch.log10((a - b).square().mean()))
-
-
-def border_excess(image: Tensor, photo: Tensor) -> float:
-    """Return how much stronger the gradients at the border are than in the photo, as a ratio.
-
-    The ratio divides the mean gradient magnitude in the outer 2 % by that in the band from 2 % to
-    10 %. The photo's own ratio is subtracted. A comparison with the whole inside would be wrong:
-    strokes in the flat sky of a photo would count as a frame.
-    """
-    return _frame_ratio(image) - _frame_ratio(photo)
-
-
-def _frame_ratio(image: Tensor) -> float:
-    gray = image.mean(dim=1)[0]
-    dy, dx = torch.gradient(gray)
-    magnitude = (dx.square() + dy.square()).sqrt()
-    height, width = gray.shape
-    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
-    distance = torch.minimum(
-        torch.minimum(rows, height - 1 - rows), torch.minimum(columns, width - 1 - columns)
-    )
-    edge, band = max(2, round(0.02 * max(height, width))), round(0.1 * max(height, width))
-    frame, adjoining = distance < edge, (distance >= edge) & (distance < band)
-    return float(magnitude[frame].mean() / magnitude[adjoining].mean())
-
-
-def chroma_noise(image: Tensor) -> float:
-    """Mean |Laplacian| of the two color-difference planes R − G and (R + G) / 2 − B."""
-    red, green, blue = image[0]
-    planes = torch.stack([red - green, (red + green) / 2 - blue])
-    laplacian = (
-        4 * planes[:, 1:-1, 1:-1]
-        - planes[:, :-2, 1:-1]
-        - planes[:, 2:, 1:-1]
-        - planes[:, 1:-1, :-2]
-        - planes[:, 1:-1, 2:]
-    )
-    return float(laplacian.abs().mean())
 
 
 @dataclass(frozen=True)

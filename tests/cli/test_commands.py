@@ -29,6 +29,7 @@ COMMANDS = {command_name(each.callback): each.callback for each in app.registere
 # Commands that paint nothing and measure nothing.
 OTHERS = {"recipes", "layers", "examples", "studio"}
 RUNNING = sorted(COMMANDS.keys() - OTHERS)
+WRITING_NOTHING = {"plan", "evaluate"}
 RUN_FLAGS = ("--threads", "--device", "--memory", "--quiet", "--json")
 
 
@@ -70,6 +71,7 @@ def words(command, photo_file, painting_file, tmp_path):
                           "--frame-steps", 1, "--recipe", "fast"],
         "audio": sounds,
         "plan": lambda: [photo_file, painting_file, *loop],
+        "evaluate": lambda: [photo_file, "-c", photo_file, "-s", painting_file],
     }  # fmt: skip
     return lambda name: [name, *makers[name]()]
 
@@ -79,14 +81,14 @@ def words(command, photo_file, painting_file, tmp_path):
 
 def test_every_command_that_paints_takes_the_options_of_a_run():
     for name in RUNNING:
-        expected = MachineOptions if name == "plan" else RunOptions
+        expected = MachineOptions if name in WRITING_NOTHING else RunOptions
         assert any(issubclass(each, expected) for each in option_sets(COMMANDS[name])), name
 
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_help_all_shows_the_options_of_a_run(name, command):
     text = command(name, "--help-all").out
-    for flag in (*RUN_FLAGS, *(() if name == "plan" else ("--force",))):
+    for flag in (*RUN_FLAGS, *(() if name in WRITING_NOTHING else ("--force",))):
         assert re.search(rf"^  (?:-\w, )?{flag}\b", text, re.MULTILINE), flag
 
 
@@ -174,7 +176,7 @@ GROUPS = {
     "Paint": ["stylize", "blend", "recolor", "demo", "redo"],
     "Variations": ["texture", "reconstruct", "dream"],
     "Moving pictures and sound": ["video", "audio"],
-    "Look and learn": ["plan", "recipes", "layers", "examples"],
+    "Look and learn": ["plan", "evaluate", "recipes", "layers", "examples"],
     "Serve": ["studio"],
 }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from helpers import border_excess, chroma_noise
 from impasto.cli.commands.demo import DEMO_PAINTING, DEMO_PHOTO
+from impasto.evaluation.artifacts import border_excess, chroma_noise
 from impasto.painting.stylizer import Stylizer
 from impasto.pictures.examples import EXAMPLES
 from impasto.pictures.files import load_image

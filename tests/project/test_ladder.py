@@ -1,7 +1,8 @@
 """The import ladder: a module imports only what stands to the right of it.
 
-    cli → studio → variations | video → painting → objective → network | style | pictures | audio
-        → optimize → kernels → settings | machine | storage → errors → _version
+    cli → studio → variations | video | evaluation → painting → objective
+        → network | style | pictures | audio → optimize → kernels
+        → settings | machine | storage → errors → _version
 
 These are the packages, and the modules beside them; docs/architecture.md shows the same drawing.
 `INSIDE` below has one such line for the inside of each package. Every module has its place there.
@@ -46,6 +47,8 @@ INSIDE = {
         timing → stylizer → canvas | level_targets | picture_plan
         → inputs | time_budget → memory_plan | pastiche | progress → guidance | pyramid""",
     "variations": "texture | reconstruction | dream",
+    "evaluation": """
+        scores → views → metrics → content | styles | artifacts | perceptual""",
     "audio": "transfer → files | spectrogram | random_filters",
     "video": """
         stylize_video | preview | remaining_time → keyframes | multipass | run_files
@@ -56,12 +59,12 @@ INSIDE = {
         → pixels | codecs | priority | truncation → mastering""",
     "video.motion": "flicker | scene_cuts → motion → flow → raft | warp",
     "cli": """
-        main → commands → sheets | run | clip_progress
+        main → commands → sheets | run | clip_progress | input_files
         → output | recorder | arguments | typer_flags → run_steps → failures | progress | help
         | streams → task""",
     "cli.commands": """
-        audio | blend | demo | examples | layers | plan | recipes | recolor | redo | studio
-        | stylize | variations | video""",
+        audio | blend | demo | evaluate | examples | layers | plan | recipes | recolor | redo
+        | studio | stylize | variations | video""",
     "studio": "server → web | worker | supervisor → jobs",
     "studio.jobs": """
         jobs → results | clip_uploads → uploads | reproduce → store | views | requests
@@ -87,6 +90,7 @@ RESERVED = {
     **dict.fromkeys(("safetensors", "h5py"), ("network",)),
     "platformdirs": ("machine",),
     "ctypes": ("machine", "kernels.kernel"),
+    "lpips": ("evaluation.perceptual",),
     # weights downloads, and the studio serves.
     **dict.fromkeys(("urllib", "http", "socket", "requests"), ("network.weights", "studio")),
     **dict.fromkeys(("impasto.pictures.codecs", "impasto.pictures.profiles"), ("pictures",)),

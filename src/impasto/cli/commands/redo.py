@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.cli.failures import interruptible
+from impasto.cli.input_files import LookIn, find_files, is_input
 from impasto.cli.run import paint
 from impasto.cli.task import STDIO, Task, settings_read
 from impasto.cli.typer_flags import with_flags
-from impasto.errors import ImageError, ImpastoError, SettingsError, counted
+from impasto.errors import ImageError, SettingsError, counted
 from impasto.settings.command_flags import (
     FileOptions,
     KeptFileOptions,
@@ -25,12 +26,12 @@ from impasto.settings.command_flags import (
 )
 from impasto.settings.pictures import Settings
 from impasto.settings.units import long_side_for_print
-from impasto.storage import NamedFile, sha256_of
+from impasto.storage import NamedFile
 
 if TYPE_CHECKING:
     from impasto.pictures.picture import Picture
 
-__all__ = ["Origin", "find_files", "read_origin", "redo_command"]
+__all__ = ["Origin", "read_origin", "redo_command"]
 
 
 Painted = Annotated[
@@ -39,14 +40,6 @@ Painted = Annotated[
 Output = Annotated[
     str | None,
     typer.Option("--output", "-o", metavar="NEW", help="The result. [default: PICTURE-redo.…]"),
-]
-LookIn = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FOLDER",
-        help="Folder of the photo, the paintings and a weights file, if they are not in the folder "
-        "of PICTURE; may be repeated.",
-    ),
 ]
 LongSide = Annotated[
     int | None,
@@ -89,7 +82,7 @@ def redo_command(
     task = Task(content="", output=output or beside(picture), time=time, record=record, run=run)
     with interruptible(task):  # searching large folders takes time
         origin = read_origin(picture)
-        files = find_files(origin, [picture.parent, *(look_in or [])])
+        files = find_files(origin.label, origin.files, [picture.parent, *(look_in or [])])
     settings = origin.settings if steps is None else origin.settings.replace(steps=steps)
     if origin.weights:
         settings = settings.replace(weights=str(files[origin.weights["sha256"]]))
@@ -208,7 +201,7 @@ def read_origin(picture: Path) -> Origin:
         *(each for each in (init, weights) if each),
         *(each for masks in guidance.values() for each in _as_list(masks) if each is not None),
     ]
-    if not styles or not all(map(_is_input, inputs)):
+    if not styles or not all(map(is_input, inputs)):
         raise ImageError(
             "does not name the pictures that it was made from, so it cannot be redone", path=picture
         )
@@ -265,63 +258,6 @@ def masks_of(guidance: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str
         name: [mask(each) for each in noted] if isinstance(noted, list) else mask(noted)
         for name, noted in guidance.items()
     }
-
-
-def _is_input(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        value.get(key, ...) is None or isinstance(value.get(key), str) for key in ("name", "sha256")
-    )
-
-
-def find_files(origin: Origin, folders: Sequence[Path]) -> dict[str, Path]:
-    """Find the files that a picture was made from, by their SHA-256.
-
-    Files with the right names are tried first. All other files of the folders follow, because a
-    file may be renamed.
-
-    Returns: SHA-256 → file.
-
-    Raises: ImageError: files are missing; the message names all of them.
-    """
-    for folder in folders:
-        if not folder.is_dir():
-            raise ImageError("cannot be read: there is no such folder", path=folder)
-    wanted = origin.files
-    names = {str(each["name"]) for each in wanted}
-    missing = {str(each["sha256"]) for each in wanted if each["sha256"]}
-    found: dict[str, Path] = {}
-    for path in _candidates(folders, names):
-        if not missing:
-            break
-        digest = _digest(path)
-        if digest in missing:
-            found[digest] = path
-            missing.remove(digest)
-    lost = [
-        f"{each['name'] or 'a picture without a file'} (SHA-256 {each['sha256'] or 'unknown'})"
-        for each in wanted
-        if each["sha256"] not in found
-    ]
-    if lost:
-        raise ImageError(
-            f"{origin.label} was made from {', '.join(dict.fromkeys(lost))}, which cannot be found "
-            f"in {', '.join(str(folder) for folder in folders)}; name their folder with --look-in"
-        )
-    return found
-
-
-def _candidates(folders: Sequence[Path], names: set[str]) -> Iterator[Path]:
-    """Yield the files of the folders, those with the right names first."""
-    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
-    yield from (path for path in files if path.name in names)
-    yield from (path for path in files if path.name not in names)
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return sha256_of(path)
-    except ImpastoError:
-        return None  # a file that cannot be read is not one of the inputs
 
 
 def resized(picture: Path, settings: Settings, long_side: int) -> Settings:
