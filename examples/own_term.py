@@ -3,7 +3,8 @@
 python examples/own_term.py [LONG_SIDE]
 
 The term keeps outlines. It compares the Laplacians of the photo and of the picture, both pooled,
-as Li et al. do (Laplacian-Steered Neural Style Transfer, arXiv 1707.01253).
+as Li et al. do (Laplacian-Steered Neural Style Transfer, arXiv 1707.01253). impasto has such a term
+already, the setting laplacian_weight. Here you see how one is made.
 """
 
 import sys

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from impasto.network.encoder import Encoder
 from impasto.objective.layer_weights import weighted_layers
@@ -58,7 +59,7 @@ class ReferenceObjective:
                     self.statistic.measure(*maps, guide=guide), target
                 )
                 losses[f"{prefix} {layer}"] = weight * distance * self._style_factor(maps, target)
-        return losses | self._variation(image)
+        return losses | self._laplacian(image) | self._variation(image)
 
     def _content(self, layer: str, weight: float, features: dict[str, Tensor]) -> Tensor:
         (seen,) = self._watched(weight, [features[layer]])
@@ -92,6 +93,18 @@ class ReferenceObjective:
         if not self.settings.normalize_gradients:
             return maps
         return _NormalizedGradient.apply(weight, *maps)
+
+    def _laplacian(self, image: Tensor) -> dict[str, Tensor]:
+        weight, targets = self.settings.laplacian_weight, self.targets.laplacians
+        if weight == 0 or not targets:
+            return {}
+        kernel = image.new_tensor([[0, -1, 0], [-1, 4, -1], [0, -1, 0]]).view(1, 1, 3, 3)
+        losses = []
+        for target in targets:
+            gray = functional.avg_pool2d(image.mean(1, keepdim=True), target.pool)
+            squares = (functional.conv2d(gray, kernel) - target.laplacian).square()
+            losses.append((squares if target.counts is None else squares * target.counts).mean())
+        return {"content laplacian": weight * torch.stack(losses).mean()}
 
     def _variation(self, image: Tensor) -> dict[str, Tensor]:
         settings, losses = self.settings, {}

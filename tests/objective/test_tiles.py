@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from impasto.network.encoder import Encoder
 from impasto.network.weights import VGGWeights
 from impasto.objective import objective as objective_module, tiles, variation_term
 from impasto.objective.guides import layer_guides, layer_masks
+from impasto.objective.laplacian_term import measure_laplacians
 from impasto.objective.layer_weights import seen_layers
 from impasto.objective.objective import Objective
 from impasto.objective.targets import StyleTarget, Targets, measure_content, measure_style
@@ -93,12 +95,15 @@ def objectives(
     else:
         style = [StyleTarget(measured(*paintings), settings.largest_style_weight)]
     seen = seen_layers(settings, "content")
-    counts = {}
+    counts, pixel_counts = {}, None
     if content_mask:
+        pixel_counts = (1 + 4 * half_masks(size)[0]).to(dtype)
         found = layer_masks(half_masks(size)[0], seen, network=settings.network)
         counts = {name: 1 + 4 * mask.to(dtype) for name, mask in found.items()}
-    content = measure_content(encoder, picture(size, seed=1).to(dtype), seen)
-    targets = Targets(content, style, counts)
+    photo = picture(size, seed=1).to(dtype)
+    content = measure_content(encoder, photo, seen)
+    laplacians = measure_laplacians(photo, pixel_counts)
+    targets = Targets(content, style, counts, laplacians)
     return (
         ReferenceObjective(encoder, targets, settings),
         Objective(encoder, targets, settings, tile=tile),
@@ -155,6 +160,7 @@ def everything(**changes: object) -> Settings:
         "style_layers": SHALLOW,
         "style_weight": 10.0,
         "content_weight": 1.0,
+        "laplacian_weight": 2.0,
         "tv_weight": 0.5,
         "chroma_weight": 0.5,
     }
@@ -289,6 +295,7 @@ def test_the_gradient_is_zero_at_the_target():
     assert sum(losses.values()) < 1e-25
     assert gradient.abs().max() < 1e-12
     # Normalized, it must be exactly the target.
+    settings = settings.replace(laplacian_weight=0.0)
     weights = toy_weights("vgg19")
     silent = {name: (weight, bias - 1e9) for name, (weight, bias) in weights.layers.items()}
     encoder = Encoder(("relu2_2",), weights=VGGWeights("vgg19", "caffe", silent)).double()
@@ -449,7 +456,7 @@ def test_content_kept_in_bfloat16_gives_nearly_the_same_loss(form):
     settings = everything(content_form=form)
     whole, tiled = objectives(settings, 40)
     content = {name: each.bfloat16() for name, each in whole.targets.content.items()}
-    targets = Targets(content, whole.targets.style)
+    targets = replace(whole.targets, content=content, content_counts={})
     tiled = Objective(whole.encoder, targets, settings, tile=40)
     assert_tiled_equals_whole(whole, tiled, picture(), relative=1e-2)
     assert_tiled_equals_whole(Objective(whole.encoder, targets, settings), tiled, picture())

@@ -41,7 +41,7 @@ INSIDE = {
     "style": "correlations | distributions → statistic",
     "objective": """
         deferred_layers → objective → targets | content_term | variation_term | guides
-        → style_term | layer_weights → terms → tiles""",
+        → style_term | layer_weights | laplacian_term → terms → tiles""",
     "optimize": "loop → lbfgs | adam → method",
     "painting": """
         timing → stylizer → canvas | level_targets | picture_plan

@@ -24,6 +24,7 @@ from torch.autograd.function import once_differentiable
 from impasto.errors import SettingsError
 from impasto.network.encoder import Encoder
 from impasto.objective.content_term import ContentTerm
+from impasto.objective.laplacian_term import LaplacianTerm
 from impasto.objective.layer_weights import seen_layers, weighted_layers
 from impasto.objective.style_term import StyleTerm, WholeStyleTerm
 from impasto.objective.targets import Targets, threads_for
@@ -84,6 +85,7 @@ class Objective(nn.Module):
             measured = (*_content_terms(targets, settings), *_style_terms(targets, settings))
         self.terms: tuple[Term, ...] = (
             *measured,
+            *_laplacian_terms(targets, settings),
             *variation_terms(settings, wrapped=encoder.padding == "circular"),
             *terms,
         )
@@ -188,6 +190,11 @@ def _content_terms(targets: Targets, settings: Settings) -> list[ContentTerm]:
         )
         for layer, weight in weighted_layers(settings, "content")
     ]  # fmt: skip
+
+
+def _laplacian_terms(targets: Targets, settings: Settings) -> list[LaplacianTerm]:
+    weight = settings.laplacian_weight
+    return [LaplacianTerm(weight, targets.laplacians)] if weight > 0 and targets.laplacians else []
 
 
 def _style_terms(targets: Targets, settings: Settings) -> list[StyleTerm | WholeStyleTerm]:

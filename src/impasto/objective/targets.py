@@ -12,6 +12,7 @@ from torch import Tensor
 
 from impasto.kernels.threads import kernels_only
 from impasto.network.encoder import Encoder
+from impasto.objective.laplacian_term import LaplacianTarget
 from impasto.objective.layer_weights import seen_layers
 from impasto.objective.style_term import StyleSums
 from impasto.objective.tiles import cut_for, look_around, shrinking
@@ -56,11 +57,13 @@ class Targets:
         style: one target for the whole picture, or one for each part of it.
         content_counts: layer → the weight of each position, (1, 1, h, w). If a layer is missing,
             its weights are 1.
+        laplacians: the photo's Laplacian at each pool size; (): they are not compared.
     """
 
     content: Mapping[str, Tensor]
     style: Sequence[StyleTarget] = ()
     content_counts: Mapping[str, Tensor] = field(default_factory=dict)
+    laplacians: Sequence[LaplacianTarget] = ()
 
 
 def threads_for(encoder: Encoder, settings: Settings) -> AbstractContextManager[None]:

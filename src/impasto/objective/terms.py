@@ -2,8 +2,8 @@
 
 There are two kinds of terms. A `FeatureTerm` compares features of the network. It takes them tile
 by tile, and a picture that is computed whole is one tile. A `PictureTerm` is computed from the
-pixels themselves. The terms that come with impasto are in `content_term.py`, `style_term.py` and
-`variation_term.py`.
+pixels themselves. The terms that come with impasto are in `content_term.py`, `laplacian_term.py`,
+`style_term.py` and `variation_term.py`.
 
 To add a term, derive a class from one of the two kinds and pass it to `Stylizer` or `Objective`.
 """

@@ -10,6 +10,7 @@ from torch import Tensor
 from impasto.errors import SettingsError
 from impasto.network.encoder import Encoder
 from impasto.objective.guides import layer_guides, layer_masks
+from impasto.objective.laplacian_term import LaplacianTarget, measure_laplacians
 from impasto.objective.layer_weights import seen_layers
 from impasto.objective.targets import (
     StyleTarget,
@@ -140,11 +141,12 @@ def measure_targets(
     """
     level = work.level
     content = resized(inputs.photo, level.size, settings.resampling).image
+    content = content_in_color(content, settings.color).to(encoder.device)
     styles = styles or StyleTargets(encoder, inputs, settings, work)
     with threads_for(encoder, settings):
         features = measure_content(
             encoder,
-            content_in_color(content, settings.color).to(encoder.device),
+            content,
             seen_layers(settings, "content"),
             tile=work.tile,
             half=work.half,
@@ -153,6 +155,7 @@ def measure_targets(
         content=features,
         style=styles.for_layout(inputs.layout, level, blend),
         content_counts=_content_counts(inputs, settings, level, encoder.device),
+        laplacians=_laplacians(content, inputs, settings),
     )
 
 
@@ -198,5 +201,18 @@ def _content_counts(
         return {}
     layers = seen_layers(settings, "content")
     masks = layer_masks(fitted(mask, level.size), layers, network=settings.network)
-    extra = settings.content_mask_weight - 1
-    return {name: (1 + extra * inside).to(device) for name, inside in masks.items()}
+    return {name: _counted(inside, settings).to(device) for name, inside in masks.items()}
+
+
+def _laplacians(content: Tensor, inputs: Inputs, settings: Settings) -> list[LaplacianTarget]:
+    """Measure the Laplacians of a photo, (1, 3, H, W), if they have a weight."""
+    if settings.laplacian_weight == 0:
+        return []
+    mask, size = inputs.layout.content_mask, (content.shape[-2], content.shape[-1])
+    counts = None if mask is None else _counted(fitted(mask, size), settings)
+    return measure_laplacians(content, counts)
+
+
+def _counted(inside: Tensor, settings: Settings) -> Tensor:
+    """Return the weight of each position of a content mask: 1, or `content_mask_weight` inside."""
+    return 1 + (settings.content_mask_weight - 1) * inside

@@ -244,6 +244,14 @@ class Settings(Options):
         low=0,
         common=True,
     )
+    laplacian_weight: float = option(
+        0.0,
+        "Weight of the Laplacian term, which keeps outlines where the photo has them; larger "
+        "values keep more of them, for example those of a face.",
+        half="objective",
+        low=0,
+        source="Li et al. 2017, arXiv 1707.01253",
+    )
     style_weight: PerStyle = option(
         20.0,
         "Weight of the style loss; larger values give a stronger style. With several paintings: "
@@ -271,8 +279,8 @@ class Settings(Options):
     )
     content_mask_weight: float = option(
         10.0,
-        "Factor of the content loss where the content mask is white; larger values keep the "
-        "picture closer to the photo there.",
+        "Factor of the content loss and of the Laplacian term where the content mask is white; "
+        "larger values keep the picture closer to the photo there.",
         half="objective",
         low=0,
     )

@@ -95,6 +95,7 @@ _PLAIN_OBJECTIVE: dict[str, Any] = {
     "guidance": "simple",
     "feather": 0.0,
     "content_mask_weight": 10.0,
+    "laplacian_weight": 0.0,
 }
 _PLAIN_SCHEDULE: dict[str, Any] = {
     "style_scale": 1.0,

@@ -71,6 +71,8 @@ def plan_texture(
     if settings.style_weight == 0:
         raise SettingsError("style_weight is 0, but a texture has only a style; set it above 0")
     settings = settings.replace(long_side=max(size), content_weight=0.0, init="noise")
+    settings = settings.replace(laplacian_weight=0.0)  # there is no photo
+
     many: list[Any] = list(styles) if isinstance(styles, list | tuple) else [styles]
     paintings = [load_picture(style) for style in many]
     if not paintings:
