@@ -262,8 +262,8 @@ def _present(data: bytes) -> float:
     largest number, which means nothing.
     """
     if data[:4] in (b"RIFF", b"FORM"):
-        order, kind = ("little", b"data") if data[:4] == b"RIFF" else ("big", b"SSND")
-        begin, stated = _chunk(data, kind, order)
+        is_wav = data[:4] == b"RIFF"
+        begin, stated = _chunk(data, b"data", "little") if is_wav else _chunk(data, b"SSND", "big")
     else:
         begin, stated = _mp3(data)
     there = len(data) - begin
