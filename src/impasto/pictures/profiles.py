@@ -13,6 +13,7 @@ import contextlib
 import functools
 import io
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -150,6 +151,9 @@ def readable_dpi(dpi: float) -> float:
 
 # ---- libvips ------------------------------------------------------------------------------------
 
+# libvips has one list of messages for all threads of a process.
+_MESSAGES = threading.RLock()
+
 
 @functools.cache
 def vips() -> Any:
@@ -179,11 +183,16 @@ def vips() -> Any:
 def vips_faults() -> Iterator[None]:
     """Turn libvips' errors into an ImageError.
 
-    Messages of the kind "not supported" say so; all others mean that the file is damaged.
+    Messages of the kind "not supported" say so; all others mean that the file is damaged. A tile of
+    a TIFF that cannot be decoded is black and raises no error, but libvips keeps libtiff's message.
     """
     pyvips = vips()
     try:
-        yield
+        with _MESSAGES:
+            pyvips.vips_lib.vips_error_clear()  # of an earlier file
+            yield
+            if pyvips.vips_lib.vips_error_buffer()[0] != b"\0":
+                raise pyvips.Error("a part cannot be decoded")  # takes and clears the message
     except UnicodeDecodeError as error:  # pyvips cannot read the message
         pyvips.vips_lib.vips_error_clear()
         raise ImageError("is damaged or cut short") from error
