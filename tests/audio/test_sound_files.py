@@ -180,3 +180,13 @@ def test_an_mp3_with_a_cover_is_whole(tmp_path):
     size = bytes(len(frame) >> 7 * place & 127 for place in (3, 2, 1, 0))
     path.write_bytes(b"ID3\3\0\0" + size + frame + path.read_bytes())
     assert torch.equal(load_sound(path).samples, plain)
+
+
+@pytest.mark.parametrize("end", [4, 7, 8, 12, 16, 17])
+def test_an_mp3_that_ends_in_its_header_is_no_sound(end, tmp_path):
+    path = tmp_path / "a.mp3"
+    path.write_bytes(
+        b"\xff\xfb\x90\xc4" + bytes(32) + b"Info\0\0\0\x0f"[:end] + b"\xff" * (end - 8)
+    )
+    with pytest.raises(SoundError):
+        load_sound(path)

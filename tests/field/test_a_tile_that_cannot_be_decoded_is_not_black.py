@@ -63,3 +63,11 @@ def test_the_message_of_one_file_is_not_told_of_the_next():
             read(data)
         assert str(error.value).count("Compression scheme") == 1
     assert np.array_equal(read(tiff_bytes(values(), RGB, tile=32)), values())
+
+
+@pytest.mark.parametrize("tile", [None, 32])
+@pytest.mark.parametrize("tag", [24, 2048, 65000])
+def test_a_tag_that_nobody_knows_is_no_damage(tag, tile):
+    """libtiff has a message about it, too."""
+    data = tiff_bytes(values(), RGB, tile=tile, tags={tag: b"private"})
+    assert np.array_equal(read(data), values())

@@ -291,7 +291,7 @@ def _mp3(data: bytes) -> tuple[int, int]:
     head = data[begin : begin + 200]
     for name in (b"Xing", b"Info"):
         at = head.find(name)
-        if at > 0 and head[:1] == b"\xff" and head[at + 7] & 2:
+        if 0 < at < len(head) - 16 and head[:1] == b"\xff" and head[at + 7] & 2:
             field = at + 8 + 4 * (head[at + 7] & 1)
             return begin, int.from_bytes(head[field : field + 4])
     return 0, 0

@@ -36,6 +36,7 @@ __all__ = [
     "transform_to_srgb",
     "vips",
     "vips_faults",
+    "vips_messages",
     "warn",
     "warn_of_profile",
 ]
@@ -183,25 +184,32 @@ def vips() -> Any:
 def vips_faults() -> Iterator[None]:
     """Turn libvips' errors into an ImageError.
 
-    Messages of the kind "not supported" say so; all others mean that the file is damaged. A tile of
-    a TIFF that cannot be decoded is black and raises no error, but libvips keeps libtiff's message.
+    Messages of the kind "not supported" say so; all others mean that the file is damaged.
     """
     pyvips = vips()
     try:
         with _MESSAGES:
             pyvips.vips_lib.vips_error_clear()  # of an earlier file
             yield
-            if pyvips.vips_lib.vips_error_buffer()[0] != b"\0":
-                raise pyvips.Error("a part cannot be decoded")  # takes and clears the message
     except UnicodeDecodeError as error:  # pyvips cannot read the message
         pyvips.vips_lib.vips_error_clear()
         raise ImageError("is damaged or cut short") from error
     except pyvips.Error as error:
-        lines = [line.partition(": ")[2] or line for line in error.detail.splitlines()]
+        given = error.detail.splitlines()
+        known = [line for line in given if "custom tag" not in line]  # libtiff lists every such tag
+        lines = [line.partition(": ")[2] or line for line in known or given[:1]]
         text = "; ".join(dict.fromkeys(line.strip() for line in lines)) or error.message
         if NOT_SUPPORTED.search(text):
             raise ImageError(f"is of a kind that is not read: {text}") from error
         raise ImageError(f"is damaged or cut short: {text}") from error
+
+
+def vips_messages() -> list[str]:
+    """Return libvips' messages since the last call; call this within `vips_faults` only."""
+    pyvips = vips()
+    text: bytes = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer())
+    pyvips.vips_lib.vips_error_clear()
+    return text.decode("utf-8", "replace").splitlines()
 
 
 def encode_deep(
