@@ -136,3 +136,57 @@ def test_a_library_that_is_missing_is_named(library, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(SettingsError, match=f"{library}.*{re.escape(install_hint('audio'))}"):
         resample(load_sound(tmp_path / "a.wav"), 4000)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "coding"),
+    [("wav", "PCM_16"), ("wav", "FLOAT"), ("aiff", "PCM_24"), ("mp3", "MPEG_LAYER_III")],
+)
+def test_a_sound_that_is_cut_short_is_not_read_as_a_shorter_one(suffix, coding, tmp_path):
+    """A download that broke off: half a second was lost without a word."""
+    whole, cut = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, 44100)
+    soundfile.write(whole, wave, 44100, coding, format=suffix.upper())
+    assert load_sound(whole).samples.shape[1] == pytest.approx(44100, abs=1200)
+    data = whole.read_bytes()
+    cut.write_bytes(data[: len(data) // 2])
+    with pytest.raises(SoundError, match=r"cut\.\w+ is cut short: it holds (49|50) % of the sound"):
+        load_sound(cut)
+
+
+@pytest.mark.parametrize("stated", [0, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFFFD0])
+def test_a_wav_from_a_pipe_states_no_length(stated, tmp_path):
+    """FFmpeg and SoX write such numbers if they cannot go back; all samples are read."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(8000), 8000, "PCM_16")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = stated.to_bytes(4, "little")
+    path.write_bytes(data)
+    if stated:
+        assert load_sound(path).samples.shape == (1, 8000)
+    else:
+        with pytest.raises(SoundError, match="holds no samples"):
+            load_sound(path)
+
+
+def test_an_mp3_with_a_cover_is_whole(tmp_path):
+    path = tmp_path / "a.mp3"
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, 44100)
+    soundfile.write(path, wave, 44100, "MPEG_LAYER_III", format="MP3")
+    plain = load_sound(path).samples
+    cover = b"\0image/png\0\3\0" + bytes(range(256)) * 100
+    frame = b"APIC" + len(cover).to_bytes(4) + b"\0\0" + cover
+    size = bytes(len(frame) >> 7 * place & 127 for place in (3, 2, 1, 0))
+    path.write_bytes(b"ID3\3\0\0" + size + frame + path.read_bytes())
+    assert torch.equal(load_sound(path).samples, plain)
+
+
+@pytest.mark.parametrize("end", [4, 7, 8, 12, 16, 17])
+def test_an_mp3_that_ends_in_its_header_is_no_sound(end, tmp_path):
+    path = tmp_path / "a.mp3"
+    path.write_bytes(
+        b"\xff\xfb\x90\xc4" + bytes(32) + b"Info\0\0\0\x0f"[:end] + b"\xff" * (end - 8)
+    )
+    with pytest.raises(SoundError):
+        load_sound(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -14,6 +15,8 @@ import pytest
 import torch
 from PIL import features
 
+from helpers import assert_clear_error
+from impasto.errors import ImageError
 from impasto.pictures import boxes
 from impasto.pictures.files import load_picture
 from impasto.pictures.transfer import Signal
@@ -135,3 +138,51 @@ def test_adobe_rgb_of_a_camera_without_a_profile(suffix: str) -> None:
     adobe, standard = (mean(photo(index)).tolist() for index in ("R03", "R98"))
     assert adobe == pytest.approx((expected * 255).tolist(), abs=2.5)
     assert standard == pytest.approx([100, 180, 60], abs=2.5)
+
+
+@needs_avif
+@pytest.mark.parametrize("planes", ["4:2:0", "4:2:2"])
+def test_a_matrix_that_contradicts_the_planes_is_no_damage(planes, tmp_path, command):
+    """Matrix 0 says that the planes are G, B and R; then none of them is reduced."""
+    path = avif_of(tmp_path, planes, 0)
+    with pytest.raises(ImageError, match=r"a\.avif contradicts itself: by its nclx box \(matrix 0"):
+        load_picture(path)
+    outcome = command("recolor", path, path, "-o", tmp_path / "out.png")
+    assert_clear_error(outcome, "two of its planes are")
+
+
+@needs_avif
+@pytest.mark.parametrize(
+    ("matrix", "name"), [(14, "ICtCp"), (16, "YCgCo-Re"), (17, "YCgCo-Ro"), (13, "constant")]
+)
+def test_a_matrix_that_is_not_read_is_called_by_its_name(matrix, name, tmp_path):
+    with pytest.raises(ImageError, match=f"has the color matrix .*{name}.* which is not read"):
+        load_picture(avif_of(tmp_path, "4:4:4", matrix))
+
+
+@needs_avif
+@pytest.mark.parametrize(("planes", "matrix"), [("4:4:4", 0), ("4:0:0", 0), ("4:2:0", 6)])
+def test_other_matrices_are_read(planes, matrix, tmp_path):
+    assert load_picture(avif_of(tmp_path, planes, matrix)).size == (16, 24)
+
+
+@needs_avif
+def test_a_damaged_file_is_called_damaged_whatever_its_matrix(tmp_path):
+    path = avif_of(tmp_path, "4:2:0", 6)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) - 40])
+    with pytest.raises(ImageError, match="is damaged"):
+        load_picture(path)
+
+
+def avif_of(folder: Path, planes: str, matrix: int) -> Path:
+    """An AVIF whose nclx box has another matrix than its pixels have."""
+    values = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(values).save(buffer, "avif", subsampling=planes)
+    data = bytearray(buffer.getvalue())
+    at = data.index(b"colrnclx") + 12
+    data[at : at + 2] = struct.pack(">H", matrix)
+    path = folder / "a.avif"
+    path.write_bytes(data)
+    return path

@@ -53,7 +53,7 @@ def test_a_note_about_a_bright_clip_names_the_option_of_the_studio(jobs, tmp_pat
         "styles": [upload_picture(jobs, picture_bytes(2, (36, 34))).id],
     }
     (note,) = painted(jobs, "video", pictures, long_side=64).notes
-    assert "is of high dynamic range (HLG); the result is BT.709" in note
+    assert note.startswith("clip.mp4 is of high dynamic range (HLG); the result is BT.709")
     assert note.endswith("(keep_hdr keeps the range)")
     assert "keep_hdr" in {row["name"] for row in describe_settings("video")}
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -106,6 +106,12 @@ def load_sound(source: Source) -> Sound:
         SettingsError: `impasto[audio]` is not installed.
     """
     data = read_file(source, "a sound", error=SoundError)
+    if (share := _present(data)) < 1:
+        raise SoundError(
+            f"is cut short: it holds {100 * share:.0f} % of the sound that it states; "
+            "save it again with an audio program",
+            path=source,
+        )
     with _opened(data, source) as file:
         if file.frames * file.channels > _MOST_SAMPLES:
             raise SoundError(
@@ -244,6 +250,51 @@ def _opened(data: bytes, source: Source) -> Any:
             "is not a sound in a format that can be read, such as WAV, FLAC, OGG or MP3",
             path=source,
         ) from error
+
+
+_SLACK = 1024  # bytes that may be missing: programs count padding and tags in different ways
+
+
+def _present(data: bytes) -> float:
+    """Return which share of the sound that a WAV, AIFF or MP3 file states is there; 1: all.
+
+    libsndfile reads such a file as a shorter sound. Programs that write into a pipe state 0 or the
+    largest number, which means nothing.
+    """
+    if data[:4] in (b"RIFF", b"FORM"):
+        is_wav = data[:4] == b"RIFF"
+        begin, stated = _chunk(data, b"data", "little") if is_wav else _chunk(data, b"SSND", "big")
+    else:
+        begin, stated = _mp3(data)
+    there = len(data) - begin
+    if not 0 < stated < 0x7FFF_FF00 or there + _SLACK >= stated:
+        return 1.0
+    return there / stated
+
+
+def _chunk(data: bytes, kind: bytes, order: Literal["little", "big"]) -> tuple[int, int]:
+    """Return where a chunk of a RIFF or an AIFF file begins, and its stated size; (0, 0): none."""
+    at = 12
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], order)
+        if data[at : at + 4] == kind:
+            return at + 8, size
+        at += 8 + size + size % 2
+    return 0, 0
+
+
+def _mp3(data: bytes) -> tuple[int, int]:
+    """Return where an MP3 stream begins, and the size that its Xing header states; (0, 0): none."""
+    begin = 0
+    if data[:3] == b"ID3" and len(data) > 10:  # a tag before the stream, with 7 bits a byte
+        begin = 10 + sum(byte << 7 * place for place, byte in enumerate(data[9:5:-1]))
+    head = data[begin : begin + 200]
+    for name in (b"Xing", b"Info"):
+        at = head.find(name)
+        if 0 < at < len(head) - 16 and head[:1] == b"\xff" and head[at + 7] & 2:
+            field = at + 8 + 4 * (head[at + 7] & 1)
+            return begin, int.from_bytes(head[field : field + 4])
+    return 0, 0
 
 
 class _Bytes(io.BytesIO):

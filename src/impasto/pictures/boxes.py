@@ -1,4 +1,4 @@
-"""The nclx box of AVIF and HEIC files. It holds the numbers of primaries and transfer function.
+"""The nclx box of AVIF and HEIC files: the numbers of primaries, transfer function and matrix.
 
 ISO/IEC 14496-12 defines boxes in general, and ISO/IEC 23008-12 defines those of pictures. Pillow
 and pillow-heif convert YCbCr as the box says, but do not apply primaries and transfer function.
@@ -11,9 +11,15 @@ from collections.abc import Iterator
 
 from impasto.pictures.transfer import Signal
 
-__all__ = ["is_heif", "signal_in"]
+__all__ = ["is_heif", "signal_in", "unreadable_matrix"]
 
 Box = tuple[bytes, bytes]  # type and content
+
+# Matrices that no decoder here can undo (ITU-T H.273, table 4).
+_RARE = {
+    10: "BT.2020 with constant luminance", 11: "SMPTE ST 2085", 13: "constant luminance",
+    14: "ICtCp", 15: "IPT-PQ-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro",
+}  # fmt: skip
 
 
 def is_heif(data: bytes) -> bool:
@@ -22,9 +28,41 @@ def is_heif(data: bytes) -> bool:
 
 
 def signal_in(data: bytes) -> Signal | None:
-    """Return primaries and transfer function of a file's main picture, if an nclx box states them.
+    """Return primaries and transfer function of the main picture, if an nclx box states them."""
+    for kind, body in _properties(data):
+        if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10:
+            primaries, transfer = struct.unpack_from(">HH", body, 4)
+            return Signal(primaries, transfer)
+    return None
 
-    Damaged boxes count as missing, because the decoder reports the damage.
+
+def unreadable_matrix(data: bytes) -> str:
+    """Return why a file's matrix coefficients make it unreadable; "": they do not."""
+    known = _properties(data)
+    matrix = next(
+        (int.from_bytes(body[8:10]) for kind, body in known
+         if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10),
+        None,
+    )  # fmt: skip
+    if matrix in _RARE:
+        return (
+            f"has the color matrix {_RARE[matrix]} (number {matrix} in its nclx box), which is not "
+            "read; save it again with another one"
+        )
+    planes = next((body[2] for kind, body in known if kind == b"av1C" and len(body) > 2), 0)
+    if matrix == 0 and planes & 0x08 and not planes & 0x10:  # reduced, and not only one plane
+        return (
+            "contradicts itself: by its nclx box (matrix 0), its planes are R, G and B, which are "
+            "never reduced, but two of its planes are; save it again"
+        )
+    return ""
+
+
+def _properties(data: bytes) -> list[Box]:
+    """Return the properties of a file's main picture, then those of all pictures.
+
+    Damaged boxes count as missing, because the decoder reports the damage. The tiles of a grid may have a box
+    instead of the grid itself.
     """
     try:
         meta = dict(_boxes(next(body for kind, body in _boxes(data) if kind == b"meta")[4:]))
@@ -33,13 +71,8 @@ def signal_in(data: bytes) -> Signal | None:
         picture = int.from_bytes(meta[b"pitm"][4:])
         own = [known[index - 1] for index in _associated(properties[b"ipma"], picture) if index]
     except (KeyError, StopIteration, IndexError, struct.error):
-        return None
-    # The tiles of a grid may have the box instead of the grid itself.
-    for kind, body in [*own, *known]:
-        if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10:
-            primaries, transfer = struct.unpack_from(">HH", body, 4)
-            return Signal(primaries, transfer)
-    return None
+        return []
+    return [*own, *known]
 
 
 def _boxes(data: bytes) -> Iterator[Box]:

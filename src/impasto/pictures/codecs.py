@@ -71,9 +71,14 @@ def decode(data: bytes, max_pixels: int) -> tuple[npt.NDArray[Any], float | None
     with _open(data) as picture:
         check_pixel_count(picture.size[::-1], max_pixels)
         coding: samples.Coding = samples.ADOBE_RGB if _says_adobe_rgb(picture) else None
-        if boxes.is_heif(data):
-            coding = boxes.signal_in(data)
-        return decode_pillow(picture, picture.info.get("icc_profile") or coding)
+        if not boxes.is_heif(data):
+            return decode_pillow(picture, picture.info.get("icc_profile") or coding)
+        try:
+            return decode_pillow(picture, picture.info.get("icc_profile") or boxes.signal_in(data))
+        except ImageError as error:
+            if reason := boxes.unreadable_matrix(data):  # the picture itself may be sound
+                raise ImageError(reason) from error
+            raise
 
 
 def _decode_png(data: bytes, max_pixels: int) -> tuple[npt.NDArray[Any], float | None]:

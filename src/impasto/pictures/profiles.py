@@ -13,6 +13,7 @@ import contextlib
 import functools
 import io
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -35,6 +36,7 @@ __all__ = [
     "transform_to_srgb",
     "vips",
     "vips_faults",
+    "vips_messages",
     "warn",
     "warn_of_profile",
 ]
@@ -150,6 +152,9 @@ def readable_dpi(dpi: float) -> float:
 
 # ---- libvips ------------------------------------------------------------------------------------
 
+# libvips has one list of messages for all threads of a process.
+_MESSAGES = threading.RLock()
+
 
 @functools.cache
 def vips() -> Any:
@@ -184,16 +189,28 @@ def vips_faults() -> Iterator[None]:
     """
     pyvips = vips()
     try:
-        yield
+        with _MESSAGES:
+            pyvips.vips_lib.vips_error_clear()  # of an earlier file
+            yield
     except UnicodeDecodeError as error:  # pyvips cannot read the message
         pyvips.vips_lib.vips_error_clear()
         raise ImageError("is damaged or cut short") from error
     except pyvips.Error as error:
-        lines = [line.partition(": ")[2] or line for line in error.detail.splitlines()]
+        given = error.detail.splitlines()
+        known = [line for line in given if "custom tag" not in line]  # libtiff lists every such tag
+        lines = [line.partition(": ")[2] or line for line in known or given[:1]]
         text = "; ".join(dict.fromkeys(line.strip() for line in lines)) or error.message
         if NOT_SUPPORTED.search(text):
             raise ImageError(f"is of a kind that is not read: {text}") from error
         raise ImageError(f"is damaged or cut short: {text}") from error
+
+
+def vips_messages() -> list[str]:
+    """Return libvips' messages since the last call; call this within `vips_faults` only."""
+    pyvips = vips()
+    text: bytes = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer())
+    pyvips.vips_lib.vips_error_clear()
+    return text.decode("utf-8", "replace").splitlines()
 
 
 def encode_deep(

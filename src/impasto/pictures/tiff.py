@@ -224,7 +224,13 @@ def _unpacked(data: bytearray, page: Page) -> Values:
         image = pyvips.Image.tiffload_buffer(
             data, page=page.index, access="sequential", fail_on="error", **options
         )
+        before = profiles.vips_messages()  # also about tags that do not matter here
         values: Values = image.numpy()
+        # A tile that cannot be decoded is black and raises no error, but leaves a message.
+        faults = [line for line in before if profiles.NOT_SUPPORTED.search(line)]
+        faults += [line for line in profiles.vips_messages() if line not in before]
+        if faults:
+            raise pyvips.Error("a tile cannot be decoded", "\n".join(faults))
     values = values.reshape(image.height, image.width, image.bands)
     return values
 

@@ -1,10 +1,10 @@
 """Uploaded pictures: decoded, checked, and written again, so that only their pixels remain.
 
 The new file is upright and in sRGB. If the values of the picture are steps of 8 or 16 bits, it
-gives the same values of visible pixels. Then a result states the name and the SHA-256 of the
-uploaded file, and can be reproduced from it. Other values, of a file of floats, are rounded to 16
-bits, and the result states the SHA-256 of the new file. The EXIF data, which may contain the
-location of a photo, is removed.
+gives the same values of visible pixels, up to the last bit of a float. Then a result states the
+name and the SHA-256 of the uploaded file, and can be reproduced from it. Other values, of a file of
+floats, are rounded to 16 bits, and the result states the SHA-256 of the new file. The EXIF data,
+which may contain the location of a photo, is removed.
 """
 
 from __future__ import annotations

@@ -123,7 +123,8 @@ def _write_clip(plan: VideoPlan, clip_log: _ClipLog, name: str, outcome: Outcome
     clip_log.start_writing()
     film = plan.finish(partly=partly)
     first = next(read_frames(open_clip(film.path))).image
-    clip_log.finish(film, first)
+    notes = [note.replace(plan.run.clip.path.name, name) for note in film.notes]
+    clip_log.finish(film, first, notes)
     if film.truncated is not None:
         film.truncated.path = name
         return f"{film.truncated}; all readable frames are painted"
@@ -192,11 +193,16 @@ class _ClipLog:
         self._set(encoding=True)
         self.log.report()
 
-    def finish(self, film: Film, first: Image) -> None:
-        """Report that the file is written. Args: first: its first frame, (1, 3, H, W)."""
+    def finish(self, film: Film, first: Image, notes: Sequence[str]) -> None:
+        """Report that the file is written.
+
+        Args:
+            first: its first frame, (1, 3, H, W).
+            notes: what is to be said about it, with the names of uploaded files.
+        """
         self.log.save_preview(first)
         self._set(frame=film.frames, frames=film.frames, done=film.frames, encoding=False)
-        self.log.progress |= {"remaining": 0.0, "notes": list(film.notes)}
+        self.log.progress |= {"remaining": 0.0, "notes": list(notes)}
         self.log.report()
 
     def _note_frame(self, step: VideoStep) -> None:
