@@ -34,7 +34,7 @@ INSIDE = {
     "settings": """
         command_flags → recipes → pictures | clips | sounds | masks → options → layers | units""",
     "pictures": """
-        films | masks | examples → files | regions | colors → codecs → tiff | png | boxes
+        films | masks | examples | faces → files | regions | colors → codecs → tiff | png | boxes
         → samples | tiff_pages → picture | profiles | transfer""",
     "kernels": "products → kernel → threads",
     "network": "encoder → convolution | weights → weight_formats",
@@ -44,7 +44,7 @@ INSIDE = {
         → style_term | layer_weights | laplacian_term → terms → tiles""",
     "optimize": "loop → lbfgs | adam → method",
     "painting": """
-        timing → stylizer → canvas | level_targets | picture_plan
+        timing → stylizer → canvas | level_targets | picture_plan | faces
         → inputs | time_budget → memory_plan | pastiche | progress → guidance | pyramid""",
     "variations": "texture | reconstruction | dream",
     "evaluation": """
@@ -89,6 +89,7 @@ RESERVED = {
     **dict.fromkeys(("soundfile", "soxr"), ("audio.files",)),
     **dict.fromkeys(("safetensors", "h5py"), ("network",)),
     "platformdirs": ("machine",),
+    **dict.fromkeys(("joblib", "mtcnn"), ("pictures.faces",)),
     "ctypes": ("machine", "kernels.kernel"),
     "lpips": ("evaluation.perceptual",),
     # weights downloads, and the studio serves.

@@ -23,6 +23,7 @@ from helpers import assert_clear_error, assert_close, psnr
 from impasto.cli.clip_progress import reporting_clip
 from impasto.errors import ImpastoError, SettingsError, TruncatedClip, VideoError
 from impasto.optimize.loop import Step
+from impasto.painting import faces
 from impasto.painting.guidance import Guidance
 from impasto.painting.level_targets import StyleTargets
 from impasto.pictures.files import load_image, read_metadata, save_image
@@ -435,6 +436,25 @@ def test_times_that_make_no_sense(times, complaint, clip, painting_file, tmp_pat
         plan_video(
             clip, [painting_file] * 2, tmp_path / "out.mp4", SETTINGS, VIDEO, style_times=times
         )
+
+
+def test_clips_are_not_searched_for_faces(clip, painting_file, tmp_path, monkeypatch):
+    """Found faces would come and go; boxes that are named stay."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("a frame is searched")
+
+    monkeypatch.setattr(faces, "has_detector", lambda: True)
+    monkeypatch.setattr(faces, "find_faces", fail)
+    words = (clip, painting_file, tmp_path / "out.mp4")
+    other = (clip, painting_file, tmp_path / "other.mp4")
+    for settings in (SETTINGS, SETTINGS.replace(protect="none")):
+        plan = plan_video(*words, settings, VIDEO)
+        assert plan.run.painter.stylizer.settings.protect == "none"
+    named = SETTINGS.replace(faces=(0.1, 0.1, 0.5, 0.5))
+    assert plan_video(*other, named, VIDEO).run.painter.stylizer.settings.faces == named.faces
+    with pytest.raises(SettingsError, match="protect: clips are not searched for faces; name"):
+        plan_video(*words, SETTINGS.replace(protect="faces"), VIDEO)
 
 
 def mask_of(columns: slice, path: Path) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from impasto.cli.failures import interruptible, memory_errors
@@ -41,19 +42,31 @@ def paint(task: Task, settings: Settings) -> None:
     start = time.perf_counter()
 
     def plan() -> PicturePlan:
+        from impasto.painting.faces import face_note
+
         stylizer, inputs = prepared(task, settings)
         budget = None
         if task.time.time is not None:
             from impasto.painting.time_budget import TimeBudget
 
             budget = TimeBudget(start + task.time.time - START_UP)
-        return stylizer.plan(inputs, budget=budget)
+        planned = stylizer.plan(inputs, budget=budget)
+        if note := face_note(settings, planned.settings):
+            task.note(note)
+        return planned
 
-    paint_plan(task, settings.long_side, plan)
+    # Another photo has its faces elsewhere.
+    saved = {"protect": settings.protect, "faces": settings.faces}
+    paint_plan(task, settings.long_side, plan, saved=saved)
 
 
 def paint_plan(
-    task: Task, long_side: int, plan: Callable[[], PicturePlan], *, smaller: str | None = None
+    task: Task,
+    long_side: int,
+    plan: Callable[[], PicturePlan],
+    *,
+    smaller: str | None = None,
+    saved: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Plan and paint a picture, show the steps and write the result.
 
@@ -61,6 +74,7 @@ def paint_plan(
         long_side: the long side of the result, in px, for messages about memory.
         plan: a function that reads the pictures and loads the network.
         smaller: see `memory_errors`.
+        saved: changes to the settings in the file that `--save-settings` names.
     """
     start = time.perf_counter()
     with interruptible(task), memory_errors(long_side, smaller):
@@ -77,7 +91,7 @@ def paint_plan(
         ending = follow(planned.steps(), planned.levels, task, watch=recorder.watch, end=end)
         picture = planned.finish(ending.image, ending.history)
         picture = replace(picture, finished=ending.finished)
-        save_settings(task, picture.settings)
+        save_settings(task, picture.settings.replace(**saved))
         write(picture, task)
         recorder.finish(ending.history)
         if planned.budget is not None:

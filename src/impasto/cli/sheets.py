@@ -64,6 +64,7 @@ def paint_blends(task: Task, settings: Settings, count: int) -> None:
     """Paint a row of `count` blends of two styles, or a grid of `count` × `count` of four."""
 
     def begin() -> tuple[list[_Cell], Mapping[str, Any]]:
+        from impasto.painting.faces import face_note, with_faces
         from impasto.painting.guidance import Guidance
         from impasto.painting.inputs import load_inputs
         from impasto.painting.stylizer import Stylizer
@@ -72,9 +73,12 @@ def paint_blends(task: Task, settings: Settings, count: int) -> None:
             source(task.content), [source(str(style)) for style in task.styles], settings,
             guidance=Guidance(**task.guides), init=task.init,
         )  # fmt: skip
+        found = with_faces(settings, inputs.photo)
+        if note := face_note(settings, found):
+            task.note(note)
         number = len(inputs.paintings)
         own = settings.per_style("style_weight", number)
-        stylizer = Stylizer(settings, device=task.run.device, memory=task.run.memory)
+        stylizer = Stylizer(found, device=task.run.device, memory=task.run.memory)
 
         def cell(row: int, column: int, shares: Sequence[float]) -> _Cell:
             # Styles that go to the same place share the weight; see `guidance.shares`.
@@ -82,7 +86,7 @@ def paint_blends(task: Task, settings: Settings, count: int) -> None:
                 share * number * weight for share, weight in zip(shares, own, strict=True)
             )
             caption = ":".join(f"{100 * share:.0f}" for share in shares)
-            blended = settings.replace(style_weight=weights)
+            blended = found.replace(style_weight=weights)
             return _Cell(row, column, caption, lambda: stylizer.with_settings(blended).plan(inputs))
 
         made = {"command": "blend", "count": count}

@@ -69,6 +69,7 @@ class LaplacianTerm(PictureTerm):
     Args:
         weight: the factor of the loss.
         targets: the photo's Laplacians, at least one.
+        detail: the second word of the name of the loss.
 
     Paper: Li, Xu, Nie & Chua, Laplacian-Steered Neural Style Transfer, 2017 (arXiv 1707.01253).
         Differs: a mean, not a sum, so that a weight means the same at every size; and the mean of
@@ -76,8 +77,10 @@ class LaplacianTerm(PictureTerm):
         part in the loss.
     """
 
-    def __init__(self, weight: float, targets: Sequence[LaplacianTarget]) -> None:
-        self.name = LossName("content", "laplacian")
+    def __init__(
+        self, weight: float, targets: Sequence[LaplacianTarget], detail: str = "laplacian"
+    ) -> None:
+        self.name = LossName("content", detail)
         self.weight = weight
         self.targets = tuple(targets)
 

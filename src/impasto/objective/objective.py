@@ -193,8 +193,15 @@ def _content_terms(targets: Targets, settings: Settings) -> list[ContentTerm]:
 
 
 def _laplacian_terms(targets: Targets, settings: Settings) -> list[LaplacianTerm]:
-    weight = settings.laplacian_weight
-    return [LaplacianTerm(weight, targets.laplacians)] if weight > 0 and targets.laplacians else []
+    kinds = (
+        ("laplacian", settings.laplacian_weight, targets.laplacians),
+        ("faces", settings.face_weight, targets.faces),
+    )
+    return [
+        LaplacianTerm(weight, measured, detail)
+        for detail, weight, measured in kinds
+        if weight > 0 and measured
+    ]
 
 
 def _style_terms(targets: Targets, settings: Settings) -> list[StyleTerm | WholeStyleTerm]:

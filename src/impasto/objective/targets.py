@@ -58,12 +58,14 @@ class Targets:
         content_counts: layer → the weight of each position, (1, 1, h, w). If a layer is missing,
             its weights are 1.
         laplacians: the photo's Laplacian at each pool size; (): they are not compared.
+        faces: the same on the protected faces alone.
     """
 
     content: Mapping[str, Tensor]
     style: Sequence[StyleTarget] = ()
     content_counts: Mapping[str, Tensor] = field(default_factory=dict)
     laplacians: Sequence[LaplacianTarget] = ()
+    faces: Sequence[LaplacianTarget] = ()
 
 
 def threads_for(encoder: Encoder, settings: Settings) -> AbstractContextManager[None]:

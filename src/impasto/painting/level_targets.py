@@ -25,7 +25,7 @@ from impasto.painting.inputs import Inputs, scaled_style, style_side
 from impasto.painting.memory_plan import Workload
 from impasto.painting.pyramid import Level
 from impasto.pictures.colors import content_in_color, gray_image, style_in_color
-from impasto.pictures.masks import fitted
+from impasto.pictures.masks import face_mask, fitted
 from impasto.pictures.picture import Picture, fit, resized
 from impasto.settings.pictures import Settings
 from impasto.style import chosen_statistic
@@ -156,6 +156,7 @@ def measure_targets(
         style=styles.for_layout(inputs.layout, level, blend),
         content_counts=_content_counts(inputs, settings, level, encoder.device),
         laplacians=_laplacians(content, inputs, settings),
+        faces=_faces(content, settings),
     )
 
 
@@ -211,6 +212,15 @@ def _laplacians(content: Tensor, inputs: Inputs, settings: Settings) -> list[Lap
     mask, size = inputs.layout.content_mask, (content.shape[-2], content.shape[-1])
     counts = None if mask is None else _counted(fitted(mask, size), settings)
     return measure_laplacians(content, counts)
+
+
+def _faces(content: Tensor, settings: Settings) -> list[LaplacianTarget]:
+    """Measure the Laplacians of the protected faces of a photo, (1, 3, H, W)."""
+    if settings.protect == "none" or not settings.faces or settings.face_weight == 0:
+        return []
+    return measure_laplacians(
+        content, face_mask(settings.faces, (content.shape[-2], content.shape[-1]))
+    )
 
 
 def _counted(inside: Tensor, settings: Settings) -> Tensor:

@@ -20,6 +20,7 @@ from impasto.objective.objective import KINDS, Objective, obstacle
 from impasto.objective.terms import Term
 from impasto.optimize.loop import Step, Terms
 from impasto.painting.canvas import complete, paint_level
+from impasto.painting.faces import with_faces
 from impasto.painting.guidance import Guidance
 from impasto.painting.inputs import Inputs, enlarge, initial_image, load_inputs
 from impasto.painting.level_targets import StyleTargets, check_masks, measure_targets
@@ -169,7 +170,9 @@ class Stylizer:
         if budget is not None:
             scheduled = self.with_settings(budget.schedule(self.settings))
             return replace(scheduled.plan(inputs, blend=blend), budget=budget)
-        settings, photo = self.settings, inputs.photo
+        settings, photo = with_faces(self.settings, inputs.photo), inputs.photo
+        if settings != self.settings:
+            return self.with_settings(settings).plan(inputs, blend=blend)
         levels = pyramid(photo.size, settings, smallest=self.encoder.minimum_side)
         works = self.allot(levels, files=(photo, *inputs.paintings))
         check_masks(inputs, settings, levels[-1])

@@ -61,8 +61,8 @@ def unreadable_matrix(data: bytes) -> str:
 def _properties(data: bytes) -> list[Box]:
     """Return the properties of a file's main picture, then those of all pictures.
 
-    Damaged boxes count as missing, because the decoder reports the damage. The tiles of a grid may have a box
-    instead of the grid itself.
+    Damaged boxes count as missing, because the decoder reports the damage. The tiles of a grid may
+    have a box instead of the grid itself.
     """
     try:
         meta = dict(_boxes(next(body for kind, body in _boxes(data) if kind == b"meta")[4:]))

@@ -36,6 +36,7 @@ OptimizerName = Literal["lbfgs", "adam"]
 PrecisionName = Literal["float32", "bfloat16"]
 MatchingName = Literal["symmetric", "cholesky", "pca", "histogram"]
 ColorName = Literal["style", "luminance", MatchingName]
+ProtectName = Literal["auto", "faces", "none"]
 GuidanceName = Literal["simple", "inside", "all"]
 ResamplingName = Literal["lanczos", "bicubic", "bilinear", "box"]
 
@@ -64,7 +65,11 @@ class Settings(Options):
         "neighbours": "neighbors",
     }
     # Until there was a choice, all pictures were scaled by this filter.
-    added: ClassVar[Mapping[str, Any]] = {"resampling": "lanczos"}
+    # Nor did impasto search for faces, or compare Laplacians.
+    added: ClassVar[Mapping[str, Any]] = {
+        "resampling": "lanczos", "protect": "none", "faces": [], "face_weight": 10.0,
+        "laplacian_weight": 0.0,
+    }  # fmt: skip
 
     # The objective: the network, its layers, and the weights and forms of all terms.
     network: NetworkName = option(
@@ -243,6 +248,28 @@ class Settings(Options):
         half="objective",
         low=0,
         common=True,
+    )
+    protect: ProtectName = option(
+        "auto",
+        "What keeps its outlines: the faces that are found in the photo, or none. auto means faces "
+        "if impasto[faces] is installed. Clips are not searched for faces.",
+        half="objective",
+        common=True,
+    )
+    faces: tuple[float, ...] = option(
+        (),
+        "Boxes of the protected faces: left, top, width and height of each, as shares of the "
+        "photo's width and height. none means that the photo is searched; see protect.",
+        half="objective",
+        low=0,
+        high=1,
+    )
+    face_weight: float = option(
+        10.0,
+        "Weight of the Laplacian term on protected faces; larger values keep more of their "
+        "outlines.",
+        half="objective",
+        low=0,
     )
     laplacian_weight: float = option(
         0.0,
@@ -477,6 +504,11 @@ class Settings(Options):
         for name in ("content_layers", "style_layers"):
             if getattr(self, name) == ("all",):
                 object.__setattr__(self, name, relu_names(self.network))
+        if len(self.faces) % 4:
+            raise SettingsError(
+                f"faces has {counted(len(self.faces), 'number')}; give four for each face: left, "
+                "top, width and height"
+            )
         if self.level_steps:
             object.__setattr__(self, "steps", sum(self.level_steps))
         for kind in ("content", "style"):

@@ -96,6 +96,9 @@ _PLAIN_OBJECTIVE: dict[str, Any] = {
     "feather": 0.0,
     "content_mask_weight": 10.0,
     "laplacian_weight": 0.0,
+    "protect": "none",
+    "faces": (),
+    "face_weight": 10.0,
 }
 _PLAIN_SCHEDULE: dict[str, Any] = {
     "style_scale": 1.0,

@@ -67,7 +67,7 @@ def plan_reconstruction(
     else:
         changes |= {"style_layers": style_layers_up_to(layer, settings.network),
                     "style_weight": 1.0, "content_weight": 0.0}  # fmt: skip
-    settings = settings.replace(**changes, laplacian_weight=0.0, init="noise")
+    settings = settings.replace(**changes, laplacian_weight=0.0, protect="none", init="noise")
     picture = load_picture(image)
     stylizer = Stylizer(settings, device=device, memory=memory)
     plan = stylizer.plan(load_inputs(picture, picture, settings))

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from impasto.errors import TruncatedClip, VideoError
+from impasto.errors import SettingsError, TruncatedClip, VideoError
 from impasto.network.weights import own_weights
 from impasto.painting.guidance import Guidance
 from impasto.painting.stylizer import Stylizer
@@ -208,7 +208,7 @@ def plan_video(
     Raises: as for `stylize_video`, except TruncatedClip and DivergenceError: only painting raises
         these.
     """
-    settings, video = settings or Settings(), video or VideoSettings()
+    settings, video = _with_known_faces(settings or Settings()), video or VideoSettings()
     source = clip if isinstance(clip, Clip) else open_clip(Path(clip), rate=rate)
     source = replace(source, keep_hdr=video.keep_hdr and source.signal.is_hdr)
     target = Path(output)
@@ -253,6 +253,16 @@ def plan_video(
     run = ClipRun(clip=source, painter=painter, video=video, store=store, start=start, end=end)
     notes = range_notes(source, video) + (shape_note(source) if keeps else ())
     return VideoPlan(run=run, output=target, keeps_frames=keeps, encode=encode, notes=notes)
+
+
+def _with_known_faces(settings: Settings) -> Settings:
+    """Return settings that do not search frames for faces: found ones would come and go."""
+    if settings.protect == "faces" and not settings.faces:
+        raise SettingsError(
+            "protect: clips are not searched for faces; name their boxes as faces, or give a "
+            "content mask"
+        )
+    return settings if settings.faces else settings.replace(protect="none")
 
 
 def _about(clip: Clip, settings: Settings, video: VideoSettings) -> dict[str, Any]:
