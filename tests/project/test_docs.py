@@ -56,7 +56,7 @@ def test_there_are_commands_to_run():
     assert len(readme_commands()) >= 5
 
 
-# Options that make a command small enough for a test. `redo` repeats a picture of such a size.
+# Options that make a command small enough for a test. `redo` and `evaluate` get a small picture.
 QUICK = {
     "stylize": ["--threads", "1", "--long-side", "32"],
     "recolor": ["--long-side", "32"],
@@ -65,6 +65,7 @@ QUICK = {
     "reconstruct": ["--threads", "1", "--long-side", "32", "--steps", "2"],
     "dream": ["--threads", "1", "--long-side", "32", "--steps", "2"],
     "redo": ["--threads", "1"],
+    "evaluate": ["--threads", "1"],
     "audio": ["--threads", "1", "--steps", "2"],
     "video": ["--threads", "1", "--long-side", "32", "--steps", "2", "--frame-steps", "1"],
 }
@@ -78,7 +79,7 @@ _ENDING = [c for c in readme_commands() if not re.search(r"\b(examples|studio)\b
 def test_readme_commands_run(line, command, pictures):
     assert command("examples", "pictures").code == 0
     words = shlex.split(line)[1:]
-    if words[0] == "redo":
+    if words[0] in ("redo", "evaluate"):
         made = ["PHOTO", "PAINTING", "-qo", "OUT.png", "--steps", "2", *QUICK["stylize"]]
         assert command("stylize", *made).code == 0
     words += QUICK[words[0]]
