@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -58,6 +59,12 @@ def words(command, photo_file, painting_file, tmp_path):
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
         return [tmp_path / "content.wav", tmp_path / "style.wav", "-o", tmp_path / "o.wav", *flags]
 
+    def compared():
+        (tmp_path / "own").mkdir()
+        shutil.copy(photo_file, tmp_path / "own" / "a.png")
+        (tmp_path / "pairs.csv").write_text(f"pair,content,style\na,{photo_file},{painting_file}\n")
+        return tmp_path / "pairs.csv"
+
     makers = {
         "stylize": lambda: [photo_file, painting_file, "-o", out, *loop],
         "blend": lambda: [photo_file, painting_file, photo_file, "-o", out, "--count", 2, *loop],
@@ -71,6 +78,7 @@ def words(command, photo_file, painting_file, tmp_path):
                           "--frame-steps", 1, "--recipe", "fast"],
         "audio": sounds,
         "plan": lambda: [photo_file, painting_file, *loop],
+        "compare": lambda: [compared(), "-m", f"own={tmp_path / 'own'}", "-o", tmp_path / "report"],
         "evaluate": lambda: [photo_file, "-c", photo_file, "-s", painting_file],
     }  # fmt: skip
     return lambda name: [name, *makers[name]()]
@@ -176,7 +184,7 @@ GROUPS = {
     "Paint": ["stylize", "blend", "recolor", "demo", "redo"],
     "Variations": ["texture", "reconstruct", "dream"],
     "Moving pictures and sound": ["video", "audio"],
-    "Look and learn": ["plan", "evaluate", "recipes", "layers", "examples"],
+    "Look and learn": ["plan", "evaluate", "compare", "recipes", "layers", "examples"],
     "Serve": ["studio"],
 }
 

@@ -48,7 +48,9 @@ INSIDE = {
         → inputs | time_budget → memory_plan | pastiche | progress → guidance | pyramid""",
     "variations": "texture | reconstruction | dream",
     "evaluation": """
-        scores → views → metrics → content | styles | artifacts | perceptual""",
+        comparison → scores → views → metrics → content | styles | artifacts | perceptual""",
+    "evaluation.comparison": """
+        results → measurements → cases | statistics""",
     "audio": "transfer → files | spectrogram | random_filters",
     "video": """
         stylize_video | preview | remaining_time → keyframes | multipass | run_files
@@ -59,12 +61,12 @@ INSIDE = {
         → pixels | codecs | priority | truncation → mastering""",
     "video.motion": "flicker | scene_cuts → motion → flow → raft | warp",
     "cli": """
-        main → commands → sheets | run | clip_progress | input_files
-        → output | recorder | arguments | typer_flags → run_steps → failures | progress | help
-        | streams → task""",
+        main → commands → sheets | run | clip_progress | input_files | comparing
+        → output | recorder | measuring | arguments | typer_flags → run_steps
+        → failures | progress | help | streams → task""",
     "cli.commands": """
-        audio | blend | demo | evaluate | examples | layers | plan | recipes | recolor | redo
-        | studio | stylize | variations | video""",
+        audio | blend | compare | demo | evaluate | examples | layers | plan | recipes | recolor
+        | redo | studio | stylize | variations | video""",
     "studio": "server → web | worker | supervisor → jobs",
     "studio.jobs": """
         jobs → results | clip_uploads → uploads | reproduce → store | views | requests

@@ -12,6 +12,7 @@ import typer
 
 from impasto.cli.commands.audio import audio_command
 from impasto.cli.commands.blend import blend_command
+from impasto.cli.commands.compare import compare_command
 from impasto.cli.commands.demo import demo_command
 from impasto.cli.commands.evaluate import evaluate_command
 from impasto.cli.commands.examples import examples_command
@@ -77,6 +78,7 @@ add_command("Moving pictures and sound", video_command, "CLIP STYLE... -o OUT", 
 add_command("Moving pictures and sound", audio_command, "CONTENT STYLE -o OUT.wav")
 add_command("Look and learn", plan_command, "CONTENT [STYLE...]")
 add_command("Look and learn", evaluate_command, "RESULT [-c PHOTO -s PAINTING]")
+add_command("Look and learn", compare_command, "PAIRS -m NAME=FOLDER... -o DIR")
 add_command("Look and learn", recipes_command, "[NAME|FILE]")
 add_command("Look and learn", layers_command, "[NETWORK]")
 add_command("Look and learn", examples_command, "FOLDER")

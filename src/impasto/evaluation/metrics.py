@@ -8,7 +8,10 @@ from typing import Any, Literal
 
 from impasto.evaluation import artifacts, content, perceptual, styles
 
-__all__ = ["GROUPS", "METRICS", "Metric"]
+__all__ = ["GROUPS", "METRICS", "VERSION", "Metric"]
+
+# Part of every stored score. Raise it with every change of a metric that changes its numbers.
+VERSION = 1
 
 # Group → what it tells.
 GROUPS = {

@@ -16,9 +16,9 @@ from impasto.machine import choose_device
 from impasto.network.encoder import Encoder
 from impasto.pictures.files import Source, load_picture, read_metadata
 from impasto.pictures.picture import Picture, fit
-from impasto.settings.pictures import Settings
+from impasto.settings.pictures import NetworkName, Settings
 
-__all__ = ["LONG_SIDE", "Scores", "evaluate", "held_out"]
+__all__ = ["LONG_SIDE", "Scores", "evaluate", "held_out", "painter"]
 
 LONG_SIDE = 512  # px; larger results are reduced to it before features are computed
 _PROPORTIONS = 0.1  # a larger difference between the shapes of result and photo is an error
@@ -45,6 +45,13 @@ class Scores:
     def __getitem__(self, metric: str) -> float:
         return self.values[metric]
 
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Scores:
+        """Return the scores whose facts `to_dict` returned."""
+        values = {name: value for name, value in facts["metrics"].items() if value is not None}
+        size = (facts["height"], facts["width"])
+        return cls(values, facts["missing"], facts["network"], facts["painted_by"], size)
+
     def to_dict(self) -> dict[str, Any]:
         """Return all facts as plain values; a metric without a number has None."""
         return {
@@ -64,6 +71,7 @@ def evaluate(
     styles: Source | Sequence[Source],
     *,
     long_side: int = LONG_SIDE,
+    network: NetworkName | None = None,
     device: str | torch.device | None = None,
 ) -> Scores:
     """Measure a result by all `METRICS`.
@@ -77,6 +85,8 @@ def evaluate(
         styles: its painting or paintings, in the order of the run.
         long_side: for features, edges and colors, a larger result is reduced to this long side,
             in px. Artifacts are measured at the result's own size.
+        network: the network that measures; None: `held_out` chooses it. Only results that one
+            network has measured can be compared.
         device: as for `impasto.stylize`.
 
     Raises:
@@ -91,7 +101,7 @@ def evaluate(
     picture, photo = load_picture(result), load_picture(content)
     _check_proportions(picture, photo)
     subject = Subject(picture, photo, [load_picture(each) for each in many], scales)
-    network, own = held_out(painted_by), max(picture.size)
+    network, own = network or held_out(painted_by), max(picture.size)
     size = fit(picture.size, min(long_side, own))
     sides = {"compared": max(size), "quarter": max(1, max(size) // 4), "own": own}
     layers = tuple({layer for metric in METRICS.values() for layer in metric.layers})
@@ -111,7 +121,7 @@ def evaluate(
     return Scores(ordered, missing, network, painted_by, size)
 
 
-def held_out(painted_by: str | None) -> str:
+def held_out(painted_by: str | None) -> NetworkName:
     """Return the network that measures: the one that did not paint, or VGG-16 if it is unknown.
 
     A picture is optimized for the features of one network. So they look better in its own eyes than
@@ -131,19 +141,37 @@ def _check_proportions(result: Picture, photo: Picture) -> None:
         )
 
 
-def _recorded(result: Source, count: int) -> tuple[str | None, tuple[float, ...]]:
+def painter(result: Source) -> NetworkName | None:
+    """Return the network that painted a result, by its metadata; None: they do not say it.
+
+    Raises: ImageError: the file cannot be read, or is not a picture.
+    """
+    settings = _settings_of(result)
+    return None if settings is None else settings.network
+
+
+def _recorded(result: Source, count: int) -> tuple[NetworkName | None, tuple[float, ...]]:
     """Return the network that painted a result, and the `style_scale` of each painting.
 
     Where the metadata do not say it, the network is None, and the scales are 1.
     """
-    unknown = None, (1.0,) * count
+    settings = _settings_of(result)
+    try:
+        if settings is not None:
+            return settings.network, settings.per_style("style_scale", count)
+    except SettingsError:  # for another number of paintings
+        pass
+    return None, (1.0,) * count
+
+
+def _settings_of(result: Source) -> Settings | None:
+    """Return the settings in the metadata; None: there are none that this version can read."""
     if not isinstance(result, str | os.PathLike):
-        return unknown
+        return None
     noted = read_metadata(result).get("settings")
     if not isinstance(noted, dict):
-        return unknown
+        return None
     try:
-        settings = Settings.from_dict(Settings.recorded(noted))
-        return settings.network, settings.per_style("style_scale", count)
-    except ImpastoError:  # settings of another version, or for another number of paintings
-        return unknown
+        return Settings.from_dict(Settings.recorded(noted))
+    except ImpastoError:  # settings of another version
+        return None

@@ -12,9 +12,10 @@ import typer
 
 from impasto.cli.failures import failed_allocations, interruptible
 from impasto.cli.input_files import LookIn, find_files, is_input
+from impasto.cli.measuring import TOO_LARGE, check_memory
 from impasto.cli.task import Task, check_no_streams, set_up_machine
 from impasto.cli.typer_flags import with_flags
-from impasto.errors import ImageError, MemoryLimitError
+from impasto.errors import ImageError
 from impasto.settings.command_flags import MachineOptions, RunOptions
 
 if TYPE_CHECKING:
@@ -22,11 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate_command"]
 
-# Measured on Linux with torch 2.13.
-_PROCESS = 480e6  # bytes of the interpreter, torch, its libraries and the network
-_BYTES_PER_PIXEL = 3100  # of the picture whose features are computed
-_BYTES_PER_OWN_PIXEL = 120  # of the result, for artifacts
-_TOO_LARGE = "the pictures do not fit into this machine's memory; try a smaller --long-side"
+_SMALLER = "a smaller --long-side"
 
 Result = Annotated[
     Path, typer.Argument(metavar="RESULT", help="A pastiche, of impasto or another program.")
@@ -72,11 +69,13 @@ def evaluate_command(
     run = RunOptions.from_dict(machine.to_dict())
     task = Task(content="", output="", run=run, makes="scores")
     check_no_streams("pictures that are measured", result, content, *(style or []))
-    with interruptible(task), failed_allocations(_TOO_LARGE):
+    with interruptible(task), failed_allocations(TOO_LARGE.format(smaller=_SMALLER)):
         set_up_machine(task)
         photo, paintings = inputs_of(result, content, style or [], look_in or [])
-        check_memory(result, long_side, run.memory)
         from impasto.evaluation.scores import evaluate
+        from impasto.pictures.files import load_picture
+
+        check_memory(load_picture(result).size, long_side, run.memory, _SMALLER)
 
         scores = evaluate(result, photo, paintings, long_side=long_side, device=run.device)
     if run.json:
@@ -113,24 +112,6 @@ def inputs_of(
         content or files[inputs[0]["sha256"]],
         list(styles) or [files[each["sha256"]] for each in inputs[1:]],
     )
-
-
-def check_memory(result: Path, long_side: int, memory: float | None) -> None:
-    """Raise a MemoryLimitError if the evaluation needs more than the given limit."""
-    from impasto.painting.memory_plan import show_bytes
-    from impasto.pictures.files import load_picture
-    from impasto.pictures.picture import fit
-
-    if memory is None:
-        return
-    size = load_picture(result).size
-    height, width = fit(size, min(long_side, max(size)))
-    needed = _PROCESS + _BYTES_PER_PIXEL * height * width + _BYTES_PER_OWN_PIXEL * size[0] * size[1]
-    if needed > memory:
-        raise MemoryLimitError(
-            f"this evaluation needs {show_bytes(needed)} of memory, and {show_bytes(memory)} are "
-            "allowed; try a smaller --long-side, or a larger --memory"
-        )
 
 
 def table(scores: Scores) -> list[str]:
