@@ -37,7 +37,7 @@ def test_the_table_has_all_metrics_by_group(command, painted, photo_file, painti
     measured = [line for line in lines if line.startswith("  ") and "not measured" not in line]
     assert len(measured) >= len(METRICS) - 5  # LPIPS, and the motif of so small a picture
     for line in measured:
-        assert re.match(r"  \w+ +\d+\.\d{4}  (lower |higher) is better  \w", line), line
+        assert re.match(r"  \w+ +\d+\.\d{4}  (lower is better |higher is better)  \w", line), line
         assert len(line) <= 80
     (motif,) = [line for line in lines if line.startswith("  motif_gram")]
     assert "not measured: 10 x 8 px is too small" in motif

@@ -129,6 +129,6 @@ def table(scores: Scores) -> list[str]:
             if name in scores.missing:
                 lines.append(f"  {name:14}       –  not measured: {scores.missing[name]}")
             else:
-                value = f"{scores[name]:8.4f}"
-                lines.append(f"  {name:14}{value}  {metric.better:6} is better  {metric.meaning}")
+                better = f"{metric.better} is better"
+                lines.append(f"  {name:14}{scores[name]:8.4f}  {better:16}  {metric.meaning}")
     return lines
