@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_command"]
 
-_FILES = ("scores.csv", "summary.json")
+_FILES = ("scores.csv", "summary.json", "sheet.png")
 
 Pairs = Annotated[
     Path,
@@ -148,12 +148,19 @@ def check_output(
 
 def write(comparison: Comparison, folder: Path) -> dict[str, Any]:
     """Write all files of the report; return the summary."""
+    from impasto.evaluation.comparison.contact_sheet import contact_sheet
     from impasto.evaluation.comparison.results import scores_csv, summary
+    from impasto.pictures.files import save_image
 
     facts = summary(comparison)
     text = json.dumps(facts, indent=2, ensure_ascii=False)
     replace_file(folder / "scores.csv", scores_csv(comparison, folder).encode())
     replace_file(folder / "summary.json", text.encode())
+    sheet = contact_sheet(comparison)
+    if sheet is None:  # that of an earlier run would be wrong now
+        (folder / "sheet.png").unlink(missing_ok=True)
+    else:
+        save_image(sheet, folder / "sheet.png")
     return facts
 
 
