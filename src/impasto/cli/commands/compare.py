@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_command"]
 
-_FILES = ("scores.csv", "summary.json", "sheet.png")
+_FILES = ("scores.csv", "summary.json", "sheet.png", "report.html")
 
 Pairs = Annotated[
     Path,
@@ -149,6 +149,7 @@ def check_output(
 def write(comparison: Comparison, folder: Path) -> dict[str, Any]:
     """Write all files of the report; return the summary."""
     from impasto.evaluation.comparison.contact_sheet import contact_sheet
+    from impasto.evaluation.comparison.report import report
     from impasto.evaluation.comparison.results import scores_csv, summary
     from impasto.pictures.files import save_image
 
@@ -161,6 +162,8 @@ def write(comparison: Comparison, folder: Path) -> dict[str, Any]:
         (folder / "sheet.png").unlink(missing_ok=True)
     else:
         save_image(sheet, folder / "sheet.png")
+    page = report(comparison, sheet=sheet is not None)
+    replace_file(folder / "report.html", page.encode())
     return facts
 
 
