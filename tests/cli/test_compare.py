@@ -14,7 +14,7 @@ from helpers import assert_clear_error
 from impasto.evaluation import METRICS, evaluate
 from impasto.evaluation.comparison import bootstrap
 
-FILES = ("scores.csv", "summary.json", "sheet.png", "report.html")
+FILES = ("scores.csv", "summary.json", "sheet.png", "report.html", "blind.html")
 SMALL = ("--long-side", 40, "--coarsest", 32, "--steps", 2)
 
 

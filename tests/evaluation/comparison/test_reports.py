@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import os
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -10,6 +15,7 @@ import pytest
 import torch
 
 from impasto.evaluation import METRICS, Scores
+from impasto.evaluation.comparison.blind import blind_test
 from impasto.evaluation.comparison.cases import Pair
 from impasto.evaluation.comparison.contact_sheet import contact_sheet
 from impasto.evaluation.comparison.measurements import Subject
@@ -19,6 +25,7 @@ from impasto.evaluation.comparison.results import Comparison, Result, summary
 from impasto.evaluation.comparison.statistics import Interval, Summary
 from impasto.pictures.files import save_image
 
+CHROMIUM = shutil.which("chromium")
 RED, GREEN, BLUE, GRAY = (1, 0, 0), (0, 1, 0), (0, 0, 1), (0.5, 0.5, 0.5)
 
 
@@ -163,7 +170,7 @@ def test_names_are_escaped(flat):
 def test_the_report_asks_for_no_file_elsewhere(flat):
     found = Elements(report(compared(flat), sheet=True)).found
     links = {facts[key] for _, facts in found for key in ("href", "src") if key in facts}
-    assert links == {"scores.csv", "summary.json", "sheet.png"}
+    assert links == {"scores.csv", "summary.json", "sheet.png", "blind.html"}
     assert "sheet.png" not in report(compared(flat), sheet=False)
 
 
@@ -202,3 +209,151 @@ def test_ticks_are_round_and_inside():
     assert ticks(0.26, 1.39) == [0.4, 0.6, 0.8, 1.0, 1.2]
     assert ticks(-0.021, 0.021) == [-0.02, -0.01, 0.0, 0.01, 0.02]
     assert ticks(1e5, 4e5) == [1e5, 1.5e5, 2e5, 2.5e5, 3e5, 3.5e5, 4e5]
+
+
+# ---- the blind test -----------------------------------------------------------------------------
+
+
+def data(page):
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1]
+    )
+
+
+def test_the_blind_test_asks_for_every_two_results_of_a_pair(flat):
+    page = data(blind_test(compared(flat, names=("a", "b", "c"), missing={("sea", "b")})))
+    asked = [(each["pair"], each["methods"]) for each in page["questions"]]
+    assert asked == [("town", [0, 1]), ("town", [0, 2]), ("town", [1, 2]), ("sea", [0, 2])]
+    first = page["questions"][0]
+    pictures = [page["pictures"][index] for index in first["inputs"] + first["pictures"]]
+    expected = [flat(RED), flat(GREEN), flat((0, 0, 1.0), (30, 24)), flat((0, 0, 0.75), (30, 24))]
+    for uri, path in zip(pictures, expected, strict=True):
+        assert base64.b64decode(uri.removeprefix("data:image/jpeg;base64,")) == path.read_bytes()
+
+
+def test_equal_results_are_not_asked_for(flat):
+    comparison = compared(flat, pairs=("town",))
+    (first, second) = comparison.results.values()
+    comparison.results["town", "b"] = replace(second, thumbnail=first.thumbnail)
+    assert data(blind_test(comparison))["questions"] == []
+
+
+def test_the_source_of_the_blind_test_names_no_method(flat):
+    page = blind_test(compared(flat, names=("Rembrandt", "Vermeer <&>")))
+    assert "Rembrandt" not in page
+    assert "Vermeer" not in page
+    names = [base64.b64decode(each).decode() for each in data(page)["methods"]]
+    assert names == ["Rembrandt", "Vermeer <&>"]
+
+
+def test_the_policy_of_the_blind_test_permits_its_own_script_only(flat):
+    page = blind_test(compared(flat, pairs=(HOSTILE, "sea")))
+    found = Elements(page).found
+    (policy,) = [facts["content"] for tag, facts in found if "http-equiv" in facts]
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert not [
+        key for _, facts in found for key in facts if key.startswith("on") or key == "style"
+    ]
+    assert not [facts for _, facts in found if "href" in facts or "src" in facts]
+    assert data(page)["questions"][0]["pair"] == HOSTILE
+
+
+@pytest.fixture
+def visit(tmp_path):
+    """Open a page in a real browser; a fault in its script, or a request, fails the test."""
+    if not CHROMIUM and not os.environ.get("IMPASTO_DEMAND_BROWSER"):
+        pytest.skip("no chromium (apt-get install chromium)")
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright (impasto[dev])")
+    faults, requests = [], []
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with api.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
+
+        def call(name, text):
+            (tmp_path / name).write_bytes(text.encode())
+            page = browser.new_page(viewport={"width": 1200, "height": 900})
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on("console", lambda message: faults.append(message.text))
+            page.on("request", lambda request: requests.append(request.url))
+            page.goto((tmp_path / name).as_uri())
+            return page
+
+        yield call
+        browser.close()
+    assert faults == []
+    assert {url.partition(":")[0] for url in requests} <= {"file", "data", "blob"}
+
+
+@pytest.mark.browser
+@pytest.mark.flaky(reruns=1, only_rerun=["TargetClosedError"])
+def test_the_blind_test_in_a_browser(flat, visit, tmp_path):
+    names, pairs = ("plain", "<b>dark é</b>"), ("town", "sea", "sky", "face")
+    comparison = compared(flat, names=names, pairs=pairs)
+    page = visit("blind.html", blind_test(comparison))
+    known = data(blind_test(comparison))
+    dark = known["pictures"][known["questions"][0]["pictures"][1]]
+
+    def side_of_dark():
+        left, right = (
+            page.locator(f"#{each}-picture").get_attribute("src") for each in ("left", "right")
+        )
+        assert left != right
+        return "left" if left == dark else "right"
+
+    assert page.locator("#count").inner_text() == "1 of 4"
+    assert "plain" not in page.inner_text("body")
+    # The dark one twice, by mouse and by key; back and again; equal; then the plain one.
+    page.click(f"#{side_of_dark()}")
+    page.keyboard.press("ArrowLeft" if side_of_dark() == "left" else "ArrowRight")
+    page.keyboard.press("Backspace")
+    assert page.locator("#count").inner_text() == "2 of 4"
+    page.keyboard.press("ArrowLeft" if side_of_dark() == "left" else "ArrowRight")
+    page.keyboard.press("Space")
+    assert page.locator("#count").inner_text() == "4 of 4"
+    page.keyboard.press("ArrowRight" if side_of_dark() == "left" else "ArrowLeft")
+    rows = [row.split() for row in page.locator("#wins tr").all_inner_texts()]
+    assert rows == [
+        ["<b>dark", "é</b>", "2", "1", "1", "63", "%"],
+        ["plain", "1", "1", "2", "38", "%"],
+    ]
+    with page.expect_download() as download:
+        page.click("#download")
+    download.value.save_as(tmp_path / "answers.json")
+    found = json.loads((tmp_path / "answers.json").read_text(encoding="utf-8"))
+    assert [each["hung"] for each in found["answers"]] == [names[1], names[1], None, names[0]]
+    assert {each["pair"] for each in found["answers"]} == set(pairs)
+    assert all({each["left"], each["right"]} == set(names) for each in found["answers"])
+    assert found["methods"][0] == {
+        "method": names[1], "hung": 2, "equal": 1, "not_hung": 1, "share": 0.625
+    }  # fmt: skip
+
+
+@pytest.mark.browser
+@pytest.mark.flaky(reruns=1, only_rerun=["TargetClosedError"])
+def test_the_order_is_random_in_a_browser(flat, visit):
+    text = blind_test(compared(flat, pairs=[f"p{number}" for number in range(24)]))
+    dark = data(text)["pictures"][data(text)["questions"][0]["pictures"][1]]
+    page = visit("blind.html", text)
+    left = 0
+    for _ in range(24):
+        left += page.locator("#left-picture").get_attribute("src") == dark
+        page.keyboard.press("Space")
+    assert 0 < left < 24  # by chance it fails once in 8 million runs
+
+
+@pytest.mark.browser
+@pytest.mark.flaky(reruns=1, only_rerun=["TargetClosedError"])
+def test_pages_in_a_browser_that_have_nothing_to_ask_or_only_text(flat, visit, tmp_path):
+    comparison = compared(flat, names=(HOSTILE,))
+    page = visit("blind.html", blind_test(comparison))
+    assert "Nothing to choose" in page.inner_text("body")
+    save_image(contact_sheet(comparison), tmp_path / "sheet.png")
+    page = visit("report.html", report(comparison, sheet=True))
+    assert page.evaluate("document.images[0].naturalWidth") > 0
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('table')).borderCollapse")
+        == "collapse"
+    )

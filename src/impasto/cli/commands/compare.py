@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_command"]
 
-_FILES = ("scores.csv", "summary.json", "sheet.png", "report.html")
+_FILES = ("scores.csv", "summary.json", "sheet.png", "report.html", "blind.html")
 
 Pairs = Annotated[
     Path,
@@ -148,6 +148,7 @@ def check_output(
 
 def write(comparison: Comparison, folder: Path) -> dict[str, Any]:
     """Write all files of the report; return the summary."""
+    from impasto.evaluation.comparison.blind import blind_test
     from impasto.evaluation.comparison.contact_sheet import contact_sheet
     from impasto.evaluation.comparison.report import report
     from impasto.evaluation.comparison.results import scores_csv, summary
@@ -164,6 +165,7 @@ def write(comparison: Comparison, folder: Path) -> dict[str, Any]:
         save_image(sheet, folder / "sheet.png")
     page = report(comparison, sheet=sheet is not None)
     replace_file(folder / "report.html", page.encode())
+    replace_file(folder / "blind.html", blind_test(comparison).encode())
     return facts
 
 

@@ -49,7 +49,8 @@ def _head(comparison: Comparison) -> str:
         "contain 0, the table says better or worse. The best mean of each metric is bold. Each "
         "metric uses only the pairs for which all methods have a value.</p>\n"
         '<p>All numbers: <a href="scores.csv">scores.csv</a> (each result), '
-        '<a href="summary.json">summary.json</a> (this table).</p>'
+        '<a href="summary.json">summary.json</a> (these tables). To judge by eye, without names: '
+        '<a href="blind.html">blind.html</a>.</p>'
     )
 
 
