@@ -57,7 +57,7 @@ def compared(flat, names=("a", "b"), pairs=("town", "sea"), missing=()):
                 for metric, each in METRICS.items() if metric != "lpips"
             }  # fmt: skip
             subject = Subject(pair, name, picture, (30, 24), None, (str(column), "c", "s"))
-            scores = Scores(values, {}, "vgg16", None, (30, 24))
+            scores = Scores(values, {"lpips": "no <lpips>"}, "vgg16", None, (30, 24))
             results[pair.name, name] = Result(subject, scores, picture)
     known = {pair for pair, _ in results}
     inputs = {pair.name: (pair.content, pair.style) for pair in cases if pair.name in known}
@@ -145,7 +145,10 @@ def test_the_report_marks_what_is_better(flat):
     assert "reference" in row(page, "gram", "a")
     bold = re.findall(r'<tr class="best">.*?class="method">(.)<', page)
     assert bold[:4] == ["a", "b", "b", "b"]  # features, edges, gram, gaussian
-    assert "not measured" in page.partition(">lpips<small>")[2].partition("</tbody>")[0]
+    assert (
+        "not measured: no &lt;lpips&gt;"
+        in page.partition(">lpips<small>")[2].partition("</tbody>")[0]
+    )
 
 
 def test_one_pair_gives_no_interval_and_no_verdict(flat):

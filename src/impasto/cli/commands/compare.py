@@ -65,6 +65,7 @@ def compare_command(
 ) -> None:
     """Compare several methods on many pairs: tables, plots, a sheet, and a blind test.
 
+    DIR/report.html is the report, and DIR/blind.html asks which of two results you would hang.
     Differences are taken from the first method. Flags of a picture, such as --long-side, are for
     all methods that a recipe paints. docs/compare.md explains the report.
     """

@@ -96,7 +96,8 @@ def _group(comparison: Comparison, group: str) -> str:
         else:
             bodies.append(
                 f'<tbody><tr><th scope="rowgroup">{head}</th>'
-                '<td colspan="6">not measured</td></tr></tbody>'
+                f'<td class="reason" colspan="6">{escape(_reason(comparison, metric))}</td></tr>'
+                "</tbody>"
             )
     columns = ("metric", "method", "mean", "interval", "difference", "interval", "pairs")
     heads = "".join(f'<th scope="col">{each}</th>' for each in columns)
@@ -106,6 +107,13 @@ def _group(comparison: Comparison, group: str) -> str:
         + "\n".join(bodies)
         + "</table></div>"
     )
+
+
+def _reason(comparison: Comparison, metric: str) -> str:
+    """Return why a metric has no mean."""
+    found = (each.scores.missing.get(metric) for each in comparison.results.values())
+    reason = next(filter(None, found), "no pair has values of all methods")
+    return f"not measured: {reason}"
 
 
 def _body(found: Mapping[str, Summary], head: str, better: str) -> str:
