@@ -14,6 +14,7 @@ from helpers import assert_clear_error
 from impasto.evaluation import METRICS, evaluate
 from impasto.evaluation.comparison import bootstrap
 
+FILES = ("scores.csv", "summary.json", "sheet.png", "report.html", "blind.html")
 SMALL = ("--long-side", 40, "--coarsest", 32, "--steps", 2)
 
 
@@ -97,9 +98,7 @@ def test_a_second_run_measures_nothing_and_writes_the_same(
     given = ("compare", pairs, *methods, "-m", "fast=recipe:fast", *SMALL, "-o", tmp_path / "out")
     first = command(*given)
     assert "3 painted, 9 measured" in first.err, first.err
-    before = {
-        name: (tmp_path / "out" / name).read_bytes() for name in ("scores.csv", "summary.json")
-    }
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in FILES}
 
     def never(*words, **options):
         raise AssertionError("measured again")
@@ -168,6 +167,18 @@ def test_a_broken_photo_takes_its_pair_only(command, pairs, methods, tmp_path):
     assert outcome.err.count("Left out: ") == 1
     assert "1 picture could not be used" in outcome.err
     assert {row["pair"] for row in rows(tmp_path / "out")} == {"p1", "p2"}
+
+
+def test_no_result_at_all_leaves_no_old_sheet(command, pairs, methods, tmp_path):
+    given = ("compare", pairs, *methods, "-o", tmp_path / "out")
+    assert command(*given).code == 0
+    assert (tmp_path / "out" / "sheet.png").exists()
+    for path in (tmp_path / "in").glob("photo*"):
+        path.write_bytes(b"")
+    outcome = command(*given)
+    assert outcome.code == 1
+    assert rows(tmp_path / "out") == []
+    assert not (tmp_path / "out" / "sheet.png").exists()
 
 
 def test_all_results_of_a_pair_are_compared_at_the_smallest_size(command, pairs, methods, tmp_path):

@@ -45,6 +45,9 @@ def pictures(tmp_path, monkeypatch, photo_file, painting_file):
     (tmp_path / "CLIP").mkdir()
     for number in range(2):
         shutil.copy(photo_file, tmp_path / "CLIP" / f"{number}.png")
+    (tmp_path / "PAIRS.csv").write_text("pair,content,style\ntown,PHOTO,PAINTING\n", "utf-8")
+    (tmp_path / "RESULTS").mkdir()
+    shutil.copy(photo_file, tmp_path / "RESULTS" / "town.png")
     for name, pitch in [("SOUND", 220), ("SOUND2", 450)]:
         waves = torch.sin(pitch * 2 * torch.pi * torch.arange(11025) / 11025)
         save_sound(Sound(waves[None] / 2, 11025), tmp_path / "drawn.wav")
@@ -66,6 +69,7 @@ QUICK = {
     "dream": ["--threads", "1", "--long-side", "32", "--steps", "2"],
     "redo": ["--threads", "1"],
     "evaluate": ["--threads", "1"],
+    "compare": ["--threads", "1", "--long-side", "32", "--steps", "2"],
     "audio": ["--threads", "1", "--steps", "2"],
     "video": ["--threads", "1", "--long-side", "32", "--steps", "2", "--frame-steps", "1"],
 }

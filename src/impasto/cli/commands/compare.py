@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_command"]
 
-_FILES = ("scores.csv", "summary.json")
+_FILES = ("scores.csv", "summary.json", "sheet.png", "report.html", "blind.html")
 
 Pairs = Annotated[
     Path,
@@ -65,6 +65,7 @@ def compare_command(
 ) -> None:
     """Compare several methods on many pairs: tables, plots, a sheet, and a blind test.
 
+    DIR/report.html is the report, and DIR/blind.html asks which of two results you would hang.
     Differences are taken from the first method. Flags of a picture, such as --long-side, are for
     all methods that a recipe paints. docs/compare.md explains the report.
     """
@@ -148,12 +149,24 @@ def check_output(
 
 def write(comparison: Comparison, folder: Path) -> dict[str, Any]:
     """Write all files of the report; return the summary."""
+    from impasto.evaluation.comparison.blind import blind_test
+    from impasto.evaluation.comparison.contact_sheet import contact_sheet
+    from impasto.evaluation.comparison.report import report
     from impasto.evaluation.comparison.results import scores_csv, summary
+    from impasto.pictures.files import save_image
 
     facts = summary(comparison)
     text = json.dumps(facts, indent=2, ensure_ascii=False)
     replace_file(folder / "scores.csv", scores_csv(comparison, folder).encode())
     replace_file(folder / "summary.json", text.encode())
+    sheet = contact_sheet(comparison)
+    if sheet is None:  # that of an earlier run would be wrong now
+        (folder / "sheet.png").unlink(missing_ok=True)
+    else:
+        save_image(sheet, folder / "sheet.png")
+    page = report(comparison, sheet=sheet is not None)
+    replace_file(folder / "report.html", page.encode())
+    replace_file(folder / "blind.html", blind_test(comparison).encode())
     return facts
 
 
