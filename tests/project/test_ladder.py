@@ -50,7 +50,8 @@ INSIDE = {
     "evaluation": """
         comparison → scores → views → metrics → content | styles | artifacts | perceptual""",
     "evaluation.comparison": """
-        report | blind → contact_sheet | pages | plot → results → measurements → cases | statistics""",
+        report | blind → contact_sheet | pages | plot → results → measurements
+            → cases | statistics""",
     "audio": "transfer → files | spectrogram | random_filters",
     "video": """
         stylize_video | preview | remaining_time → keyframes | multipass | run_files
