@@ -219,6 +219,16 @@ def test_a_wrong_table_is_one_line(command, pairs, methods, tmp_path, text, word
     assert_clear_error(command("compare", pairs, *methods, "-o", tmp_path / "out"), *words)
 
 
+def test_a_name_that_is_no_utf_8_is_written_with_an_escape(command, pairs, tmp_path):
+    name = "\udcff"  # how Python reads such a byte of a command line
+    given = ("-m", f"{name}={tmp_path / 'a'}", "-m", f"{name}2=recipe:fast", *SMALL)
+    outcome = command("compare", pairs, *given, "-o", tmp_path / "out", "-q")
+    assert outcome.code == 0, outcome.err
+    assert {row["method"] for row in rows(tmp_path / "out")} == {r"\udcff", r"\udcff2"}
+    assert r"Comparison of \udcff, " in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert summary(tmp_path / "out")["methods"] == [name, f"{name}2"]
+
+
 def test_wrong_words_are_one_line(command, pairs, methods, tmp_path):
     def refused(*words):
         return command("compare", pairs, *words, "-o", tmp_path / "out")

@@ -216,4 +216,8 @@ def _file_name(name: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:60]
     if plain == name and name == name.lower():
         return plain
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".lstrip("-")
+    return (
+        f"{plain}-{hashlib.sha256(name.encode(errors='backslashreplace')).hexdigest()[:6]}".lstrip(
+            "-"
+        )
+    )

@@ -158,6 +158,12 @@ def test_one_pair_gives_no_interval_and_no_verdict(flat):
     assert "<span" not in page
 
 
+def test_few_pairs_get_a_warning(flat):
+    warning = "too narrow"
+    assert warning in report(compared(flat, pairs=[str(number) for number in range(9)]), sheet=True)
+    assert warning not in report(compared(flat, pairs=[*"0123456789"]), sheet=True)
+
+
 def test_names_are_escaped(flat):
     names = (HOSTILE, "b<&>")
     comparison = compared(flat, names=names, pairs=(HOSTILE, "sea"))

@@ -156,17 +156,19 @@ def write(comparison: Comparison, folder: Path) -> dict[str, Any]:
     from impasto.pictures.files import save_image
 
     facts = summary(comparison)
-    text = json.dumps(facts, indent=2, ensure_ascii=False)
-    replace_file(folder / "scores.csv", scores_csv(comparison, folder).encode())
-    replace_file(folder / "summary.json", text.encode())
     sheet = contact_sheet(comparison)
     if sheet is None:  # that of an earlier run would be wrong now
         (folder / "sheet.png").unlink(missing_ok=True)
     else:
         save_image(sheet, folder / "sheet.png")
-    page = report(comparison, sheet=sheet is not None)
-    replace_file(folder / "report.html", page.encode())
-    replace_file(folder / "blind.html", blind_test(comparison).encode())
+    texts = {
+        "scores.csv": scores_csv(comparison, folder),
+        "summary.json": json.dumps(facts, indent=2, ensure_ascii=False),
+        "report.html": report(comparison, sheet=sheet is not None),
+        "blind.html": blind_test(comparison),
+    }
+    for name, text in texts.items():  # names of files and methods can contain bytes of no UTF-8
+        replace_file(folder / name, text.encode(errors="backslashreplace"))
     return facts
 
 

@@ -90,10 +90,14 @@ def _data(comparison: Comparison) -> dict[str, Any]:
                     }
                 )
     return {
-        "methods": [base64.b64encode(name.encode()).decode() for name in comparison.methods],
+        "methods": [_coded(name) for name in comparison.methods],
         "questions": questions,
         "pictures": [_data_uri(path) for path in pictures],
     }
+
+
+def _coded(name: str) -> str:
+    return base64.b64encode(name.encode(errors="backslashreplace")).decode()
 
 
 def _data_uri(path: Path) -> str:

@@ -15,6 +15,7 @@ from impasto.evaluation.metrics import GROUPS, METRICS
 __all__ = ["report"]
 
 _SHEET = "sheet.png"
+_FEW = 10  # pairs; below, the intervals miss the mean more than twice as often as they should
 
 
 def report(comparison: Comparison, *, sheet: bool) -> str:
@@ -40,14 +41,19 @@ def report(comparison: Comparison, *, sheet: bool) -> str:
 def _head(comparison: Comparison) -> str:
     first = escape(comparison.methods[0])
     pairs = counted(len(comparison.pairs), "pair")
+    few = (
+        f" With fewer than {_FEW} pairs, all intervals are too narrow."
+        if len(comparison.pairs) < _FEW
+        else ""
+    )
     return (
         f"<h1>Comparison of {escape(', '.join(comparison.methods))}</h1>\n"
         f"<p>{counted(len(comparison.methods), 'method')} on {pairs} of photo and painting, "
         f"measured by {escape(comparison.network.upper())}. An interval contains the mean of many "
-        f"such pairs with a confidence of {LEVEL:.0%}; it comes from a bootstrap over the pairs. A "
-        f"difference is the method minus <b>{first}</b>, pair by pair. If its interval does not "
-        "contain 0, the table says better or worse. The best mean of each metric is bold. Each "
-        "metric uses only the pairs for which all methods have a value.</p>\n"
+        f"such pairs with a confidence of {LEVEL:.0%}; it comes from a bootstrap over the pairs."
+        f"{few} A difference is the method minus <b>{first}</b>, pair by pair. If its interval "
+        "does not contain 0, the table says better or worse. The best mean of each metric is bold. "
+        "Each metric uses only the pairs for which all methods have a value.</p>\n"
         '<p>All numbers: <a href="scores.csv">scores.csv</a> (each result), '
         '<a href="summary.json">summary.json</a> (these tables). To judge by eye, without names: '
         '<a href="blind.html">blind.html</a>.</p>'
