@@ -24,7 +24,7 @@ __all__ = ["known_pace", "learn_pace", "level_rows", "total_seconds"]
 _FREE = (
     "long_side", "steps", "coarsest", "level_ratio", "step_decay", "patience", "seed", "init",
     "noise", "content_weight", "style_weight", "style_scale", "tv_weight", "chroma_weight",
-    "learning_rate", "feather", "averaging", "clamp",
+    "learning_rate", "feather", "averaging", "clamp", "protect", "faces", "face_weight",
 )  # fmt: skip
 _LATEST = "the latest pace"
 _SHORTEST = 2.0  # seconds; the time of a shorter job is not used to correct the pace
