@@ -256,7 +256,7 @@ _SLACK = 1024  # bytes that may be missing: programs count padding and tags in d
 
 
 def _present(data: bytes) -> float:
-    """Return which share of the sound that a WAV, AIFF or MP3 file states is there; 1: all.
+    """Return the share of its stated sound that a WAV, AIFF or MP3 file really contains; 1: all.
 
     libsndfile reads such a file as a shorter sound. Programs that write into a pipe state 0 or the
     largest number, which means nothing.

@@ -1,4 +1,4 @@
-"""A comparison: paint what recipes are to paint, measure all results, and keep what is done."""
+"""Run a comparison: paint the missing pictures, measure all results, and store the scores."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ class _Painter:
         return target
 
     def _key(self, sums: tuple[str, str]) -> str:
-        """Return the start of a sum of all that determines the picture."""
+        """Return the first digits of a SHA-256 sum of everything that determines the picture."""
         from impasto._version import __version__
 
         facts = [__version__, self._settings.to_dict(), *sums]

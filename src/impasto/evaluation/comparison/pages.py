@@ -1,4 +1,4 @@
-"""HTML pages in one file that load nothing from elsewhere."""
+"""HTML pages that contain their own style and script, and permit no other."""
 
 from __future__ import annotations
 
