@@ -23,11 +23,11 @@ def check_memory(size: tuple[int, int], long_side: int, memory: float | None, sm
         smaller: what to try instead, in words.
     """
     from impasto.painting.memory_plan import show_bytes
-    from impasto.pictures.picture import fit
+    from impasto.pictures.picture import fit_within
 
     if memory is None:
         return
-    height, width = fit(size, min(long_side, max(size)))
+    height, width = fit_within(size, long_side)
     needed = _PROCESS + _BYTES_PER_PIXEL * height * width + _BYTES_PER_OWN_PIXEL * size[0] * size[1]
     if needed > memory:
         raise MemoryLimitError(

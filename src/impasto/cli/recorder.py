@@ -91,7 +91,7 @@ class Recorder:
             return
         from impasto.pictures.files import save_image
         from impasto.pictures.films import as_frame
-        from impasto.pictures.picture import Picture, fit, resize, resized
+        from impasto.pictures.picture import Picture, fit_within, resize, resized
 
         image = resize(step.image.detach().cpu().clamp(0, 1), self.size)
         alpha = None if self.alpha is None else resize(self.alpha, self.size)
@@ -101,7 +101,7 @@ class Recorder:
             number = str(step.index).zfill(len(str(step.count)))
             save_image(image, self.record.frames / f"step-{number}.png", alpha=alpha)
         if self.record.timelapse is not None:
-            size = fit(self.size, min(max(self.size), _FILM_SIDE))
+            size = fit_within(self.size, _FILM_SIDE)
             small = resized(Picture(image, alpha), size)
             self.frames.append(as_frame(small.image, small.alpha))
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.objective.laplacian_term import laplacian
 from impasto.pictures.colors import luminance
 from impasto.pictures.picture import Image
 
@@ -101,14 +102,7 @@ def chroma_noise(image: Image) -> float:
     """Return the mean |Laplacian| of the two color-difference planes R − G and (R + G) / 2 − B."""
     red, green, blue = image[0]
     planes = torch.stack([red - green, (red + green) / 2 - blue])
-    laplacian = (
-        4 * planes[:, 1:-1, 1:-1]
-        - planes[:, :-2, 1:-1]
-        - planes[:, 2:, 1:-1]
-        - planes[:, 1:-1, :-2]
-        - planes[:, 1:-1, 2:]
-    )
-    return float(laplacian.abs().mean())
+    return float(laplacian(planes).abs().mean())
 
 
 def grid_amplitude(image: Image) -> float:

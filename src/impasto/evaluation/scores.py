@@ -15,7 +15,7 @@ from impasto.evaluation.views import Subject, View
 from impasto.machine import choose_device
 from impasto.network.encoder import Encoder
 from impasto.pictures.files import Source, load_picture, read_metadata
-from impasto.pictures.picture import Picture, fit
+from impasto.pictures.picture import Picture, fit_within
 from impasto.settings.pictures import NetworkName, Settings
 
 __all__ = ["LONG_SIDE", "Scores", "evaluate", "held_out", "painter"]
@@ -53,7 +53,7 @@ class Scores:
         return cls(values, facts["missing"], facts["network"], facts["painted_by"], size)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all facts as plain values; a metric without a number has None."""
+        """Return all facts as plain values. The value of a metric without a number is None."""
         return {
             "network": self.network,
             "painted_by": self.painted_by,
@@ -102,7 +102,7 @@ def evaluate(
     _check_proportions(picture, photo)
     subject = Subject(picture, photo, [load_picture(each) for each in many], scales)
     network, own = network or held_out(painted_by), max(picture.size)
-    size = fit(picture.size, min(long_side, own))
+    size = fit_within(picture.size, long_side)
     sides = {"compared": max(size), "quarter": max(1, max(size) // 4), "own": own}
     layers = tuple({layer for metric in METRICS.values() for layer in metric.layers})
     encoder = Encoder(layers, network=network).to(choose_device(device))

@@ -1,4 +1,4 @@
-"""The Laplacian term: the outlines of a picture stay where those of the photo are."""
+"""The Laplacian term keeps the outlines of a picture where the photo has them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LaplacianTarget:
 
 
 def laplacian(gray: Tensor) -> Tensor:
-    """Return four times each value minus its four neighbors, (1, 1, h, w) → (1, 1, h−2, w−2).
+    """Return four times each value minus its four neighbors, (…, h, w) → (…, h−2, w−2).
 
     Values at the border have no Laplacian, because a neighbor is missing.
     """

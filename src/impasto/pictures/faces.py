@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.pictures.picture import Picture, fit, on_paper, resized
+from impasto.pictures.picture import Picture, fit_within, on_paper, resized
 
 __all__ = ["find_faces", "has_detector"]
 
@@ -50,7 +50,7 @@ def find_faces(photo: Picture) -> tuple[float, ...]:
     Returns: four numbers for each face: left, top, width and height of its box, as shares of the
         photo's width and height. A box ends at the photo's borders.
     """
-    height, width = fit(photo.size, min(_SEARCHED, max(photo.size)))
+    height, width = fit_within(photo.size, _SEARCHED)
     image = on_paper(resized(photo, (height, width)))
     image = (image * 255 - 127.5) / 128  # as the networks were trained
     weights = _weights() or {}
@@ -88,14 +88,8 @@ def _weights() -> Weights | None:
             name: [torch.from_numpy(array) for array in joblib.load(folder / f"{name}.lz4")]
             for name in _POOLS
         }
-    except (
-        ImportError,
-        OSError,
-        ValueError,
-        TypeError,
-        EOFError,
-    ):  # another version of it
-        return None
+    except (ImportError, OSError, ValueError, TypeError, EOFError):
+        return None  # another version of the package
 
 
 def _features(name: str, weights: Sequence[Tensor], images: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -31,6 +31,7 @@ __all__ = [
     "cover",
     "cropped",
     "fit",
+    "fit_within",
     "from_array",
     "identity",
     "naming",
@@ -447,6 +448,14 @@ def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
     longest = max(size)
     height, width = (max(1, (2 * side * long_side + longest) // (2 * longest)) for side in size)
     return height, width
+
+
+def fit_within(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Return `fit` of a larger size, and a size that is not larger as it is.
+
+    Raises: SettingsError: long_side is below 1.
+    """
+    return fit(size, min(long_side, max(size)))
 
 
 def with_long_side(picture: Picture, long_side: int | None) -> Picture:

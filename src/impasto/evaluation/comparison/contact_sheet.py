@@ -11,7 +11,7 @@ from torch import Tensor
 from impasto.evaluation.comparison.results import Comparison
 from impasto.pictures.files import load_image
 from impasto.pictures.films import sheet
-from impasto.pictures.picture import fit, resize
+from impasto.pictures.picture import fit_within, resize
 
 __all__ = ["contact_sheet"]
 
@@ -68,7 +68,7 @@ def _rows(comparison: Comparison) -> list[list[tuple[str, Path | None]]]:
 def _small(path: Path, side: int) -> Tensor:
     image = load_image(path)
     height, width = image.shape[-2:]
-    return resize(image, fit((height, width), min(side, max(height, width))))
+    return resize(image, fit_within((height, width), side))
 
 
 def _boxed(image: Tensor, height: int, width: int) -> Tensor:

@@ -15,9 +15,9 @@ from impasto.evaluation.comparison.cases import Pair
 from impasto.evaluation.metrics import METRICS, VERSION
 from impasto.evaluation.scores import LONG_SIDE, Scores, evaluate, held_out, painter
 from impasto.pictures.files import load_picture, save_image
-from impasto.pictures.picture import fit, on_paper, resize
+from impasto.pictures.picture import fit_within, on_paper, resize
 from impasto.settings.pictures import NetworkName
-from impasto.storage import read_file, replace_file, sha256_of
+from impasto.storage import read_file, replace_file
 
 __all__ = ["Measurements", "Subject", "common_network", "common_side", "input_sums", "thumbnail"]
 
@@ -50,7 +50,7 @@ class Subject:
         Raises: ImageError: the result cannot be read.
         """
         picture = load_picture(path)
-        return cls(pair, method, path, picture.size, painter(path), (sha256_of(path), *inputs))
+        return cls(pair, method, path, picture.size, painter(path), (str(picture.sha256), *inputs))
 
 
 def input_sums(pair: Pair) -> tuple[str, str]:
@@ -141,6 +141,6 @@ def thumbnail(path: Path, digest: str, folder: Path) -> Path:
     small = folder / f"{digest[:20]}.jpg"
     if not small.exists():
         picture = load_picture(path)
-        size = fit(picture.size, min(THUMBNAIL, max(picture.size)))
+        size = fit_within(picture.size, THUMBNAIL)
         save_image(resize(on_paper(picture), size), small)
     return small

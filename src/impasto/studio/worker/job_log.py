@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from impasto.pictures.files import save_image, transparency_note
-from impasto.pictures.picture import Picture, fit, resize, resized
+from impasto.pictures.picture import Picture, fit_within, resize, resized
 from impasto.storage import replace_file
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.rows import StoredJob
@@ -77,7 +77,7 @@ class JobLog:
         """Save a picture, (1, 3, H, W), as the preview; what is transparent is white."""
         self._previewed = time.monotonic()
         height, width = image.shape[-2:]
-        size = fit((height, width), min(max(height, width), _PREVIEW_SIDE))
+        size = fit_within((height, width), _PREVIEW_SIDE)
         preview = as_jpeg(reduced(image, alpha, size))
         replace_file(self.folder / "preview.jpg", preview, durable=False)
         self.progress |= {

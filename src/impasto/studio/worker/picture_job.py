@@ -10,7 +10,7 @@ from typing import Any
 from impasto.errors import DivergenceError
 from impasto.optimize.loop import Step
 from impasto.painting.progress import RunProgress
-from impasto.pictures.picture import fit
+from impasto.pictures.picture import fit_within
 from impasto.storage import replace_file
 from impasto.studio.jobs.store import Store
 from impasto.studio.jobs.tables.rows import State, StoredJob
@@ -97,7 +97,7 @@ class PictureLog(JobLog):
         self._saving = self._saved - begin
 
     def _save_frame(self, step: Step) -> None:
-        size = fit(self.run.size, min(max(self.run.size), _FRAME_SIDE))
+        size = fit_within(self.run.size, _FRAME_SIDE)
         frame = reduced(step.image, self.run.alpha, size)
         path = self.folder / "frames" / f"{step.index:07d}.jpg"
         if frame.alpha is None:
